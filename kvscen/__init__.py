@@ -1,0 +1,3 @@
+"""kvscen: scenarios that read like the experiment, numbers that can be trusted."""
+
+__version__ = "0.1.0"
