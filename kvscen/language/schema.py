@@ -1,0 +1,380 @@
+"""How a block declares its settings: once, as an attrs class. Checking, help and the reference pages all come from it.
+
+    @attrs.frozen
+    class DiskSettings:
+        path: str = setting(PathText(), help="folder on the device under test")
+        direct: bool = setting(Flag(), default=True, help="bypass the page cache (O_DIRECT)")
+        capacity_bytes: int | None = setting(Size(), default=None, help="most bytes to keep")
+
+A field that holds a raw number ends in its unit (`capacity_bytes`, `time_ns`); the language calls it by the name before the
+unit (`capacity`, `time`). The type of a setting turns a value of the language into a Python value and back into text.
+A settings class may have `def check(self) -> Iterable[Finding]` for what concerns several settings at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import attrs
+
+from kvscen.language.diagnose import Severity
+from kvscen.language.values import (
+    BANDWIDTH,
+    BYTES,
+    NUMBER,
+    RATE,
+    TIME,
+    TOKENS,
+    Dimension,
+    Quantity,
+    Symbol,
+    Value,
+    format_quantity,
+    format_value,
+)
+
+
+@attrs.frozen
+class Finding:
+    """What a settings class or a driver has to say about a block, without a place: the caller knows the spans.
+
+    `setting` names the setting at fault (None: the whole block).
+    """
+
+    code: str
+    message: str
+    setting: str | None = None
+    help: str = ""
+    severity: Severity = Severity.ERROR
+
+
+class Unfit(ValueError):
+    """A value does not fit its setting. `help` says what would."""
+
+    def __init__(self, message: str, help: str = "") -> None:
+        super().__init__(message)
+        self.help = help
+
+
+class SettingType:
+    """The type of a setting. `suffix` is what the attrs field's name ends in."""
+
+    suffix: ClassVar[str] = ""
+    #: The words that this type takes as bare names.
+    words: tuple[str, ...] = ()
+    #: The kind of block that a bare name may name, if any.
+    refers_to: str | None = None
+
+    def describe(self) -> str:
+        """One phrase for help and errors: "a size such as 4 MiB"."""
+        raise NotImplementedError
+
+    def convert(self, value: Value) -> Any:
+        """The Python value. Raises Unfit."""
+        raise NotImplementedError
+
+    def show(self, value: Any) -> str:
+        """The language's spelling of a Python value; `convert` reads it back to the same value."""
+        raise NotImplementedError
+
+
+class _Measured(SettingType):
+    """A quantity of one dimension, held as an int or a Fraction in `scale` units per base unit."""
+
+    dimension: ClassVar[Dimension] = NUMBER
+    scale: ClassVar[int] = 1
+    whole: ClassVar[bool] = True
+    noun: ClassVar[str] = "a number"
+    example: ClassVar[str] = "1"
+    unit_word: ClassVar[str] = ""
+
+    def __init__(self, minimum: int | Fraction = 0, maximum: int | Fraction | None = 2**63 - 1) -> None:
+        self.minimum = minimum
+        self.maximum = maximum
+
+    def describe(self) -> str:
+        return f"{self.noun} such as `{self.example}`"
+
+    def convert(self, value: Value) -> Any:
+        if not isinstance(value, Quantity):
+            raise Unfit(f"expected {self.noun}, found {_kind_of(value)}", f"write {self.describe()}")
+        if value.percent or value.dimension != self.dimension:
+            if value.is_count and self.dimension != NUMBER:
+                raise Unfit("a unit is missing here", f"write {self.describe()}")
+            found = "a percentage" if value.percent else str(value.dimension)
+            raise Unfit(f"expected {self.noun}, found {found} (`{value}`)", f"write {self.describe()}")
+        scaled = value.value * self.scale
+        if scaled < self.minimum:
+            raise Unfit(f"`{value}` is below the smallest value, {self.show(self.minimum)}")
+        if self.maximum is not None and scaled > self.maximum:
+            raise Unfit(f"`{value}` is above the largest value, {self.show(self.maximum)}")
+        if not self.whole:
+            return scaled
+        if scaled.denominator != 1:
+            raise Unfit(
+                f"{float(scaled):.6g} {self.unit_word or 'is'} {'is ' if self.unit_word else ''}not a whole number",
+                "quantities are exact and nothing is rounded silently: write a value that comes out whole",
+            )
+        return scaled.numerator
+
+    def show(self, value: Any) -> str:
+        return format_quantity(Quantity(Fraction(value) / self.scale, self.dimension))
+
+
+class Count(_Measured):
+    """A bare whole number."""
+
+    noun = "a count (a whole number without a unit)"
+    example = "8"
+
+    def __init__(self, minimum: int = 1, maximum: int | None = 2**63 - 1) -> None:
+        super().__init__(minimum, maximum)
+
+
+class Number(_Measured):
+    """A bare exact number, held as a Fraction."""
+
+    whole = False
+    noun = "a number without a unit"
+    example = "1.5"
+
+
+class Size(_Measured):
+    """Bytes, held as an int."""
+
+    suffix = "_bytes"
+    dimension = BYTES
+    noun = "a size in bytes"
+    example = "4 MiB"
+    unit_word = "bytes"
+
+
+class Tokens(_Measured):
+    """Tokens, held as an int."""
+
+    suffix = "_tokens"
+    dimension = TOKENS
+    noun = "a number of tokens"
+    example = "16 tokens"
+    unit_word = "tokens"
+
+
+class Duration(_Measured):
+    """A time, held as whole nanoseconds."""
+
+    suffix = "_ns"
+    dimension = TIME
+    scale = 10**9
+    noun = "a time"
+    example = "1.5 s"
+    unit_word = "nanoseconds"
+
+
+class Rate(_Measured):
+    """Operations per second, held as a Fraction."""
+
+    suffix = "_per_s"
+    dimension = RATE
+    whole = False
+    noun = "a rate"
+    example = "100 /s"
+
+
+class Bandwidth(_Measured):
+    """Bytes per second, held as a Fraction."""
+
+    suffix = "_bytes_per_s"
+    dimension = BANDWIDTH
+    whole = False
+    noun = "a bandwidth"
+    example = "2 GiB/s` or `400 Gbit/s"
+
+
+class Share(SettingType):
+    """A percentage, held as a Fraction between 0 and 1."""
+
+    suffix = "_share"
+
+    def describe(self) -> str:
+        return "a percentage such as `70 %`"
+
+    def convert(self, value: Value) -> Fraction:
+        if not isinstance(value, Quantity) or not value.percent:
+            raise Unfit(f"expected a percentage, found {_kind_of(value)}", f"write {self.describe()}")
+        if not 0 <= value.value <= 1:
+            raise Unfit(f"`{value}` is not between 0 % and 100 %")
+        return value.value
+
+    def show(self, value: Fraction) -> str:
+        return format_quantity(Quantity(Fraction(value), percent=True))
+
+
+class Flag(SettingType):
+    """`true` or `false`."""
+
+    def describe(self) -> str:
+        return "`true` or `false`"
+
+    def convert(self, value: Value) -> bool:
+        if not isinstance(value, bool):
+            raise Unfit(f"expected `true` or `false`, found {_kind_of(value)}")
+        return value
+
+    def show(self, value: bool) -> str:
+        return format_value(bool(value))
+
+
+class String(SettingType):
+    """Any text in quotes."""
+
+    def describe(self) -> str:
+        return 'a text in quotes such as `"name"`'
+
+    def convert(self, value: Value) -> str:
+        if not isinstance(value, str):
+            raise Unfit(f"expected a text in quotes, found {_kind_of(value)}", f"write {self.describe()}")
+        if "\0" in value:
+            raise Unfit("a text cannot contain a NUL character")
+        return value
+
+    def show(self, value: str) -> str:
+        return format_value(value)
+
+
+class PathText(String):
+    """A path. Of a tier: relative to the working directory."""
+
+    def describe(self) -> str:
+        return 'a path in quotes such as `"./kv-data"`'
+
+    def convert(self, value: Value) -> str:
+        text = super().convert(value)
+        if not text:
+            raise Unfit("the path is empty", f"write {self.describe()}")
+        return text
+
+
+class Word(SettingType):
+    """One of a fixed list of bare words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def describe(self) -> str:
+        return "one of " + ", ".join(f"`{word}`" for word in self.words)
+
+    def convert(self, value: Value) -> str:
+        if not isinstance(value, Symbol) or value.name not in self.words:
+            raise Unfit(f"expected {self.describe()}, found {_kind_of(value)}")
+        return value.name
+
+    def show(self, value: str) -> str:
+        return value
+
+
+class Reference(SettingType):
+    """The name of a block of one kind."""
+
+    def __init__(self, kind: str) -> None:
+        self.refers_to = kind
+
+    def describe(self) -> str:
+        return f"the name of a {self.refers_to}"
+
+    def convert(self, value: Value) -> str:
+        if not isinstance(value, Symbol):
+            raise Unfit(f"expected {self.describe()}, found {_kind_of(value)}")
+        return value.name
+
+    def show(self, value: str) -> str:
+        return value
+
+
+class ListOf(SettingType):
+    """A list of values of one type, held as a tuple."""
+
+    def __init__(self, item: SettingType, minimum: int = 1) -> None:
+        self.item = item
+        self.minimum = minimum
+        self.words = item.words
+        self.refers_to = item.refers_to
+
+    def describe(self) -> str:
+        return f"a list in [ ], each item {self.item.describe()}"
+
+    def convert(self, value: Value) -> tuple[Any, ...]:
+        if not isinstance(value, tuple):
+            raise Unfit(f"expected a list in [ ], found {_kind_of(value)}", f"write {self.describe()}")
+        if len(value) < self.minimum:
+            raise Unfit(f"the list needs at least {self.minimum} item{'s' if self.minimum > 1 else ''}")
+        return tuple(self.item.convert(item) for item in value)
+
+    def show(self, value: Iterable[Any]) -> str:
+        return "[" + ", ".join(self.item.show(item) for item in value) + "]"
+
+
+def _kind_of(value: Value) -> str:
+    if isinstance(value, bool):
+        return f"`{format_value(value)}`"
+    if isinstance(value, Quantity):
+        return f"`{value}`"
+    if isinstance(value, Symbol):
+        return f"the name `{value.name}`"
+    if isinstance(value, str):
+        return f"the text {format_value(value)}"
+    return "a list"
+
+
+REQUIRED: Any = attrs.NOTHING
+_KEY = "kvscen.setting"
+
+
+@attrs.frozen
+class SettingInfo:
+    """One declared setting. `name` is the language's, `field` the attrs field's."""
+
+    name: str
+    field: str
+    type: SettingType
+    help: str
+    default: Any
+    varies: bool
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+
+def setting(type: SettingType, *, help: str, default: Any = REQUIRED, varies: bool = True) -> Any:
+    """Declare a setting of a block. `varies=False`: cannot be an axis."""
+    return attrs.field(default=default, kw_only=True, metadata={_KEY: (type, help, varies)})
+
+
+def settings_of(declaration: type) -> Mapping[str, SettingInfo]:
+    """The settings that a class declares, by the language's name, in the order of the declaration."""
+    cached = declaration.__dict__.get("__kvscen_settings__")
+    if cached is not None:
+        return cached  # type: ignore[no-any-return]
+    found: dict[str, SettingInfo] = {}
+    for field in attrs.fields(declaration):
+        if _KEY not in field.metadata:
+            continue
+        kind, help_text, varies = field.metadata[_KEY]
+        if not field.name.endswith(kind.suffix):
+            raise TypeError(f"{declaration.__name__}.{field.name}: a {type(kind).__name__} field ends in {kind.suffix}")
+        name = field.name[: -len(kind.suffix)] if kind.suffix else field.name
+        found[name] = SettingInfo(name, field.name, kind, help_text, field.default, varies)
+    declaration.__kvscen_settings__ = found  # type: ignore[attr-defined]
+    return found
+
+
+def show_settings(settings: Any) -> dict[str, str]:
+    """Every setting of a settings object that has a value, in the language's spelling."""
+    shown = {}
+    for name, info in settings_of(type(settings)).items():
+        value = getattr(settings, info.field)
+        if value is not None:
+            shown[name] = info.type.show(value)
+    return shown

@@ -1,0 +1,131 @@
+"""What a plan is made of: points, each with everything that running it needs, as plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from kvscen.language.values import Value
+
+Operation: TypeAlias = Literal["read", "write", "mixed"]
+
+
+@attrs.frozen
+class Work:
+    """One point's work in numbers. It travels to the worker process; it holds nothing of the language.
+
+    `block_bytes` is what one operation asks for; `batch` operations are posted together, of `requests` requests;
+    `keys` distinct blocks are touched. `depth` None means: the batch, within the driver's limit. Exactly one of
+    `time_ns` and `operations` is set (of a whole point: all lanes of all processes together).
+    """
+
+    op: Operation
+    block_bytes: int
+    batch: int
+    keys: int
+    requests: int = 1
+    read_share: Fraction = Fraction(1)
+    order: Literal["sequential", "random"] = "sequential"
+    wait: Literal["operation", "batch"] = "operation"
+    depth: int | None = None
+    threads: int = 1
+    processes: int = 1
+    rate_per_s: Fraction | None = None
+    arrival: Literal["constant", "poisson"] = "constant"
+    memory: Literal["dram", "vram"] = "dram"
+    warmup_ns: int = 0
+    time_ns: int | None = None
+    operations: int | None = None
+    timeout_ns: int = 30 * 10**9
+    verify: Literal["full", "off"] = "full"
+    seed: int = 0
+
+    @property
+    def working_set_bytes(self) -> int:
+        return self.keys * self.block_bytes
+
+
+@attrs.frozen
+class ModelBlock:
+    """A model as resolved for one point. `settings` is an instance of the family's settings class."""
+
+    name: str
+    family: str
+    settings: Any
+
+
+@attrs.frozen
+class PatternBlock:
+    """A pattern as resolved for one point. `settings` is an instance of the pattern type's settings class."""
+
+    name: str
+    type: str
+    settings: Any
+
+
+@attrs.frozen
+class Tier:
+    """A tier as resolved for one point. `settings` is an instance of the driver's settings class."""
+
+    name: str
+    driver: str
+    settings: Any
+    levels: tuple[Tier, ...] = ()
+
+
+@attrs.frozen
+class Expectation:
+    """`expect measure op value`, with its `when` already found true for the point. `text` is as written."""
+
+    measure: str
+    operator: str
+    value: Value
+    text: str
+
+
+@attrs.frozen
+class Point:
+    """One point of a sweep.
+
+    `id` is the point's identity (12 hex digits). `axes` maps the paths that this point reaches to their values, in the order of
+    the sweep. `sweep_settings` is a `SweepSettings`.
+    """
+
+    id: str
+    index: int
+    sweep: str
+    axes: Mapping[str, Value]
+    pattern: PatternBlock
+    tier: Tier
+    model: ModelBlock | None
+    sweep_settings: Any
+    work: Work
+    expectations: tuple[Expectation, ...] = ()
+
+    @property
+    def trials(self) -> int:
+        return int(self.sweep_settings.trials)
+
+
+@attrs.frozen
+class Skipped:
+    """A point that `skip when` dropped, and the condition as written."""
+
+    id: str
+    sweep: str
+    axes: Mapping[str, Value]
+    condition: str
+
+
+@attrs.frozen
+class Plan:
+    """Everything that a run will do. `files` are the texts it was made from: (name, text), the scenario first."""
+
+    scenario: str
+    files: tuple[tuple[str, str], ...]
+    pins: tuple[tuple[str, str], ...]
+    points: tuple[Point, ...]
+    skipped: tuple[Skipped, ...] = ()

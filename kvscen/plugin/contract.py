@@ -1,0 +1,300 @@
+"""The contract between the core and a driver.
+
+A driver is light to import: its module imports nothing heavy at the top. What touches the machine happens in `probe` (a child
+process with a time limit) and in `open` (the worker process). The contract is provisional: `API_VERSION` says which one a
+driver was written for.
+
+Who calls what, in a worker process, for one point:
+
+    store = driver.open(tier, work, levels)
+    arena = store.allocate(nbytes, work.memory)
+    lanes = [store.lane(i, arena) for i in range(work.threads)]
+    missing = store.prepare(layout)             # the core writes the missing keys through the lanes
+    per trial: store.reset(); the hot loop: lane.submit / lane.reap, each lane in a thread of its own
+    lane.close() for each; arena.close(); store.close()
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from kvscen.language.schema import Finding
+from kvscen.plan.point import Point, Tier, Work
+
+API_VERSION = 1
+
+READ, WRITE, LOOKUP, DISCARD = 0, 1, 2, 3
+#: Names of the operation kinds, by number.
+KINDS = ("read", "write", "lookup", "discard")
+
+OK, MISS, ERROR = 0, 1, 2
+
+#: One operation. `key` is the block, `offset` and `bytes` the range in it, `buffer` the byte offset in the arena where the data
+#: goes to or comes from, `due` the time in ns of the store's clock at which it should be submitted.
+OPERATION = np.dtype(
+    [
+        ("id", "<u8"),
+        ("key", "<u8"),
+        ("offset", "<u8"),
+        ("bytes", "<u8"),
+        ("buffer", "<u8"),
+        ("batch", "<u8"),
+        ("request", "<u8"),
+        ("due", "<i8"),
+        ("kind", "u1"),
+        ("pad", "u1", 7),
+    ]
+)
+
+#: One completion. Times are ns of the store's clock. `bytes` is what was really moved for the caller, `wire_bytes` what crossed a
+#: wire (0 where there is none), `level` which level of a tiered tier served it, `errno` why it failed.
+COMPLETION = np.dtype(
+    [
+        ("id", "<u8"),
+        ("submit", "<i8"),
+        ("end", "<i8"),
+        ("bytes", "<i8"),
+        ("wire_bytes", "<i8"),
+        ("errno", "<i4"),
+        ("outcome", "u1"),
+        ("level", "u1"),
+        ("pad", "u1", 2),
+    ]
+)
+
+Rows: TypeAlias = npt.NDArray[np.void]
+Memory: TypeAlias = Literal["dram", "vram"]
+PathKind: TypeAlias = Literal["direct", "page cache", "memory", "p2p", "compat", "tcp", "rdma", "shm", "simulated", "unknown"]
+
+
+class DriverError(Exception):
+    """A driver cannot do what was asked. The message is one sentence for the user; `remedy` says what to do."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class Unavailable(DriverError):
+    """This tier cannot be used on this machine: its points end as `unavailable`, which is no failure of the run."""
+
+
+@attrs.frozen
+class Availability:
+    """What a probe found. `facts` are for `kvscen drivers` and environment.json."""
+
+    ok: bool
+    reason: str = ""
+    remedy: str = ""
+    facts: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Limits:
+    """What a store asks of the core. `alignment_bytes` rounds the stride and the length of every operation."""
+
+    alignment_bytes: int = 1
+    max_in_flight: int = 4096
+
+
+@attrs.frozen
+class Layout:
+    """`keys` blocks of `block_bytes`, each in a slot of `stride_bytes`. `first_key` is this worker's first one:
+    it touches keys first_key <= key < first_key + keys; all workers together touch `total_keys`."""
+
+    keys: int
+    block_bytes: int
+    stride_bytes: int
+    first_key: int = 0
+    total_keys: int = 0
+
+
+@attrs.frozen
+class Footprint:
+    """What a point will take: host memory and disk space, in bytes (at most), without looking at the machine."""
+
+    memory_bytes: int = 0
+    disk_bytes: int = 0
+
+
+@attrs.frozen
+class PathReport:
+    """Which way the bytes went and how that is known."""
+
+    kind: PathKind
+    evidence: str
+
+
+@attrs.frozen
+class Measure:
+    """A column that a driver adds to trials.parquet. `type` is "int64", "float64" or "string"."""
+
+    name: str
+    type: Literal["int64", "float64", "string"]
+    unit: str
+    description: str
+
+
+class Arena:
+    """Memory that operations read from and write to. `view` is a writable uint8 array of `nbytes` that the core can fill and
+    compare, `address` its first byte, `pages` what it is made of ("huge", "small", "pinned"...)."""
+
+    view: npt.NDArray[np.uint8]
+    address: int
+    pages: str = "unknown"
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.view.nbytes)
+
+    def close(self) -> None:
+        """Give the memory back. No operation is in flight."""
+
+
+class Lane:
+    """One thread's way to the tier. Used by one thread at a time, except for `close`.
+
+    A buffer is lent from submit to reap: nobody touches it meanwhile. An accepted operation may be started at the next
+    `reap` at the latest. Every accepted operation is reaped exactly once, whatever became of it.
+    """
+
+    def submit(self, ops: Rows) -> int:
+        """Accept the first n of `ops` (rows of OPERATION) and return n, 0 when full. Never blocks; `ops` is not kept."""
+        raise NotImplementedError
+
+    def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
+        """Put finished operations into `out` (rows of COMPLETION) and return how many; wait until `at_least` are there or
+        `timeout_ns` has passed. An operation that failed is a row with `outcome = ERROR` and `errno`."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of what the lane holds. Operations in flight may be abandoned."""
+
+
+class VirtualLane(Lane):
+    """A lane of a store with a virtual clock: `reap` advances the store's clock instead of waiting."""
+
+    def next_event_ns(self) -> int | None:
+        """When the earliest operation in flight ends; None when none is."""
+        raise NotImplementedError
+
+
+class Store:
+    """One tier in one worker."""
+
+    limits: Limits = Limits()
+    #: True where `clock` is advanced by the lanes (class `VirtualLane`) instead of by the machine.
+    virtual: bool = False
+
+    def clock(self) -> int:
+        """Nanoseconds. The machine's monotonic clock unless the store is virtual."""
+        return time.perf_counter_ns()
+
+    def allocate(self, nbytes: int, memory: Memory) -> Arena:
+        """Buffers as this driver needs them: touched, registered, pinned. Raises DriverError."""
+        raise NotImplementedError
+
+    def prepare(self, layout: Layout) -> Sequence[int]:
+        """Make room for the layout's keys and return those that hold no data yet (a range or an array); the core then writes
+        them through the lanes with content that does not compress. Raises DriverError."""
+        raise NotImplementedError
+
+    def lane(self, index: int, arena: Arena) -> Lane:
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """After the core has written: make the data durable where that matters (fsync). Not in the measured window."""
+
+    def reset(self) -> None:
+        """Between trials."""
+
+    def counters(self) -> Mapping[str, int]:
+        """Running totals, read before and after the load: "device_read_bytes", "device_write_bytes", "wire_bytes"..."""
+        return {}
+
+    def edges(self) -> Sequence[Mapping[str, Any]]:
+        """Rows for tiers.parquet since `reset` (tiered tiers): see kvscen.results.schema.TIERS."""
+        return ()
+
+    def measures(self) -> Mapping[str, int | float | str | None]:
+        """Values for the driver's own columns (`Driver.measures`) since `reset`."""
+        return {}
+
+    def path(self) -> PathReport:
+        return PathReport("unknown", "the driver does not say")
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class Driver:
+    """What an entry point in the group `kvscen.drivers` loads: a subclass of this. Made without arguments."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    api_version: ClassVar[int] = API_VERSION
+    #: An attrs class, declared with kvscen.plugin.setting.
+    settings: ClassVar[type]
+    operations: ClassVar[frozenset[str]] = frozenset({"read", "write", "mixed"})
+    memory: ClassVar[frozenset[str]] = frozenset({"dram"})
+    measures: ClassVar[tuple[Measure, ...]] = ()
+    #: How many client processes can share a tier; None: any number.
+    max_processes: ClassVar[int | None] = None
+    #: The name of the setting that lists lower tiers, for composed drivers.
+    levels_setting: ClassVar[str | None] = None
+
+    def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
+        """What can be said from the text alone about this tier doing this work."""
+        return ()
+
+    def footprint(self, tier: Tier, work: Work) -> Footprint:
+        return Footprint()
+
+    def probe(self, tier: Tier | None) -> Availability:
+        """Can this run here? `tier` None asks about the machine in general. Runs in a child with a time limit."""
+        return Availability(True)
+
+    def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
+        """Called in the worker. `levels` are the open stores of `tier.levels`. Raises DriverError or Unavailable."""
+        raise NotImplementedError
+
+
+@attrs.frozen
+class ToolRow:
+    """What a tool measured for one trial of a point. `measures` are columns of trials.parquet."""
+
+    point_id: str
+    status: Literal["ok", "incomplete", "error", "unavailable"]
+    reason: str = ""
+    measures: Mapping[str, int | float | str | None] = attrs.field(factory=dict)
+
+
+class Tool(Driver):
+    """A driver that takes whole points instead of operations: it runs another program. It has no Store."""
+
+    def group(self, points: Sequence[Point]) -> Sequence[Sequence[Point]]:
+        """Points that one invocation measures together. Default: each alone."""
+        return [[point] for point in points]
+
+    async def run(self, points: Sequence[Point], trial: int, folder: Path, deadline_s: float) -> Sequence[ToolRow]:
+        """Measure one trial of a group. `folder` is fresh and its own; raw output is kept there. Runs under trio and is
+        cancelled at the deadline: it must kill its whole process group then."""
+        raise NotImplementedError
+
+
+class Source(Protocol):
+    """In the core, made from the pattern: what a lane asks for work."""
+
+    def next(self, count: int, now: int) -> Rows: ...
+
+    def done(self, completions: Rows) -> None: ...
+
+
+Clock: TypeAlias = Callable[[], int]
