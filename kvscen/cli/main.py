@@ -1,0 +1,53 @@
+"""The command line. A verb's module is imported only when it is used, so that `kvscen --help` stays light."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+import kvscen
+
+#: verb -> (module under kvscen.cli, one line of help). The module has a click command named `command`.
+VERBS = {
+    "run": ("run", "Run a scenario and write its tables."),
+    "plan": ("plan", "Show what a run would do: points, bytes, space and time. Runs nothing."),
+    "lint": ("lint", "Check scenario files."),
+    "show": ("show", "Print a run's table again."),
+    "drivers": ("drivers", "List the drivers: what is installed, what can run here and why not."),
+}
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command = importlib.import_module(f"kvscen.cli.{VERBS[name][0]}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"; did you mean `{close[0]}`?" if close else f"; the commands are {', '.join(VERBS)}"
+            raise click.UsageError(f"no command is called `{args[0]}`{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(kvscen.__version__, prog_name="kvscen")
+def main() -> None:
+    """Measure how fast KV-cache blocks move between tiers, from a scenario file.
+
+    A first run: kvscen run scenarios/llama70b.kvs
+    """
