@@ -60,7 +60,7 @@ class DriverRef:
         return loaded()
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Registry:
     """The installed drivers by name, and what is wrong with the others: name -> the problem."""
 
