@@ -1,0 +1,78 @@
+"""Every diagnostic code, once: its title and its severity. Each has a page docs/rules/<code>.md and a folder tests/rules/<code>/.
+
+KVS001-099 file and syntax, KVS1xx names, settings, values, units and axes, KVS2xx models and sizes, KVS3xx drivers and tiers,
+KVS4xx the method of measuring. A code is never given to another problem, not even when its problem is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from kvscen.language.diagnose import Diagnostic, Fix, Severity, Span
+
+
+@attrs.frozen
+class Code:
+    """`title` is what stands over the page of the code: the problem in a few words, without a full stop."""
+
+    code: str
+    title: str
+    severity: Severity = Severity.ERROR
+
+
+_WARNING = Severity.WARNING
+
+_TABLE = (
+    # ---- the file
+    Code("KVS001", "The file cannot be read"),
+    Code("KVS002", "The file is empty"),
+    Code("KVS003", "The file is not text"),
+    Code("KVS004", "The file is too large"),
+    # ---- the first line
+    Code("KVS010", "The `kvs 1` line is missing"),
+    Code("KVS011", "The version of the language is unknown"),
+    # ---- syntax
+    Code("KVS020", "The text cannot be understood here"),
+    Code("KVS021", "Two settings stand on one line"),
+    Code("KVS022", "A bracket is never closed"),
+    Code("KVS023", "A closing bracket has no opening one"),
+    Code("KVS024", "The wrong sign between a name and its value"),
+    Code("KVS025", "A string is not closed or uses the wrong quotes"),
+    Code("KVS026", "The kind of a block is unknown"),
+    Code("KVS027", "A number is malformed"),
+    Code("KVS028", "A character or comment of another language"),
+    Code("KVS029", "A comma where the language has none"),
+    Code("KVS030", "A `when` or its condition is missing"),
+    Code("KVS031", "A value is missing"),
+    Code("KVS032", "A string has an unknown escape"),
+    Code("KVS033", "An expression is nested too deeply"),
+    # ---- names, settings, values, units, axes (KVS1xx)
+    Code("KVS110", "Decimal and binary units side by side", _WARNING),
+    # ---- models and sizes (KVS2xx)
+    Code("KVS210", "KV heads are replicated by tensor parallelism", _WARNING),
+    # ---- drivers and tiers (KVS3xx)
+    # ---- method of measuring (KVS4xx)
+    Code("KVS401", "Too few trials for an interval", _WARNING),
+    Code("KVS402", "The seed is not fixed", _WARNING),
+)
+
+#: Every code by its name.
+CODES: Mapping[str, Code] = {entry.code: entry for entry in _TABLE}
+assert len(CODES) == len(_TABLE), "a code is defined twice"
+
+
+def diagnostic(
+    code: str,
+    message: str,
+    span: Span | None = None,
+    *,
+    label: str = "",
+    help: str = "",
+    fix: Fix | None = None,
+    related: tuple[tuple[Span, str], ...] = (),
+    severity: Severity | None = None,
+) -> Diagnostic:
+    """A diagnostic with the severity of its code. `severity` overrides it (drivers choose their own). KeyError for an unknown code."""
+    return Diagnostic(code, severity or CODES[code].severity, message, span, label, help, fix, related)
