@@ -1,0 +1,174 @@
+"""What a trial measures: one declaration for the columns of trials.parquet, for `expect` and for the report.
+
+Light to import: the language asks this module what an expectation may name. A measure is called by its column without the unit
+(`latency_p99_ns` is `latency_p99`); `operations_per_s` alone keeps it, for `operations` is the count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+import attrs
+
+from kvscen.language.values import BANDWIDTH, BYTES, NUMBER, RATE, TIME, TOKEN_RATE, Dimension
+
+NumberType: TypeAlias = Literal["int64", "float64"]
+
+#: A percentile is printed only where at least this many operations lie above it.
+OPERATIONS_ABOVE = 10
+
+
+@attrs.frozen
+class MeasureInfo:
+    """One measure. A value of its `column` times `scale` is in the language's base units (bytes, seconds, tokens).
+
+    `is_count`: judged on the sum over all trials that ran; every other measure on the median of the trials that are ok.
+    `percent`: a share that the language writes with `%`. `percentile`: which part of the operations lies below, where it is one.
+    """
+
+    name: str
+    column: str
+    type: NumberType
+    unit: str
+    dimension: Dimension
+    description: str
+    scale: Fraction = Fraction(1)
+    percent: bool = False
+    is_count: bool = False
+    percentile: Fraction | None = None
+
+    @property
+    def least_operations(self) -> int:
+        """How many operations this measure needs before it is printed."""
+        if self.percentile is None:
+            return 1
+        needed = OPERATIONS_ABOVE / (1 - self.percentile)
+        return -(-needed.numerator // needed.denominator)
+
+
+#: Unit of a column -> dimension, base units in one, and the ending of the column's name.
+UNITS_OF_COLUMNS: Mapping[str, tuple[Dimension, Fraction, str]] = {
+    "operations": (NUMBER, Fraction(1), ""),
+    "1": (NUMBER, Fraction(1), ""),
+    "B": (BYTES, Fraction(1), "_bytes"),
+    "ns": (TIME, Fraction(1, 10**9), "_ns"),
+    "B/s": (BANDWIDTH, Fraction(1), "_bytes_per_s"),
+    "1/s": (RATE, Fraction(1), "_per_s"),
+    "tokens/s": (TOKEN_RATE, Fraction(1), "_per_s"),
+    "s/GiB": (NUMBER, Fraction(1), ""),
+}
+
+#: The percentiles by their name in a column.
+PERCENTILES: Mapping[str, Fraction] = {
+    "p50": Fraction(1, 2),
+    "p90": Fraction(9, 10),
+    "p95": Fraction(19, 20),
+    "p99": Fraction(99, 100),
+    "p999": Fraction(999, 1000),
+    "p9999": Fraction(9999, 10000),
+}
+
+
+def _measure(
+    column: str, unit: str, description: str, type: NumberType = "int64", *, count: bool = False, percent: bool = False
+) -> MeasureInfo:
+    dimension, scale, ending = UNITS_OF_COLUMNS[unit]
+    name = column if column == "operations_per_s" else column.removesuffix(ending)
+    percentile = PERCENTILES.get(name.rpartition("_")[2])
+    return MeasureInfo(name, column, type, unit, dimension, description, scale, percent, count, percentile)
+
+
+_LATENCY = {
+    "latency": ("of one block, from when it was due (open loop) or submitted (closed loop) to its completion", "all"),
+    "read_latency": ("of one block that was read, where reads and writes are mixed", "p50 p99"),
+    "write_latency": ("of one block that was written, where reads and writes are mixed", "p50 p99"),
+    "batch_latency": ("of one batch, from its first operation's start to its last one's completion", "p50 p99"),
+    "request_latency": ("of one request, from its first operation's start to its last one's completion", "p50 p99"),
+    "service": ("of one block from submission to completion", "p50 p95 p99 p999 p9999"),
+    "delay": ("of one block's submission behind the time at which it was due", "p99"),
+}
+_STATISTICS = {
+    "mean": "mean",
+    "min": "shortest",
+    **{name: f"{float(share * 100):g}th percentile" for name, share in PERCENTILES.items()},
+    "max": "longest",
+}
+
+
+def _latencies() -> Iterator[MeasureInfo]:
+    for family, (what, which) in _LATENCY.items():
+        noun = {"service": "service time", "delay": "delay"}.get(family, "latency")
+        for statistic in _STATISTICS if which == "all" else which.split():
+            yield _measure(f"{family}_{statistic}_ns", "ns", f"{_STATISTICS[statistic]} of the {noun} {what}")
+
+
+def _all() -> Iterator[MeasureInfo]:
+    yield _measure("operations", "operations", "operations completed inside the measured window", count=True)
+    yield _measure("reads", "operations", "operations that read", count=True)
+    yield _measure("writes", "operations", "operations that wrote", count=True)
+    yield _measure("errors", "operations", "operations that failed, fell short or brought wrong data", count=True)
+    yield _measure("misses", "operations", "look-ups that found nothing", count=True)
+    yield _measure("lookups", "operations", "blocks looked up", count=True)
+    yield _measure("hits", "operations", "blocks found", count=True)
+    yield _measure("hit_rate", "1", "blocks found / blocks looked up", "float64", percent=True)
+    yield _measure("throughput_bytes_per_s", "B/s", "bytes completed inside the window / the window", "float64")
+    yield _measure("operations_per_s", "1/s", "operations completed inside the window / the window", "float64")
+    yield _measure("offered_per_s", "1/s", "operations that were due per second (open loop)", "float64")
+    yield _measure("achieved_per_s", "1/s", "operations completed per second (open loop)", "float64")
+    yield _measure(
+        "backlog", "operations", "operations due but not completed at the end of the window (open loop)", count=True
+    )
+    yield _measure("tokens_per_s", "tokens/s", "tokens whose KV was moved per second of the window", "float64")
+    yield _measure("window_ns", "ns", "length of the measured window")
+    yield from _latencies()
+    yield _measure("logical_bytes", "B", "bytes delivered to the caller inside the window")
+    yield _measure("moved_bytes", "B", "bytes moved inside the window, padding to the tier's alignment included")
+    yield _measure("wire_bytes", "B", "bytes over the wire inside the window")
+    yield _measure("load_bytes", "B", "bytes moved from the start of the load to its end, warm-up included")
+    yield _measure("device_read_bytes", "B", "bytes that the device read from the start of the load to its end")
+    yield _measure("device_write_bytes", "B", "bytes that the device wrote from the start of the load to its end")
+    yield _measure("device_bytes", "B", "bytes at the device in the direction of the load, from its start to its end")
+    yield _measure("device_ratio", "1", "device_bytes / load_bytes; under 0.9 a cache took part", "float64")
+    yield _measure("verified_bytes", "B", "bytes compared with what was written, in a pass of its own")
+    yield _measure("cpu_ns", "ns", "CPU time of the workers in the window, kernel side included")
+    yield _measure("cpu_s_per_gib", "s/GiB", "CPU seconds of the workers for each GiB moved", "float64")
+
+
+#: What `expect` may name, by name, in the order of the columns.
+MEASURES: Mapping[str, MeasureInfo] = {measure.name: measure for measure in _all()}
+
+
+def _tier_measures() -> Iterator[MeasureInfo]:
+    yield _measure("lookups", "operations", "blocks looked up in this tier", count=True)
+    yield _measure("hits", "operations", "blocks found in this tier", count=True)
+    yield _measure("hit_rate", "1", "blocks found in this tier / blocks looked up in it", "float64", percent=True)
+
+
+#: What `expect` may name of one tier or level, as in `dram.hit_rate`: columns of tiers.parquet.
+TIER_MEASURES: Mapping[str, MeasureInfo] = {measure.name: measure for measure in _tier_measures()}
+
+
+def driver_measure(column: str, type: str, unit: str, description: str) -> MeasureInfo | None:
+    """The measure for a column that a driver declares (kvscen.plugin.Measure). None for text, which cannot be judged.
+
+    A unit that is not one of UNITS_OF_COLUMNS is a bare number, and the measure is called like the column.
+    """
+    if type not in ("int64", "float64"):
+        return None
+    number: NumberType = "int64" if type == "int64" else "float64"
+    dimension, scale, ending = UNITS_OF_COLUMNS.get(unit, (NUMBER, Fraction(1), ""))
+    if ending and not column.endswith(ending):
+        dimension, scale, ending = NUMBER, Fraction(1), ""
+    name = column.removesuffix(ending)
+    percentile = PERCENTILES.get(name.rpartition("_")[2])
+    return MeasureInfo(name, column, number, unit, dimension, description, scale, percentile=percentile)
+
+
+def measure_named(name: str, own: Iterable[MeasureInfo] = ()) -> MeasureInfo | None:
+    """What `name` means after `expect`: a measure, one of the driver's `own`, or `TIER.MEASURE`. None: nothing."""
+    tier, dot, measure = name.rpartition(".")
+    if dot:
+        return TIER_MEASURES.get(measure) if tier else None
+    return MEASURES.get(name) or next((info for info in own if info.name == name), None)
