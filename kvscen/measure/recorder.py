@@ -1,0 +1,285 @@
+"""What a lane remembers of its operations: histograms, bytes and a timeline, in memory that does not grow with their number.
+
+The hot loop only copies rows into a buffer (`push`); every few thousand rows they are counted in bulk (`flush`), so that recording
+a latency for every operation costs little even where an operation takes a few microseconds.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from kvscen.measure.histogram import BUCKETS, Histogram, bucket_of, percentile
+from kvscen.plugin.contract import COMPLETION, ERROR, MISS, OK, OPERATION, WRITE, Rows
+
+_ROWS = 4096
+_NEVER = 2**63 - 1
+MAX_INTERVALS = 300
+MIN_INTERVAL_NS = 100_000_000
+
+#: (operation, unit, phase), e.g. ("read", "block", "latency").
+SeriesKey = tuple[str, str, str]
+
+
+@attrs.define
+class Window:
+    """The measured window of a trial in ns of the store's clock. `end_ns` is None where operations are counted instead of time."""
+
+    start_ns: int
+    end_ns: int | None
+
+
+@attrs.define
+class Sample:
+    """What one worker measured in one trial; lanes and workers are merged by `merge`.
+
+    The window is [window_start_ns, window_end_ns). `load_bytes` counts from the start of the load to its end.
+    `timeline` rows are (start_ns after the window's start, length_ns, operations, bytes, p50, p99, max).
+    """
+
+    operations: int = 0
+    reads: int = 0
+    writes: int = 0
+    errors: int = 0
+    misses: int = 0
+    moved_bytes: int = 0
+    wire_bytes: int = 0
+    load_bytes: int = 0
+    load_errors: int = 0
+    first_ns: int = _NEVER
+    last_ns: int = 0
+    backlog: int = 0
+    first_error: str = ""
+    series: dict[SeriesKey, Histogram] = attrs.field(factory=dict)
+    level_hits: dict[int, int] = attrs.field(factory=dict)
+    interval_ns: int = MIN_INTERVAL_NS
+    interval_counts: npt.NDArray[np.uint32] = attrs.field(factory=lambda: np.zeros((0, BUCKETS), np.uint32))
+    interval_bytes: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(0, np.int64))
+
+    def histogram(self, key: SeriesKey) -> Histogram:
+        found = self.series.get(key)
+        if found is None:
+            found = self.series[key] = Histogram()
+        return found
+
+    def merge(self, other: Sample) -> None:
+        """Add another lane's or worker's sample of the same window."""
+        for name in ("operations", "reads", "writes", "errors", "misses", "moved_bytes", "wire_bytes", "load_bytes", "load_errors"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.backlog += other.backlog
+        self.first_ns = min(self.first_ns, other.first_ns)
+        self.last_ns = max(self.last_ns, other.last_ns)
+        self.first_error = self.first_error or other.first_error
+        for key, histogram in other.series.items():
+            self.histogram(key).merge(histogram)
+        for level, hits in other.level_hits.items():
+            self.level_hits[level] = self.level_hits.get(level, 0) + hits
+        while self.interval_ns < other.interval_ns:
+            self._halve()
+        mine, theirs = self.interval_ns, other.interval_ns
+        rows, sizes = other.interval_counts, other.interval_bytes
+        while theirs < mine:
+            rows, sizes, theirs = _pairs(rows), _pairs(sizes), theirs * 2
+        self._grow(len(rows))
+        self.interval_counts[: len(rows)] += rows
+        self.interval_bytes[: len(sizes)] += sizes
+
+    def _grow(self, length: int) -> None:
+        if length > len(self.interval_bytes):
+            more = length - len(self.interval_bytes)
+            self.interval_counts = np.concatenate([self.interval_counts, np.zeros((more, BUCKETS), np.uint32)])
+            self.interval_bytes = np.concatenate([self.interval_bytes, np.zeros(more, np.int64)])
+
+    def _halve(self) -> None:
+        self.interval_counts, self.interval_bytes = _pairs(self.interval_counts), _pairs(self.interval_bytes)
+        self.interval_ns *= 2
+
+    def timeline(self) -> list[dict[str, int | None]]:
+        """One row for each interval of the window."""
+        rows: list[dict[str, int | None]] = []
+        for number, (counts, size) in enumerate(zip(self.interval_counts, self.interval_bytes, strict=True)):
+            total = int(counts.sum())
+            wide = counts.astype(np.int64)
+            rows.append(
+                {
+                    "start_ns": number * self.interval_ns,
+                    "length_ns": self.interval_ns,
+                    "operations": total,
+                    "bytes": int(size),
+                    "latency_p50_ns": percentile(wide, 0.5, total),
+                    "latency_p99_ns": percentile(wide, 0.99, total),
+                }
+            )
+        return rows
+
+
+def _pairs(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Neighbouring intervals added: half as many, twice as long."""
+    if len(array) % 2:
+        array = np.concatenate([array, np.zeros((1, *array.shape[1:]), array.dtype)])
+    return array[0::2] + array[1::2]  # type: ignore[operator,no-any-return]
+
+
+class Groups:
+    """Latency of batches and requests: from the first operation's due time to the last one's end.
+
+    Only groups that are still incomplete are kept. A group with a failed operation has no latency.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._kept = np.zeros((0, 5), np.int64)  # id, operations seen, first due, last end, failed
+
+    def update(self, ids: npt.NDArray[np.int64], due: npt.NDArray[np.int64], end: npt.NDArray[np.int64], failed: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Add operations, shape (n,) each; returns the groups that became complete, shape (m, 2): first due, last end."""
+        rows = np.column_stack([ids, np.ones(len(ids), np.int64), due, end, failed])
+        if len(self._kept):
+            rows = np.concatenate([self._kept, rows])
+        order = np.argsort(rows[:, 0], kind="stable")
+        rows = rows[order]
+        starts = np.flatnonzero(np.concatenate([[True], rows[1:, 0] != rows[:-1, 0]]))
+        merged = np.column_stack(
+            [
+                rows[starts, 0],
+                np.add.reduceat(rows[:, 1], starts),
+                np.minimum.reduceat(rows[:, 2], starts),
+                np.maximum.reduceat(rows[:, 3], starts),
+                np.add.reduceat(rows[:, 4], starts),
+            ]
+        )
+        complete = merged[:, 1] >= self.size
+        self._kept = merged[~complete]
+        done = merged[complete]
+        return done[done[:, 4] == 0][:, 2:4]
+
+
+class Recorder:
+    """Records one lane's operations of one trial. `batch` and `request` are operations per batch and per request."""
+
+    def __init__(self, window: Window, batch: int, request: int, open_loop: bool) -> None:
+        self.window = window
+        self.sample = Sample()
+        self._open_loop = open_loop
+        self._batches = Groups(batch) if batch > 1 else None
+        self._requests = Groups(request) if request > 1 else None
+        self._ops = np.zeros(_ROWS, OPERATION)
+        self._completions = np.zeros(_ROWS, COMPLETION)
+        self._used = 0
+        length = MIN_INTERVAL_NS
+        rows = MAX_INTERVALS
+        if window.end_ns is not None:
+            span = window.end_ns - window.start_ns
+            length = max(length, -(-span // MAX_INTERVALS))
+            rows = max(1, -(-span // length))
+        self.sample.interval_ns = length
+        # Allocated and touched before the window: nothing grows inside it.
+        self.sample.interval_counts = np.ones((rows, BUCKETS), np.uint32)
+        self.sample.interval_counts[:] = 0
+        self.sample.interval_bytes = np.zeros(rows, np.int64)
+        for operation in ("read", "write"):
+            for unit, phase in (("block", "latency"), ("block", "service"), ("block", "delay"), ("batch", "latency"), ("request", "latency")):
+                self.sample.histogram((operation, unit, phase))
+
+    def push(self, ops: Rows, completions: Rows) -> None:
+        """Remember finished operations: rows of OPERATION and of COMPLETION in the same order."""
+        count = len(ops)
+        if self._used + count > _ROWS:
+            self.flush()
+            while count > _ROWS:
+                self._count(ops[:_ROWS], completions[:_ROWS])
+                ops, completions, count = ops[_ROWS:], completions[_ROWS:], count - _ROWS
+        self._ops[self._used : self._used + count] = ops
+        self._completions[self._used : self._used + count] = completions
+        self._used += count
+
+    def flush(self) -> None:
+        """Count what was pushed."""
+        used, self._used = self._used, 0
+        if used:
+            self._count(self._ops[:used], self._completions[:used])
+
+    def finish(self, backlog: int = 0) -> Sample:
+        """The sample, with the intervals cut to what the window covers and empty series left out."""
+        self.flush()
+        sample = self.sample
+        sample.backlog = backlog
+        sample.series = {key: histogram for key, histogram in sample.series.items() if histogram.number}
+        if self.window.end_ns is None:
+            used = np.flatnonzero(sample.interval_counts.any(axis=1) | (sample.interval_bytes > 0))
+            rows = int(used[-1]) + 1 if len(used) else 0
+            sample.interval_counts = sample.interval_counts[:rows]
+            sample.interval_bytes = sample.interval_bytes[:rows]
+        return sample
+
+    def _count(self, ops: Rows, done: Rows) -> None:
+        sample, window = self.sample, self.window
+        outcome, end, submit, moved = done["outcome"], done["end"], done["submit"], done["bytes"]
+        due = ops["due"] if self._open_loop else submit
+        good = outcome == OK
+        sample.load_bytes += int(moved[good].sum())
+        sample.load_errors += int((outcome == ERROR).sum())
+
+        due_inside = due >= window.start_ns
+        if window.end_ns is None:
+            ended_inside = due_inside
+        else:
+            due_inside &= due < window.end_ns
+            ended_inside = (end >= window.start_ns) & (end < window.end_ns)
+        bytes_inside = good & ended_inside
+        sample.moved_bytes += int(moved[bytes_inside].sum())
+        sample.wire_bytes += int(done["wire_bytes"][bytes_inside].sum())
+        sample.operations += int(bytes_inside.sum())
+        sample.errors += int(((outcome == ERROR) & ended_inside).sum())
+        sample.misses += int(((outcome == MISS) & ended_inside).sum())
+        is_write = ops["kind"] == WRITE
+        sample.writes += int((bytes_inside & is_write).sum())
+        sample.reads += int((bytes_inside & ~is_write).sum())
+        if due_inside.any():
+            sample.first_ns = min(sample.first_ns, int(submit[due_inside].min()))
+            sample.last_ns = max(sample.last_ns, int(end[due_inside].max()))
+
+        latency, service = end - due, end - submit
+        timed = good & due_inside
+        for name, of_kind in (("read", timed & ~is_write), ("write", timed & is_write)):
+            if not of_kind.any():
+                continue
+            sample.series[name, "block", "latency"].add(latency[of_kind])
+            sample.series[name, "block", "service"].add(service[of_kind])
+            if self._open_loop:
+                sample.series[name, "block", "delay"].add((submit - due)[of_kind])
+        levels = done["level"][bytes_inside & ~is_write]
+        for level, hits in enumerate(np.bincount(levels)) if len(levels) else ():
+            if hits:
+                sample.level_hits[level] = sample.level_hits.get(level, 0) + int(hits)
+        missed = (outcome == MISS) & due_inside
+        if missed.any():
+            sample.histogram(("miss", "block", "latency")).add(latency[missed])
+        self._count_groups(ops, due, end, outcome != OK, is_write)
+        self._count_intervals(end[bytes_inside], moved[bytes_inside], latency[bytes_inside])
+
+    def _count_groups(self, ops: Rows, due: npt.NDArray[np.int64], end: npt.NDArray[np.int64], failed: npt.NDArray[np.bool_], is_write: npt.NDArray[np.bool_]) -> None:
+        # A batch of mixed operations is counted with the reads: it is complete when its last operation is.
+        name = "write" if is_write.all() else "read"
+        for unit, groups in (("batch", self._batches), ("request", self._requests)):
+            if groups is None:
+                continue
+            done = groups.update(ops[unit].astype(np.int64), due, end, failed)
+            inside = done[:, 0] >= self.window.start_ns
+            if self.window.end_ns is not None:
+                inside &= done[:, 0] < self.window.end_ns
+            done = done[inside]
+            self.sample.series[name, unit, "latency"].add(done[:, 1] - done[:, 0])
+
+    def _count_intervals(self, end: npt.NDArray[np.int64], moved: npt.NDArray[np.int64], latency: npt.NDArray[np.int64]) -> None:
+        if not len(end):
+            return
+        sample = self.sample
+        since = end - self.window.start_ns
+        while int(since.max()) // sample.interval_ns >= len(sample.interval_bytes):
+            rows = len(sample.interval_bytes)
+            sample._halve()
+            sample._grow(rows)
+        interval = since // sample.interval_ns
+        np.add.at(sample.interval_counts.reshape(-1), interval * BUCKETS + bucket_of(latency), 1)
+        sample.interval_bytes += np.bincount(interval, weights=moved, minlength=len(sample.interval_bytes)).astype(np.int64)
