@@ -1,7 +1,7 @@
 """What a trial measures: one declaration for the columns of trials.parquet, for `expect` and for the report.
 
-Light to import: the language asks this module what an expectation may name. A measure is called by its column without the unit
-(`latency_p99_ns` is `latency_p99`); `operations_per_s` alone keeps it, for `operations` is the count.
+Light to import: the language asks this module what an expectation may name. A measure is called by its column without
+the unit (`latency_p99_ns` is `latency_p99`); `operations_per_s` alone keeps it, for `operations` is the count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MeasureInfo:
     """One measure. A value of its `column` times `scale` is in the language's base units (bytes, seconds, tokens).
 
     `is_count`: judged on the sum over all trials that ran; every other measure on the median of the trials that are ok.
-    `percent`: a share that the language writes with `%`. `percentile`: which part of the operations lies below, where it is one.
+    `percent`: a share that the language writes with `%`. `percentile`: which part of the operations lies below.
     """
 
     name: str

@@ -1,0 +1,296 @@
+"""The columns of every table that a run leaves. Names and types are a public interface: SCHEMA_VERSION changes with
+them.
+
+A column is there in every run, null where it does not apply. trials.parquet has beside these `axis.<path>` for each
+axis, the map `settings`, and the columns that drivers declare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import attrs
+import pyarrow as pa
+
+from kvscen.results.measures import MEASURES, OPERATIONS_ABOVE, MeasureInfo
+from kvscen.results.record import STATUSES, TrialRecord
+
+__all__ = [
+    "LATENCY",
+    "MEASURES",
+    "SCHEMA_VERSION",
+    "SETTINGS",
+    "TABLES",
+    "TIERS",
+    "TIMELINE",
+    "TRIALS",
+    "VERDICTS",
+    "WORKERS",
+    "Column",
+    "MeasureInfo",
+    "field",
+    "misfit",
+    "misfit_of_record",
+]
+
+#: Of the tables and of the journal. A reader refuses another one.
+SCHEMA_VERSION = "1"
+
+_TEXT, _INT, _SMALL, _FLOAT = pa.string(), pa.int64(), pa.int32(), pa.float64()
+
+
+@attrs.frozen
+class Column:
+    """One column of a table. `unit` is None for text, names and plain numbers."""
+
+    name: str
+    type: pa.DataType
+    unit: str | None
+    description: str
+
+
+def field(column: Column) -> pa.Field:
+    """The column as pyarrow knows it, with its description and unit in the metadata."""
+    metadata = {"description": column.description} | ({"unit": column.unit} if column.unit else {})
+    return pa.field(column.name, column.type, metadata=metadata)
+
+
+_RUN = Column("run_id", _TEXT, None, "the run; unique, the same in every table")
+_POINT = Column("point_id", _TEXT, None, "the point's identity: equal settings have an equal one, in every run")
+_TRIAL = Column("trial", _SMALL, None, "number of the trial of its point, from 1")
+
+_IDENTITY = (
+    _RUN,
+    Column("scenario", _TEXT, None, "name of the scenario"),
+    Column("sweep", _TEXT, None, "name of the sweep"),
+    _POINT,
+    _TRIAL,
+    Column("trial_order", _SMALL, None, "when it ran: its number among all trials of the run"),
+    Column("started_unix_ns", _INT, "ns", "when it began, since 1970-01-01 UTC"),
+    Column("status", _TEXT, None, f"how it ended: {', '.join(STATUSES)}; only `ok` enters an aggregate"),
+    Column("reason", _TEXT, None, "why it did not end as `ok`; empty where it did"),
+)
+
+_VARIABLES = (
+    Column("model", _TEXT, None, "name of the model block"),
+    Column("pattern", _TEXT, None, "name of the pattern block"),
+    Column("tier", _TEXT, None, "name of the tier block"),
+    Column("driver", _TEXT, None, "driver of the tier"),
+    Column("op", _TEXT, None, "what is measured: read, write or mixed"),
+    Column("block_bytes", _INT, "B", "what one operation moves"),
+    Column("batch", _INT, "operations", "operations posted together"),
+    Column("depth", _INT, None, "most in flight in a lane, as the scenario sets it; null: the batch, within the limit"),
+    Column("threads", _INT, None, "lanes in a worker"),
+    Column("processes", _INT, None, "workers"),
+    Column("requests", _INT, None, "requests of a batch"),
+    Column("keys", _INT, None, "distinct blocks touched"),
+    Column("working_set_bytes", _INT, "B", "distinct bytes touched"),
+    Column("read_share", _FLOAT, "1", "share of reads among the operations"),
+    Column("order", _TEXT, None, "order in which the keys are visited"),
+    Column("wait", _TEXT, None, "what is waited for before more is posted: operation or batch"),
+    Column("rate_per_s", _FLOAT, "1/s", "operations due per second, in all; null: closed loop"),
+    Column("arrival", _TEXT, None, "how the due times are spread; null: closed loop"),
+    Column("memory", _TEXT, None, "memory of the caller's buffers"),
+    Column("warmup_ns", _INT, "ns", "load before the measured window, as asked"),
+    Column("time_ns", _INT, "ns", "length of the measured window, as asked; null where operations are counted"),
+    Column("operations_planned", _INT, "operations", "operations of a trial, as asked; null where time is"),
+    Column("timeout_ns", _INT, "ns", "without progress for so long, a trial is a hang"),
+    Column("verify", _TEXT, None, "whether the content was compared, in a pass of its own"),
+    Column("seed", _INT, None, "seed of the point's draws"),
+    Column("trials", _INT, None, "trials asked for"),
+)
+
+_FACTS = (
+    Column("path", _TEXT, None, "which way the bytes went: direct, page cache, memory, p2p, compat, tcp, rdma, shm..."),
+    Column("path_evidence", _TEXT, None, "how that is known"),
+    Column("pages", _TEXT, None, "what the buffers are made of: huge, small, pinned..."),
+    Column("depth_used", _INT, None, "operations in flight in a lane, after the driver's limit"),
+    Column("alignment_bytes", _INT, "B", "alignment that the tier asks for"),
+    Column("stride_bytes", _INT, "B", "what a block takes in the tier: the block rounded up to the alignment"),
+)
+
+
+def _number_type(info: MeasureInfo) -> pa.DataType:
+    return _INT if info.type == "int64" else _FLOAT
+
+
+_MEASURED = tuple(
+    Column(
+        info.column,
+        _number_type(info),
+        info.unit,
+        info.description
+        + (f"; null where fewer than {OPERATIONS_ABOVE} operations lie above it" if info.percentile else ""),
+    )
+    for info in MEASURES.values()
+)
+
+#: trials.parquet: one row for each trial of each point.
+TRIALS: tuple[Column, ...] = (*_IDENTITY, *_VARIABLES, *_MEASURED, *_FACTS)
+
+#: The last fixed column of trials.parquet; after it come `axis.<path>` and the drivers' own.
+SETTINGS = Column(
+    "settings", pa.map_(_TEXT, _TEXT), None, "every setting that the point reaches, as the language spells it"
+)
+
+#: latency.parquet: one row for each bucket of each histogram.
+LATENCY: tuple[Column, ...] = (
+    _RUN,
+    _POINT,
+    _TRIAL,
+    Column("tier", _TEXT, None, "name of the tier"),
+    Column("operation", _TEXT, None, "read, write, lookup..."),
+    Column("unit", _TEXT, None, "what one value is for: block, batch or request"),
+    Column("phase", _TEXT, None, "latency, service, delay, or a phase of the driver's own"),
+    Column("lower_ns", _INT, "ns", "smallest value of the bucket"),
+    Column("upper_ns", _INT, "ns", "the first value above the bucket"),
+    Column("count", _INT, "operations", "values in the bucket"),
+)
+
+#: timeline.parquet: one row for each interval of each trial.
+TIMELINE: tuple[Column, ...] = (
+    _RUN,
+    _POINT,
+    _TRIAL,
+    Column("interval", _SMALL, None, "number of the interval in its trial, from 0"),
+    Column("start_ns", _INT, "ns", "its start, since the start of the window; below 0 in the warm-up"),
+    Column("duration_ns", _INT, "ns", "its length"),
+    Column("operations", _INT, "operations", "operations completed in it"),
+    Column("errors", _INT, "operations", "operations that failed in it"),
+    Column("logical_bytes", _INT, "B", "bytes delivered to the caller in it"),
+    Column("latency_p50_ns", _INT, "ns", "median latency of the blocks completed in it"),
+    Column("latency_p99_ns", _INT, "ns", "99th percentile of it; null where fewer than 10 operations lie above"),
+    Column("latency_max_ns", _INT, "ns", "the longest"),
+)
+
+#: tiers.parquet: one row for each tier of each trial, and one for each edge between two tiers (`to_tier` is set).
+TIERS: tuple[Column, ...] = (
+    _RUN,
+    _POINT,
+    _TRIAL,
+    Column("tier", _TEXT, None, "name of the tier; of an edge, where the bytes came from"),
+    Column("to_tier", _TEXT, None, "of an edge, where the bytes went; null in the row of a tier"),
+    Column("level", _SMALL, None, "place in the composed tier, 0 is the uppermost"),
+    Column("capacity_bytes", _INT, "B", "most that it keeps"),
+    Column("lookups", _INT, "operations", "blocks looked up"),
+    Column("hits", _INT, "operations", "blocks found"),
+    Column("hit_rate", _FLOAT, "1", "blocks found / blocks looked up"),
+    Column("operations", _INT, "operations", "operations that it served"),
+    Column("errors", _INT, "operations", "operations that failed"),
+    Column("read_bytes", _INT, "B", "bytes read from it"),
+    Column("write_bytes", _INT, "B", "bytes written to it"),
+    Column("admitted", _INT, "operations", "blocks taken in"),
+    Column("evicted", _INT, "operations", "blocks dropped or handed down"),
+    Column("demoted_bytes", _INT, "B", "bytes handed down"),
+    Column("promoted_bytes", _INT, "B", "bytes brought up"),
+    Column("latency_p50_ns", _INT, "ns", "median latency of its operations"),
+    Column("latency_p99_ns", _INT, "ns", "99th percentile of it; null where fewer than 10 operations lie above"),
+    Column("latency_max_ns", _INT, "ns", "the longest"),
+)
+
+#: workers.parquet: one row for each worker of each trial.
+WORKERS: tuple[Column, ...] = (
+    _RUN,
+    _POINT,
+    _TRIAL,
+    Column("worker", _SMALL, None, "number of the worker, from 0"),
+    Column("host", _TEXT, None, "its host"),
+    Column("rank", _SMALL, None, "its rank among the hosts' workers"),
+    Column("pid", _INT, None, "its process"),
+    Column("cpus", _TEXT, None, "CPUs it may run on, as in 0-3,8"),
+    Column("numa_node", _SMALL, None, "NUMA node of these CPUs; null where they span several"),
+    Column("gpu", _TEXT, None, "its GPU"),
+    Column("operations", _INT, "operations", "operations it completed in the window"),
+    Column("errors", _INT, "operations", "operations that failed"),
+    Column("logical_bytes", _INT, "B", "bytes it delivered in the window"),
+    Column("cpu_ns", _INT, "ns", "its CPU time in the window"),
+    Column("window_start_ns", _INT, "ns", "start of its window, on its clock"),
+    Column("window_end_ns", _INT, "ns", "end of its window, on its clock"),
+    Column("clock_offset_ns", _INT, "ns", "its clock minus the conductor's"),
+    Column("clock_bound_ns", _INT, "ns", "how far that offset may be wrong"),
+)
+
+#: verdicts.parquet: one row for each expectation of each point.
+VERDICTS: tuple[Column, ...] = (
+    _RUN,
+    Column("sweep", _TEXT, None, "name of the sweep"),
+    _POINT,
+    Column("expectation", _TEXT, None, "as the scenario says it"),
+    Column("measure", _TEXT, None, "what is judged"),
+    Column("operator", _TEXT, None, "how it is compared with the limit"),
+    Column("value", _FLOAT, None, "what was measured: the median of the ok trials, or of a count the sum"),
+    Column("limit", _FLOAT, None, "what was expected, in the same unit"),
+    Column("unit", _TEXT, None, "unit of value and limit"),
+    Column("outcome", _TEXT, None, "pass, fail, or not judged"),
+    Column("reason", _TEXT, None, "why it failed or was not judged"),
+)
+
+#: The tables that have only fixed columns, by file name without `.parquet`.
+TABLES: Mapping[str, tuple[Column, ...]] = {
+    "latency": LATENCY,
+    "timeline": TIMELINE,
+    "tiers": TIERS,
+    "workers": WORKERS,
+    "verdicts": VERDICTS,
+}
+
+_FIXED = {column.name: column for column in (*_MEASURED, *_FACTS)}
+_TAKEN = {column.name for column in (*_IDENTITY, *_VARIABLES, SETTINGS)}
+_INT64 = range(-(2**63), 2**63)
+
+
+def _wrong(name: str, type: pa.DataType, value: Any) -> str | None:
+    if value is None:
+        return None
+    if pa.types.is_string(type):
+        fits = isinstance(value, str)
+    elif isinstance(value, bool):
+        fits = False
+    elif pa.types.is_integer(type):
+        fits = isinstance(value, Integral) and int(value) in _INT64
+    else:
+        fits = isinstance(value, Real)
+    return None if fits else f"the column `{name}` holds {type} values, not {value!r}"
+
+
+def misfit(measures: Mapping[str, Any]) -> str | None:
+    """One sentence about the first measure that does not fit its column, else None. Names that are not fixed columns
+    are a driver's own, and fit when they are a number, a text or a truth value."""
+    for name, value in measures.items():
+        if name in _TAKEN or name.startswith("axis."):
+            return f"`{name}` is not a measure: the plan fills that column"
+        column = _FIXED.get(name)
+        if column is not None:
+            problem = _wrong(name, column.type, value)
+            if problem:
+                return problem
+        elif isinstance(value, Integral) and int(value) not in _INT64:
+            return f"the measure `{name}` does not fit 64 bits: {value}"
+        elif value is not None and not isinstance(value, bool | Real | str):
+            return f"the measure `{name}` is neither a number nor a text: {value!r}"
+    return None
+
+
+def _misfit_of_rows(table: str, rows: Iterable[Mapping[str, Any]]) -> str | None:
+    own = {c.name: c for c in TABLES[table] if c not in (_RUN, _POINT, _TRIAL)}
+    for row in rows:
+        for name, value in row.items():
+            if name not in own:
+                return f"the table `{table}` has no column `{name}`; it has {', '.join(own)}"
+            problem = _wrong(f"{table}.{name}", own[name].type, value)
+            if problem:
+                return problem
+    return None
+
+
+def misfit_of_record(record: TrialRecord) -> str | None:
+    """One sentence about what in a record does not fit the tables, else None. The journal takes only records that
+    fit."""
+    return (
+        misfit(record.measures)
+        or _misfit_of_rows("timeline", record.timeline)
+        or _misfit_of_rows("tiers", record.tiers)
+        or _misfit_of_rows("workers", record.workers)
+    )
