@@ -22,6 +22,7 @@ from kvscen.language.schema import (
     setting,
 )
 from kvscen.plan.point import Point, Tier, Work
+from kvscen.plugin.arena import HostArena, available_bytes, buffers_for, host_arena, show_bytes
 from kvscen.plugin.contract import (
     API_VERSION,
     COMPLETION,
@@ -51,6 +52,7 @@ from kvscen.plugin.contract import (
     Unavailable,
     VirtualLane,
 )
+from kvscen.plugin.threads import Miss, Synchronous, ThreadLane
 
 __all__ = [
     "API_VERSION",
@@ -74,11 +76,13 @@ __all__ = [
     "Finding",
     "Flag",
     "Footprint",
+    "HostArena",
     "Lane",
     "Layout",
     "Limits",
     "ListOf",
     "Measure",
+    "Miss",
     "Number",
     "PathReport",
     "PathText",
@@ -92,6 +96,8 @@ __all__ = [
     "Size",
     "Store",
     "String",
+    "Synchronous",
+    "ThreadLane",
     "Tier",
     "Tokens",
     "Tool",
@@ -101,5 +107,9 @@ __all__ = [
     "VirtualLane",
     "Word",
     "Work",
+    "available_bytes",
+    "buffers_for",
+    "host_arena",
     "setting",
+    "show_bytes",
 ]

@@ -1,0 +1,148 @@
+"""The driver `memory`: blocks in host memory, copied by the processor. The simplest tier."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Sequence
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from kvscen.plugin import (
+    READ,
+    WRITE,
+    Arena,
+    Availability,
+    Driver,
+    DriverError,
+    Finding,
+    Footprint,
+    Lane,
+    Layout,
+    Limits,
+    PathReport,
+    Size,
+    Store,
+    ThreadLane,
+    Tier,
+    Work,
+    available_bytes,
+    buffers_for,
+    host_arena,
+    setting,
+    show_bytes,
+)
+
+#: Operations that a lane accepts; it copies one after the other.
+MAX_IN_FLIGHT = 128
+
+
+@attrs.frozen
+class MemorySettings:
+    """Settings of a tier of the driver `memory`."""
+
+    capacity_bytes: int | None = setting(
+        Size(minimum=1), default=None, help="most bytes to keep; default: what the machine has free"
+    )
+
+
+class MemoryStore(Store):
+    """One worker's blocks, in one anonymous mapping. A lane copies in the thread that reaps."""
+
+    limits = Limits(alignment_bytes=1, max_in_flight=MAX_IN_FLIGHT)
+
+    def __init__(self, tier: Tier) -> None:
+        self._tier = tier
+        self._arena: Arena | None = None
+        self._data = np.empty(0, np.uint8)
+        self._layout = Layout(0, 0, 1)
+        self._written = np.zeros(0, bool)
+
+    def allocate(self, nbytes: int, memory: str) -> Arena:
+        return host_arena(nbytes)
+
+    def prepare(self, layout: Layout) -> Sequence[int]:
+        """The data is kept while the keys and their stride stay the same."""
+        if layout != self._layout:
+            total = max(layout.keys, layout.total_keys) * layout.stride_bytes
+            capacity = self._tier.settings.capacity_bytes
+            if capacity is not None and total > capacity:
+                raise DriverError(
+                    f"tier `{self._tier.name}`: {show_bytes(total)} of blocks do not fit in its capacity of "
+                    f"{show_bytes(capacity)}",
+                    "give it a larger `capacity` or touch fewer keys (`working_set`)",
+                )
+            self._drop()
+            self._arena = host_arena(layout.keys * layout.stride_bytes)
+            self._data = self._arena.view
+            self._layout = layout
+            self._written = np.zeros(layout.keys, bool)
+        missing: npt.NDArray[np.int64] = np.flatnonzero(~self._written) + layout.first_key
+        return missing  # type: ignore[return-value]  # an array is a sequence of ints to its readers
+
+    def lane(self, index: int, arena: Arena) -> Lane:
+        return ThreadLane(self, arena, MAX_IN_FLIGHT, self.clock, threads=1)
+
+    def transfer(self, op: np.void, view: npt.NDArray[np.uint8]) -> int:
+        """Copy one block. Raises OSError: EINVAL outside the layout, ENODATA for a block never written."""
+        layout = self._layout
+        slot, offset, nbytes = int(op["key"]) - layout.first_key, int(op["offset"]), int(op["bytes"])
+        if not 0 <= slot < layout.keys or offset + nbytes > layout.stride_bytes or len(view) != nbytes:
+            raise OSError(errno.EINVAL, "outside the layout")
+        start = slot * layout.stride_bytes + offset
+        place = self._data[start : start + nbytes]
+        if op["kind"] == READ:
+            if not self._written[slot]:
+                raise OSError(errno.ENODATA, "never written")
+            np.copyto(view, place)
+        elif op["kind"] == WRITE:
+            np.copyto(place, view)
+            self._written[slot] = True
+        else:
+            raise OSError(errno.EOPNOTSUPP, "only reads and writes")
+        return nbytes
+
+    def path(self) -> PathReport:
+        pages = self._arena.pages if self._arena else "no"
+        return PathReport("memory", f"copied by the processor within host memory ({pages} pages)")
+
+    def close(self) -> None:
+        self._drop()
+
+    def _drop(self) -> None:
+        self._data = np.empty(0, np.uint8)
+        self._layout = Layout(0, 0, 1)
+        self._written = np.zeros(0, bool)
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
+
+
+class MemoryDriver(Driver):
+    """Blocks in host memory."""
+
+    name = "memory"
+    summary = "Blocks in host memory, copied by the processor."
+    settings = MemorySettings
+
+    def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
+        capacity = tier.settings.capacity_bytes
+        if capacity is not None and work.working_set_bytes > capacity:
+            yield Finding(
+                "KVS311",
+                f"the pattern touches {show_bytes(work.working_set_bytes)}, which do not fit in {show_bytes(capacity)}",
+                "capacity",
+                help="give the tier a larger `capacity` or the pattern a smaller `working_set`",
+            )
+
+    def footprint(self, tier: Tier, work: Work) -> Footprint:
+        lanes = work.threads * work.processes
+        return Footprint(memory_bytes=(work.keys + lanes * buffers_for(work, MAX_IN_FLIGHT)) * work.block_bytes)
+
+    def probe(self, tier: Tier | None) -> Availability:
+        free = available_bytes()
+        return Availability(True, facts={} if free is None else {"free memory": show_bytes(free)})
+
+    def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
+        return MemoryStore(tier)

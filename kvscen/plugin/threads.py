@@ -1,0 +1,146 @@
+"""A lane for a synchronous store: it only has to give `transfer(op, view)`.
+
+Few operations at once run on threads; one at a time runs in the thread that reaps, without any.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from kvscen.plugin.contract import ERROR, MISS, OK, Arena, Clock, Lane, Rows
+
+#: One row of COMPLETION.
+_Row: TypeAlias = "tuple[Any, int, int, int, int, int, int, int, int]"
+
+#: Operations that run in the reaping thread are reported together for so long: small ones share the cost of a `reap`.
+_SLICE_NS = 50_000
+#: How long `close` waits for threads that are still busy.
+_CLOSE_S = 1.0
+
+_log = logging.getLogger("kvscen.driver")
+
+
+class Miss(Exception):
+    """Raised by `transfer` when the key is not there: no failure, but a miss."""
+
+
+class Synchronous(Protocol):
+    """What a synchronous store gives."""
+
+    def transfer(self, op: np.void, view: npt.NDArray[np.uint8]) -> int:
+        """Do one operation (a row of OPERATION), `view` being its buffer, and return the bytes moved.
+
+        Raises OSError when it fails, Miss when the key is not there. Called from several threads at once.
+        """
+        ...
+
+
+class ThreadLane(Lane):
+    """At most `depth` operations in flight, `threads` of them (default: all) running at once on threads of their own.
+
+    With one thread an operation runs inside `reap`. A transfer of fewer bytes than asked for is an error (EIO), and so is
+    any exception: with its errno where it is an OSError, else EIO and a line in the log.
+    """
+
+    def __init__(self, store: Synchronous, arena: Arena, depth: int, clock: Clock, threads: int | None = None) -> None:
+        self._transfer = store.transfer
+        self._view = arena.view
+        self._clock = clock
+        self._depth = depth
+        self._in_flight = 0
+        self._waiting: deque[tuple[np.void, int]] = deque()
+        self._inbox: queue.SimpleQueue[tuple[np.void, int] | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[_Row] = queue.SimpleQueue()
+        self._told = False
+        count = depth if threads is None else min(threads, depth)
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"kvscen-transfer-{i}", daemon=True)
+            for i in range(count if count > 1 else 0)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, ops: Rows) -> int:
+        count = min(len(ops), self._depth - self._in_flight)
+        if count <= 0:
+            return 0
+        now = self._clock()
+        put = self._inbox.put if self._threads else self._waiting.append
+        for op in ops[:count].copy():
+            put((op, now))
+        self._in_flight += count
+        return count
+
+    def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
+        count = self._collect(out, at_least, timeout_ns) if self._threads else self._run_here(out, at_least, timeout_ns)
+        self._in_flight -= count
+        return count
+
+    def close(self) -> None:
+        """Threads that hang in a transfer are left behind: they are daemons and end with the process."""
+        self._waiting.clear()
+        threads, self._threads = self._threads, []
+        for _ in threads:
+            self._inbox.put(None)
+        deadline = time.monotonic() + _CLOSE_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _run_here(self, out: Rows, at_least: int, timeout_ns: int) -> int:
+        if not self._waiting:
+            if at_least > 0:
+                time.sleep(timeout_ns / 1e9)
+            return 0
+        count, limit, start = 0, min(len(out), len(self._waiting)), self._clock()
+        while count < limit:
+            row = self._run(*self._waiting.popleft())
+            out[count] = row
+            count += 1
+            if row[2] - start > (_SLICE_NS if count >= at_least else timeout_ns):
+                break
+        return count
+
+    def _collect(self, out: Rows, at_least: int, timeout_ns: int) -> int:
+        deadline = time.monotonic_ns() + timeout_ns
+        count = 0
+        while count < len(out):
+            try:
+                if count >= at_least:
+                    out[count] = self._done.get_nowait()
+                else:
+                    out[count] = self._done.get(timeout=max(0, deadline - time.monotonic_ns()) / 1e9)
+            except queue.Empty:
+                break
+            count += 1
+        return count
+
+    def _serve(self) -> None:
+        while (item := self._inbox.get()) is not None:
+            self._done.put(self._run(*item))
+
+    def _run(self, op: np.void, submitted: int) -> _Row:
+        first, wanted = int(op["buffer"]), int(op["bytes"])
+        moved, code, outcome = 0, 0, OK
+        try:
+            moved = self._transfer(op, self._view[first : first + wanted])
+            if moved != wanted:
+                outcome, code = ERROR, errno.EIO
+        except Miss:
+            outcome = MISS
+        except OSError as error:
+            outcome, code = ERROR, error.errno or errno.EIO
+        except Exception:  # whatever a driver raises is this operation's failure; it must not take the lane with it
+            outcome, code = ERROR, errno.EIO
+            if not self._told:
+                self._told = True
+                _log.exception("a transfer failed with an error that is not an OSError (further ones are only counted)")
+        return (op["id"], submitted, self._clock(), moved, 0, code, outcome, 0, 0)
