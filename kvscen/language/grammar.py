@@ -1,0 +1,76 @@
+"""The grammar's tables. Computing them from kvs.lark takes longer than everything else `kvscen lint` does, so they are cached."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import lark
+
+#: What can be parsed on its own.
+STARTS = ("document", "version", "item", "header", "statement", "value")
+
+
+class _NewlineIsSpace:
+    """Takes out the newlines inside ( ) and [ ]."""
+
+    always_accept = ("_NEWLINE",)
+
+    def process(self, stream: Iterator[lark.Token]) -> Iterator[lark.Token]:
+        depth = 0
+        for token in stream:
+            if token.type in ("LPAR", "LSQB"):
+                depth += 1
+            elif token.type in ("RPAR", "RSQB"):
+                depth -= 1
+            elif token.type == "_NEWLINE" and depth > 0:
+                continue
+            yield token
+
+
+def grammar_text() -> str:
+    return (resources.files("kvscen_grammar") / "kvs.lark").read_text(encoding="utf-8")
+
+
+def build(**options: Any) -> lark.Lark:
+    """The parser, computed or, with `cache=path`, loaded. `strict=True` (needs interegular) proves that nothing is ambiguous."""
+    return lark.Lark(
+        grammar_text(),
+        parser="lalr",
+        lexer="contextual",
+        start=list(STARTS),
+        propagate_positions=True,
+        maybe_placeholders=False,
+        postlex=_NewlineIsSpace(),
+        **options,
+    )
+
+
+@functools.cache
+def parser() -> lark.Lark:
+    """The parser of this process.
+
+    lark keeps the hash of the grammar, of its own version and of Python's with the tables, and computes them afresh where one differs
+    or the file is torn. A cache that cannot be written is done without.
+    """
+    folder = _cache_folder()
+    if folder is None:
+        return build()
+    return build(cache=str(folder / f"grammar-{platform.python_version()}-lark-{lark.__version__}"))
+
+
+def _cache_folder() -> Path | None:
+    try:
+        base = os.environ.get("XDG_CACHE_HOME")
+        folder = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
+        folder = folder / "kvscen"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The tables are a pickle: only a folder of our own is trusted.
+        return folder if folder.stat().st_uid == os.getuid() else None
+    except (OSError, RuntimeError):  # no home, or a home that cannot be written
+        return None
