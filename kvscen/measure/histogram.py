@@ -1,8 +1,9 @@
 """A latency histogram with at most 1 % relative error, that merges and never averages.
 
-Buckets are 128 to an octave: a value's bucket is the exponent and the first seven bits of the mantissa of its float64, so finding it
-is two integer operations on a whole array. A bucket is at most 1/128 of its lower bound wide; the value given for a bucket is its
-middle, which is at most 0.4 % off. Values are whole nanoseconds from 1 (0 counts as 1) to 2**42 (73 minutes).
+Buckets are 128 to an octave: a value's bucket is the exponent and the first seven bits of the mantissa of its float64,
+so finding it is two integer operations on a whole array. A bucket is at most 1/128 of its lower bound wide; the value
+given for a bucket is its middle, which is at most 0.4 % off. Values are whole nanoseconds from 1 (0 counts as 1) to
+2**42 (73 minutes).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def bucket_of(values_ns: Int64s) -> Int64s:
 def bounds() -> tuple[Int64s, Int64s]:
     """Lower (inclusive) and upper (exclusive) bound of every bucket in ns, shape (BUCKETS,) each.
 
-    Below 128 ns a bucket is narrower than a nanosecond: those bounds are rounded up to the whole values that it can hold.
+    Below 128 ns a bucket is narrower than a nanosecond: those bounds are rounded up to the whole values that it can
+    hold.
     """
     index = np.arange(BUCKETS + 1)
     exponent, mantissa = index >> _MANTISSA_BITS, index & ((1 << _MANTISSA_BITS) - 1)
@@ -89,7 +91,9 @@ class Histogram:
 
 
 def percentile(counts: Int64s, share: float, number: int, smallest: int = 0, largest: int = 2**63 - 1) -> int | None:
-    """A percentile from counts per bucket, shape (BUCKETS,). Nearest rank; the middle of the bucket, within what was seen."""
+    """A percentile from counts per bucket, shape (BUCKETS,). Nearest rank; the middle of the bucket, within what
+    was seen.
+    """
     # The small addition keeps 0.99 * 1000 from asking for the 991st of 1000 through rounding.
     rank = int(np.ceil(share * number - 1e-9))
     if number - rank < MIN_ABOVE:

@@ -1,10 +1,13 @@
-"""What a lane remembers of its operations: histograms, bytes and a timeline, in memory that does not grow with their number.
+"""What a lane remembers of its operations: histograms, bytes and a timeline, in memory that does not grow with their
+number.
 
-The hot loop only copies rows into a buffer (`push`); every few thousand rows they are counted in bulk (`flush`), so that recording
-a latency for every operation costs little even where an operation takes a few microseconds.
+The hot loop only copies rows into a buffer (`push`); every few thousand rows they are counted in bulk (`flush`), so
+that recording a latency for every operation costs little even where an operation takes a few microseconds.
 """
 
 from __future__ import annotations
+
+from typing import TypeVar, cast
 
 import attrs
 import numpy as np
@@ -15,6 +18,7 @@ from kvscen.plugin.contract import COMPLETION, ERROR, MISS, OK, OPERATION, WRITE
 
 _ROWS = 4096
 _NEVER = 2**63 - 1
+Count = TypeVar("Count", np.uint32, np.int64)
 MAX_INTERVALS = 300
 MIN_INTERVAL_NS = 100_000_000
 
@@ -24,7 +28,9 @@ SeriesKey = tuple[str, str, str]
 
 @attrs.define
 class Window:
-    """The measured window of a trial in ns of the store's clock. `end_ns` is None where operations are counted instead of time."""
+    """The measured window of a trial in ns of the store's clock. `end_ns` is None where operations are counted
+    instead of time.
+    """
 
     start_ns: int
     end_ns: int | None
@@ -65,7 +71,17 @@ class Sample:
 
     def merge(self, other: Sample) -> None:
         """Add another lane's or worker's sample of the same window."""
-        for name in ("operations", "reads", "writes", "errors", "misses", "moved_bytes", "wire_bytes", "load_bytes", "load_errors"):
+        for name in (
+            "operations",
+            "reads",
+            "writes",
+            "errors",
+            "misses",
+            "moved_bytes",
+            "wire_bytes",
+            "load_bytes",
+            "load_errors",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.backlog += other.backlog
         self.first_ns = min(self.first_ns, other.first_ns)
@@ -114,11 +130,11 @@ class Sample:
         return rows
 
 
-def _pairs(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _pairs(array: npt.NDArray[Count]) -> npt.NDArray[Count]:
     """Neighbouring intervals added: half as many, twice as long."""
     if len(array) % 2:
         array = np.concatenate([array, np.zeros((1, *array.shape[1:]), array.dtype)])
-    return array[0::2] + array[1::2]  # type: ignore[operator,no-any-return]
+    return cast("npt.NDArray[Count]", array[0::2] + array[1::2])
 
 
 class Groups:
@@ -131,7 +147,13 @@ class Groups:
         self.size = size
         self._kept = np.zeros((0, 5), np.int64)  # id, operations seen, first due, last end, failed
 
-    def update(self, ids: npt.NDArray[np.int64], due: npt.NDArray[np.int64], end: npt.NDArray[np.int64], failed: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    def update(
+        self,
+        ids: npt.NDArray[np.int64],
+        due: npt.NDArray[np.int64],
+        end: npt.NDArray[np.int64],
+        failed: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.int64]:
         """Add operations, shape (n,) each; returns the groups that became complete, shape (m, 2): first due, last end."""
         rows = np.column_stack([ids, np.ones(len(ids), np.int64), due, end, failed])
         if len(self._kept):
@@ -151,7 +173,8 @@ class Groups:
         complete = merged[:, 1] >= self.size
         self._kept = merged[~complete]
         done = merged[complete]
-        return done[done[:, 4] == 0][:, 2:4]
+        ended: npt.NDArray[np.int64] = done[done[:, 4] == 0][:, 2:4]
+        return ended
 
 
 class Recorder:
@@ -178,7 +201,13 @@ class Recorder:
         self.sample.interval_counts[:] = 0
         self.sample.interval_bytes = np.zeros(rows, np.int64)
         for operation in ("read", "write"):
-            for unit, phase in (("block", "latency"), ("block", "service"), ("block", "delay"), ("batch", "latency"), ("request", "latency")):
+            for unit, phase in (
+                ("block", "latency"),
+                ("block", "service"),
+                ("block", "delay"),
+                ("batch", "latency"),
+                ("request", "latency"),
+            ):
                 self.sample.histogram((operation, unit, phase))
 
     def push(self, ops: Rows, completions: Rows) -> None:
@@ -215,7 +244,10 @@ class Recorder:
     def _count(self, ops: Rows, done: Rows) -> None:
         sample, window = self.sample, self.window
         outcome, end, submit, moved = done["outcome"], done["end"], done["submit"], done["bytes"]
-        due = ops["due"] if self._open_loop else submit
+        # In a closed loop `due` is when the operation was asked for: it decides whether the operation belongs to the
+        # window; its latency runs from the submission.
+        due = ops["due"]
+        begin = due if self._open_loop else submit
         good = outcome == OK
         sample.load_bytes += int(moved[good].sum())
         sample.load_errors += int((outcome == ERROR).sum())
@@ -239,7 +271,7 @@ class Recorder:
             sample.first_ns = min(sample.first_ns, int(submit[due_inside].min()))
             sample.last_ns = max(sample.last_ns, int(end[due_inside].max()))
 
-        latency, service = end - due, end - submit
+        latency, service = end - begin, end - submit
         timed = good & due_inside
         for name, of_kind in (("read", timed & ~is_write), ("write", timed & is_write)):
             if not of_kind.any():
@@ -255,10 +287,17 @@ class Recorder:
         missed = (outcome == MISS) & due_inside
         if missed.any():
             sample.histogram(("miss", "block", "latency")).add(latency[missed])
-        self._count_groups(ops, due, end, outcome != OK, is_write)
+        self._count_groups(ops, begin, end, outcome != OK, is_write)
         self._count_intervals(end[bytes_inside], moved[bytes_inside], latency[bytes_inside])
 
-    def _count_groups(self, ops: Rows, due: npt.NDArray[np.int64], end: npt.NDArray[np.int64], failed: npt.NDArray[np.bool_], is_write: npt.NDArray[np.bool_]) -> None:
+    def _count_groups(
+        self,
+        ops: Rows,
+        due: npt.NDArray[np.int64],
+        end: npt.NDArray[np.int64],
+        failed: npt.NDArray[np.bool_],
+        is_write: npt.NDArray[np.bool_],
+    ) -> None:
         # A batch of mixed operations is counted with the reads: it is complete when its last operation is.
         name = "write" if is_write.all() else "read"
         for unit, groups in (("batch", self._batches), ("request", self._requests)):
@@ -271,7 +310,9 @@ class Recorder:
             done = done[inside]
             self.sample.series[name, unit, "latency"].add(done[:, 1] - done[:, 0])
 
-    def _count_intervals(self, end: npt.NDArray[np.int64], moved: npt.NDArray[np.int64], latency: npt.NDArray[np.int64]) -> None:
+    def _count_intervals(
+        self, end: npt.NDArray[np.int64], moved: npt.NDArray[np.int64], latency: npt.NDArray[np.int64]
+    ) -> None:
         if not len(end):
             return
         sample = self.sample
@@ -282,4 +323,6 @@ class Recorder:
             sample._grow(rows)
         interval = since // sample.interval_ns
         np.add.at(sample.interval_counts.reshape(-1), interval * BUCKETS + bucket_of(latency), 1)
-        sample.interval_bytes += np.bincount(interval, weights=moved, minlength=len(sample.interval_bytes)).astype(np.int64)
+        sample.interval_bytes += np.bincount(interval, weights=moved, minlength=len(sample.interval_bytes)).astype(
+            np.int64
+        )

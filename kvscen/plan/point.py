@@ -90,8 +90,8 @@ class Expectation:
 class Point:
     """One point of a sweep.
 
-    `id` is the point's identity (12 hex digits). `axes` maps the paths that this point reaches to their values, in the order of
-    the sweep. `sweep_settings` is a `SweepSettings`.
+    `id` is the point's identity (12 hex digits). `axes` maps the paths that this point reaches to their values, in the
+    order of the sweep. `sweep_settings` is a `SweepSettings`.
     """
 
     id: str

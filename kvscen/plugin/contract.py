@@ -1,8 +1,8 @@
 """The contract between the core and a driver.
 
-A driver is light to import: its module imports nothing heavy at the top. What touches the machine happens in `probe` (a child
-process with a time limit) and in `open` (the worker process). The contract is provisional: `API_VERSION` says which one a
-driver was written for.
+A driver is light to import: its module imports nothing heavy at the top. What touches the machine happens in `probe` (a
+child process with a time limit) and in `open` (the worker process). The contract is provisional: `API_VERSION` says
+which one a driver was written for.
 
 Who calls what, in a worker process, for one point:
 
@@ -36,8 +36,8 @@ KINDS = ("read", "write", "lookup", "discard")
 
 OK, MISS, ERROR = 0, 1, 2
 
-#: One operation. `key` is the block, `offset` and `bytes` the range in it, `buffer` the byte offset in the arena where the data
-#: goes to or comes from, `due` the time in ns of the store's clock at which it should be submitted.
+#: One operation. `key` is the block, `offset` and `bytes` the range in it, `buffer` the byte offset in the arena where
+#: the data goes to or comes from, `due` the time in ns of the store's clock at which it should be submitted.
 OPERATION = np.dtype(
     [
         ("id", "<u8"),
@@ -53,8 +53,8 @@ OPERATION = np.dtype(
     ]
 )
 
-#: One completion. Times are ns of the store's clock. `bytes` is what was really moved for the caller, `wire_bytes` what crossed a
-#: wire (0 where there is none), `level` which level of a tiered tier served it, `errno` why it failed.
+#: One completion. Times are ns of the store's clock. `bytes` is what was really moved for the caller, `wire_bytes` what
+#: crossed a wire (0 where there is none), `level` which level of a tiered tier served it, `errno` why it failed.
 COMPLETION = np.dtype(
     [
         ("id", "<u8"),
@@ -71,7 +71,9 @@ COMPLETION = np.dtype(
 
 Rows: TypeAlias = npt.NDArray[np.void]
 Memory: TypeAlias = Literal["dram", "vram"]
-PathKind: TypeAlias = Literal["direct", "page cache", "memory", "p2p", "compat", "tcp", "rdma", "shm", "simulated", "unknown"]
+PathKind: TypeAlias = Literal[
+    "direct", "page cache", "memory", "p2p", "compat", "tcp", "rdma", "shm", "simulated", "unknown"
+]
 
 
 class DriverError(Exception):
@@ -143,8 +145,9 @@ class Measure:
 
 
 class Arena:
-    """Memory that operations read from and write to. `view` is a writable uint8 array of `nbytes` that the core can fill and
-    compare, `address` its first byte, `pages` what it is made of ("huge", "small", "pinned"...)."""
+    """Memory that operations read from and write to. `view` is a writable uint8 array of `nbytes` that the core can
+    fill and compare, `address` its first byte, `pages` what it is made of ("huge", "small", "pinned"...).
+    """
 
     view: npt.NDArray[np.uint8]
     address: int
@@ -171,7 +174,8 @@ class Lane:
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
         """Put finished operations into `out` (rows of COMPLETION) and return how many; wait until `at_least` are there or
-        `timeout_ns` has passed. An operation that failed is a row with `outcome = ERROR` and `errno`."""
+        `timeout_ns` has passed. An operation that failed is a row with `outcome = ERROR` and `errno`.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
@@ -202,8 +206,9 @@ class Store:
         raise NotImplementedError
 
     def prepare(self, layout: Layout) -> Sequence[int]:
-        """Make room for the layout's keys and return those that hold no data yet (a range or an array); the core then writes
-        them through the lanes with content that does not compress. Raises DriverError."""
+        """Make room for the layout's keys and return those that hold no data yet (a range or an array); the core
+        then writes them through the lanes with content that does not compress. Raises DriverError.
+        """
         raise NotImplementedError
 
     def lane(self, index: int, arena: Arena) -> Lane:

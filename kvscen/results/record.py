@@ -13,8 +13,9 @@ STATUSES: tuple[Status, ...] = ("ok", "incomplete", "hang", "error", "corrupt", 
 
 @attrs.frozen
 class LatencySeries:
-    """The non-empty buckets of one histogram. `unit` is block, batch or request; `phase` is latency, service, delay or a phase of the
-    driver's own. `lower_ns <= value < upper_ns`."""
+    """The non-empty buckets of one histogram. `unit` is block, batch or request; `phase` is latency, service, delay
+    or a phase of the driver's own. `lower_ns <= value < upper_ns`.
+    """
 
     tier: str
     operation: str
@@ -27,8 +28,9 @@ class LatencySeries:
 
 @attrs.frozen
 class TrialRecord:
-    """`measures` maps names of columns of trials.parquet to values; what is missing is null. `timeline`, `tiers` and `workers`
-    are rows of the tables of those names (without run, point and trial)."""
+    """`measures` maps names of columns of trials.parquet to values; what is missing is null. `timeline`, `tiers` and
+    `workers` are rows of the tables of those names (without run, point and trial).
+    """
 
     point_id: str
     trial: int

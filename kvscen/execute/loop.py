@@ -1,0 +1,374 @@
+"""The hot loop, written once: ask the source for operations, keep the lane filled, record every operation, stop at the
+end.
+
+Nothing in here allocates more than a few small arrays, writes a file or logs. What finished is checked before it is
+believed: an operation that was never submitted, comes back twice, or moved another number of bytes than asked is never
+counted as work done.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+import numpy as np
+
+from kvscen.measure.recorder import Recorder
+from kvscen.pattern.source import LaneSource, ListSource
+from kvscen.plugin.contract import COMPLETION, ERROR, KINDS, OK, OPERATION, Lane, Rows, Store, VirtualLane
+
+_SLOT_BITS = 16
+_SLOT_MASK = (1 << _SLOT_BITS) - 1
+MAX_SLOTS = 1 << _SLOT_BITS
+# The longest wait in one reap: how soon a stop is noticed when nothing completes.
+_POLL_NS = 100_000_000
+
+
+class ContractBroken(Exception):
+    """A driver did what no driver may do; its figures cannot be trusted."""
+
+
+class Content(Protocol):
+    """Fills buffers before operations are submitted and looks at them when they are done (verification, laying out)."""
+
+    def before(self, ops: Rows) -> None: ...
+
+    def after(self, ops: Rows, completions: Rows) -> None: ...
+
+
+class Quota:
+    """Operations left to submit, shared by the lanes of a worker so that they end together."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._lock = threading.Lock()
+
+    @property
+    def left(self) -> int:
+        return self._left
+
+    def take(self, count: int) -> int:
+        with self._lock:
+            taken = min(count, self._left)
+            self._left -= taken
+            return taken
+
+    def give_back(self, count: int) -> None:
+        with self._lock:
+            self._left += count
+
+
+@attrs.define
+class Beat:
+    """Progress that the conductor watches: `value` grows with every finished operation. `stop` asks for an early end."""
+
+    cells: np.ndarray = attrs.field(factory=lambda: np.zeros(2, np.int64))
+
+    def add(self, count: int) -> None:
+        # Lanes of one worker may overwrite each other's addition; all that matters is that the number moves.
+        self.cells[0] += count
+
+    @property
+    def stop(self) -> bool:
+        return bool(self.cells[1])
+
+
+@attrs.frozen
+class Shape:
+    """How a lane is filled. `slots` buffers of `slot_bytes`; `batch` is set where `wait = batch`: then operations
+    are posted in whole batches, at most `batches` at a time.
+    """
+
+    slots: int
+    slot_bytes: int
+    batch: int | None = None
+    batches: int = 1
+
+
+class LaneLoop:
+    """One lane's loop. `step` does one round and returns False at the end; `fill` and `wait` are its halves."""
+
+    def __init__(
+        self,
+        store: Store,
+        lane: Lane,
+        source: LaneSource | ListSource,
+        shape: Shape,
+        beat: Beat,
+        *,
+        recorder: Recorder | None = None,
+        content: Content | None = None,
+        quota: Quota | None = None,
+        counted_from_ns: int = 0,
+        stop_ns: int | None = None,
+    ) -> None:
+        """Stops submitting at `stop_ns` or when `quota` is used up; what is due before `counted_from_ns` does not
+        use the quota.
+        """
+        self._store = store
+        self._lane = lane
+        self._source = source
+        self._shape = shape
+        self._beat = beat
+        self._recorder = recorder
+        self._content = content
+        self._quota = quota
+        self._counted_from = counted_from_ns
+        self._stop_ns = stop_ns
+        self._batch = shape.batch
+        slots = shape.slots
+        self._free = np.arange(slots - 1, -1, -1, dtype=np.int64)
+        self._free_count = slots
+        self._table = np.zeros(slots, OPERATION)
+        self._busy = np.zeros(slots, np.bool_)
+        self._seen = np.zeros(slots, np.int64)
+        self._out = np.zeros(slots, COMPLETION)
+        self._waiting = np.zeros(0, OPERATION)
+        self._staging = np.zeros(slots, OPERATION)
+        self._sequence = 0
+        self._flying = 0
+        self._room = (self._batch or 0) * shape.batches
+        self._open_batches: dict[int, int] = {}
+        self._backlog = 0
+        self._stopping = False
+        self.first_error = ""
+
+    # ---- a round
+
+    def step(self) -> bool:
+        """One round. False when the lane is empty and nothing more is to be submitted."""
+        self.fill()
+        if self.finished:
+            return False
+        self.wait()
+        return True
+
+    @property
+    def finished(self) -> bool:
+        return self._stopping and not self._flying
+
+    def stop(self) -> None:
+        """Submit nothing more."""
+        self._stop_ns = 0
+
+    def fill(self) -> None:
+        """Submit as much as there is room for."""
+        now = self._store.clock()
+        if not self._stopping and self._must_stop(now):
+            self._stopping = True
+            self._drop_waiting()
+        if not len(self._waiting) and not self._stopping:
+            self._ask(now)
+        if len(self._waiting):
+            accepted = self._lane.submit(self._waiting)
+            if accepted:
+                self._flying += accepted
+                self._waiting = self._waiting[accepted:]
+            elif not self._flying:
+                raise ContractBroken("the driver accepts no operation although none is in flight")
+
+    def wait(self) -> None:
+        """Reap what has finished; wait for at least one, but not past the next due operation."""
+        timeout = _POLL_NS
+        if self._source.open_loop and not self._stopping and self._free_count:
+            timeout = min(timeout, max(0, self._source.next_due_ns - self._store.clock()))
+        if self._stop_ns is not None and not self._stopping:
+            timeout = min(timeout, max(0, self._stop_ns - self._store.clock()))
+        if not self._flying and not self._store.virtual:
+            if timeout:
+                _sleep_until(self._store, self._store.clock() + timeout)
+            return
+        # A whole batch at a time where that is what is waited for: fewer wake-ups, and nothing is refilled before its
+        # end.
+        whole = self._batch is not None and self._shape.batches == 1 and not self._room and not len(self._waiting)
+        count = self._lane.reap(self._out, self._flying if whole else min(1, self._flying), timeout)
+        if count:
+            self._take(self._out[:count])
+
+    def next_event_ns(self) -> int:
+        """When this loop has something to do next, on a virtual clock."""
+        assert isinstance(self._lane, VirtualLane)
+        event = self._lane.next_event_ns()
+        due = self._source.next_due_ns if self._source.open_loop and not self._stopping and self._free_count else None
+        times = [t for t in (event, due) if t is not None]
+        return min(times) if times else self._store.clock()
+
+    @property
+    def backlog(self) -> int:
+        """Operations that were due before the end and never submitted."""
+        return self._backlog if self._stopping else 0
+
+    # ---- halves of a round
+
+    def _must_stop(self, now: int) -> bool:
+        if self._beat.stop:
+            return True
+        if self._stop_ns is not None and now >= self._stop_ns:
+            return True
+        return self._quota is not None and not self._quota.left and now >= self._counted_from and not len(self._waiting)
+
+    def _drop_waiting(self) -> None:
+        """What was asked for but not accepted is not submitted any more."""
+        count = len(self._waiting)
+        self._backlog = self._source.due_by(self._stop_ns if self._stop_ns is not None else self._store.clock())
+        if count:
+            slots = (self._waiting["id"] & np.uint64(_SLOT_MASK)).astype(np.int64)
+            self._backlog += count if self._source.open_loop else 0
+            self._release(slots)
+            self._waiting = self._waiting[:0]
+
+    def _ask(self, now: int) -> None:
+        want = self._free_count
+        if self._batch is not None:
+            want = min(want, self._room)
+        if not want:
+            return
+        counted = self._quota is not None and now >= self._counted_from
+        if counted:
+            assert self._quota is not None
+            want = self._quota.take(want)
+            if not want:
+                return
+        rows = self._source.next(want, now)
+        count = len(rows)
+        if counted:
+            assert self._quota is not None
+            # What was due before counting began is submitted too, late, but it is not one of the counted.
+            self._quota.give_back(want - int((rows["due"] >= self._counted_from).sum()))
+        if not count:
+            return
+        ops = self._staging[:count]
+        ops[:] = rows
+        slots = self._free[self._free_count - count : self._free_count]
+        self._free_count -= count
+        self._room -= count
+        ops["id"] = (np.arange(self._sequence, self._sequence + count) << _SLOT_BITS) | slots
+        self._sequence += count
+        ops["buffer"] = slots * self._shape.slot_bytes
+        self._table[slots] = ops
+        self._busy[slots] = True
+        if self._content is not None:
+            self._content.before(ops)
+        self._waiting = ops
+
+    def _take(self, done: Rows) -> None:
+        count = len(done)
+        slots = (done["id"] & np.uint64(_SLOT_MASK)).astype(np.int64)
+        if slots.max() >= self._shape.slots:
+            raise ContractBroken("the driver completed an operation that was never submitted")
+        ops = self._table[slots]
+        order = np.arange(count)
+        self._seen[slots] = order
+        if not self._busy[slots].all() or (ops["id"] != done["id"]).any() or (self._seen[slots] != order).any():
+            raise ContractBroken("the driver completed an operation that was never submitted, or completed one twice")
+        good = done["outcome"] == OK
+        if (done["bytes"][good] != ops["bytes"][good].astype(np.int64)).any():
+            wrong = int(np.flatnonzero(good & (done["bytes"] != ops["bytes"].astype(np.int64)))[0])
+            raise ContractBroken(
+                f"the driver reports {int(done['bytes'][wrong])} bytes as done for a "
+                f"{KINDS[int(ops['kind'][wrong])]} of {int(ops['bytes'][wrong])} bytes"
+            )
+        if not good.all():
+            self._note_error(ops, done)
+        self._flying -= count
+        if self._recorder is not None:
+            self._recorder.push(ops, done)
+        if self._content is not None:
+            self._content.after(ops, done)
+        self._release(slots)
+        if self._batch is not None:
+            self._end_batches(ops["batch"])
+        self._beat.add(count)
+
+    def _end_batches(self, ended: np.ndarray) -> None:
+        """Room for a new batch comes back when all operations of one have ended."""
+        assert self._batch is not None
+        for batch, count in zip(*np.unique(ended, return_counts=True), strict=True):
+            left = self._open_batches.pop(int(batch), self._batch) - int(count)
+            if left:
+                self._open_batches[int(batch)] = left
+            else:
+                self._room += self._batch
+
+    def _release(self, slots: np.ndarray) -> None:
+        count = len(slots)
+        self._busy[slots] = False
+        self._free[self._free_count : self._free_count + count] = slots
+        self._free_count += count
+
+    def _note_error(self, ops: Rows, done: Rows) -> None:
+        if self.first_error:
+            return
+        bad = np.flatnonzero(done["outcome"] == ERROR)
+        if len(bad):
+            op, completion = ops[int(bad[0])], done[int(bad[0])]
+            self.first_error = describe_error(op, completion)
+
+
+def describe_error(op: Rows, completion: Rows) -> str:
+    """One phrase for a failed operation: what, which block, why."""
+    code = int(completion["errno"])
+    what = f"{KINDS[int(op['kind'])]} of block {int(op['key'])} ({int(op['bytes'])} bytes)"
+    if code:
+        return f"{what}: {errno.errorcode.get(code, code)} ({os.strerror(code)})"
+    return f"{what}: short, {int(completion['bytes'])} bytes moved"
+
+
+def _sleep_until(store: Store, until_ns: int) -> None:
+    """Sleep, then spin the last stretch: a sleep alone wakes late by tens of microseconds."""
+    left = until_ns - store.clock()
+    if left > 200_000:
+        time.sleep((left - 150_000) / 1e9)
+    while store.clock() < until_ns:
+        pass
+
+
+def run_loops(
+    loops: Sequence[LaneLoop], store: Store, marks_at: Sequence[int] = (), marks: list[int] | None = None
+) -> None:
+    """Run all lanes of a worker to their end: each in a thread of its own, or stepped in the order of their events
+    where the clock is virtual. At each time of `marks_at` the CPU time of the process (ns) is put into `marks`.
+    Raises what a lane raised first.
+    """
+    if store.virtual:
+        _step_virtual(loops)
+        return
+    failures: list[BaseException] = []
+
+    def run(loop: LaneLoop) -> None:
+        try:
+            while loop.step():
+                pass
+        except BaseException as error:
+            failures.append(error)
+            # The other lanes stop too: one lane's figures without the others' would be wrong.
+            for other in loops:
+                other.stop()
+
+    threads = [threading.Thread(target=run, args=(loop,), daemon=True) for loop in loops]
+    for thread in threads:
+        thread.start()
+    for time_ns in marks_at:
+        while any(thread.is_alive() for thread in threads) and (left := time_ns - time.perf_counter_ns()) > 0:
+            time.sleep(min(left / 1e9, 0.1))
+        assert marks is not None
+        marks.append(time.process_time_ns())
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _step_virtual(loops: Sequence[LaneLoop]) -> None:
+    running = list(loops)
+    while running:
+        for loop in running:
+            loop.fill()
+        running = [loop for loop in running if not loop.finished]
+        if running:
+            min(running, key=LaneLoop.next_event_ns).wait()

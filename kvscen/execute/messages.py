@@ -1,0 +1,129 @@
+"""What the conductor and a worker say to each other. Every request has one reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from kvscen.measure.recorder import Sample
+from kvscen.plan.point import Tier, Work
+
+
+@attrs.frozen
+class Open:
+    """Open a point's tier for client process `process` of `work.processes`. `targets` maps driver names to
+    `module:Class`.
+    """
+
+    point_id: str
+    tier: Tier
+    work: Work
+    process: int
+    targets: Mapping[str, str]
+    content_seed: int
+
+
+@attrs.frozen
+class Opened:
+    """How the point is set up in this worker. `slots` operations are in flight in a lane at most."""
+
+    stride_bytes: int
+    alignment_bytes: int
+    slots: int
+    arena_bytes: int
+    pages: str
+    path: str
+    path_evidence: str
+    virtual: bool
+
+
+@attrs.frozen
+class Prepare:
+    """Lay out what is missing of the point's data. Untimed."""
+
+    point_id: str
+
+
+@attrs.frozen
+class Prepared:
+    written_bytes: int
+
+
+@attrs.frozen
+class Verify:
+    """Run the point's operations with stamped content and compare every byte. Untimed."""
+
+    point_id: str
+
+
+@attrs.frozen
+class Verified:
+    """`verified_bytes` is None where there is nothing to verify (a simulation). `mismatch` says what was wrong, else
+    empty.
+    """
+
+    verified_bytes: int | None
+    misses: int = 0
+    mismatch: str = ""
+
+
+@attrs.frozen
+class Arm:
+    """Get ready for a trial."""
+
+    point_id: str
+    seed: int
+
+
+@attrs.frozen
+class Armed:
+    now_ns: int
+
+
+@attrs.frozen
+class Go:
+    """Start the armed trial at this time of the monotonic clock (a virtual clock starts at its own time)."""
+
+    start_ns: int
+
+
+@attrs.frozen
+class Measured:
+    """One worker's trial. The window is in ns of the store's clock; `counters` are differences over the whole load."""
+
+    sample: Sample
+    window_start_ns: int
+    window_end_ns: int
+    cpu_ns: int | None
+    late_ns: int
+    counters: Mapping[str, int]
+    edges: tuple[Mapping[str, Any], ...]
+    measures: Mapping[str, int | float | str | None]
+    path: str
+    path_evidence: str
+    offered_operations: int | None = None
+    expected_operations: int | None = None
+
+
+@attrs.frozen
+class Failed:
+    """The request failed. `corrupt` is never sent: a mismatch is a result."""
+
+    status: Literal["unavailable", "error"]
+    reason: str
+
+
+@attrs.frozen
+class Quit:
+    """Close everything and end."""
+
+
+@attrs.frozen
+class Bye:
+    pass
+
+
+Request: TypeAlias = Open | Prepare | Verify | Arm | Go | Quit
+Reply: TypeAlias = Opened | Prepared | Verified | Armed | Measured | Failed | Bye

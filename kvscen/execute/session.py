@@ -1,0 +1,391 @@
+"""What a worker does: open a point's tier, lay out its data, verify it, run its trials. One request, one reply, in one
+thread.
+
+It knows nothing of processes and pipes (kvscen.worker does), so that it can be tested as it is.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from kvscen.execute import messages
+from kvscen.execute.content import Stamped, content
+from kvscen.execute.loop import MAX_SLOTS, Beat, ContractBroken, LaneLoop, Quota, Shape, run_loops
+from kvscen.measure.recorder import Recorder, Sample, Window
+from kvscen.pattern.source import Keys, LaneSource, ListSource, share
+from kvscen.plan.point import Tier, Work
+from kvscen.plugin.contract import READ, WRITE, Arena, Driver, DriverError, Lane, Layout, Store, Unavailable
+
+_PAGE_BYTES = 4096
+# Points whose buffers are kept for their next trial, most recently used first, up to this many bytes.
+_KEPT_ARENA_BYTES = 1 << 30
+
+
+def load_driver(target: str) -> Driver:
+    """The driver class at `module:Class`, made."""
+    module, _, name = target.partition(":")
+    driver = getattr(importlib.import_module(module), name)()
+    assert isinstance(driver, Driver)
+    return driver
+
+
+def slots_of(work: Work, max_in_flight: int) -> int:
+    """Operations in flight in a lane at most: what the scenario asks for, within the driver's limit."""
+    asked = (work.depth or 1) * work.batch if work.wait == "batch" else (work.depth or work.batch)
+    return max(1, min(asked, max_in_flight, MAX_SLOTS))
+
+
+@attrs.define
+class OpenPoint:
+    """A point's tier as this worker holds it open."""
+
+    work: Work
+    process: int
+    stores: list[Store]
+    arenas: list[Arena]
+    lanes: list[Lane]
+    keys: Keys
+    lane_keys: list[Keys]
+    stride_bytes: int
+    slots: int
+    content_seed: int
+
+    @property
+    def store(self) -> Store:
+        return self.stores[-1]
+
+    @property
+    def shape(self) -> Shape:
+        slot_bytes = _round_up(self.stride_bytes, _PAGE_BYTES)
+        if self.work.wait == "batch":
+            return Shape(self.slots, slot_bytes, self.work.batch, self.work.depth or 1)
+        return Shape(self.slots, slot_bytes)
+
+    def close(self) -> None:
+        for lane in self.lanes:
+            lane.close()
+        for arena in self.arenas:
+            arena.close()
+        for store in reversed(self.stores):
+            store.close()
+
+
+@attrs.define
+class ArmedTrial:
+    point: OpenPoint
+    seed: int
+
+
+def _round_up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+class Session:
+    """Answers requests. `beat` is watched by the conductor."""
+
+    def __init__(self, beat: Beat | None = None) -> None:
+        self.beat = beat or Beat()
+        self._points: OrderedDict[str, OpenPoint] = OrderedDict()
+        self._armed: ArmedTrial | None = None
+
+    def handle(self, request: messages.Request) -> messages.Reply:
+        """Answer a request. What a driver raises becomes a `Failed`: a driver's fault never ends the worker."""
+        try:
+            match request:
+                case messages.Open():
+                    return self._open(request)
+                case messages.Prepare():
+                    return self._prepare(self._points[request.point_id])
+                case messages.Verify():
+                    return self._verify(self._points[request.point_id])
+                case messages.Arm():
+                    return self._arm(request)
+                case messages.Go():
+                    return self._go(request)
+                case messages.Quit():
+                    self.close()
+                    return messages.Bye()
+        except Unavailable as error:
+            return messages.Failed("unavailable", _sentence(error))
+        except DriverError as error:
+            return messages.Failed("error", _sentence(error))
+        except ContractBroken as error:
+            return messages.Failed("error", str(error))
+        except MemoryError:
+            return messages.Failed("error", "out of memory: lower depth, threads or the block size")
+        except Exception as error:
+            # Whatever else a plugin raises: the message names it, the traceback goes to the worker's log.
+            import traceback
+
+            traceback.print_exc()
+            return messages.Failed("error", f"the driver raised {type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        for point in self._points.values():
+            point.close()
+        self._points.clear()
+
+    # ---- open
+
+    def _open(self, request: messages.Open) -> messages.Reply:
+        point = self._points.pop(request.point_id, None)
+        if point is None:
+            self._make_room()
+            point = self._open_point(request)
+        self._points[request.point_id] = point
+        store, report = point.store, point.store.path()
+        return messages.Opened(
+            stride_bytes=point.stride_bytes,
+            alignment_bytes=store.limits.alignment_bytes,
+            slots=point.slots,
+            arena_bytes=sum(arena.nbytes for arena in point.arenas),
+            pages=point.arenas[0].pages,
+            path=report.kind,
+            path_evidence=report.evidence,
+            virtual=store.virtual,
+        )
+
+    def _make_room(self) -> None:
+        while self._points and sum(a.nbytes for p in self._points.values() for a in p.arenas) > _KEPT_ARENA_BYTES:
+            _, oldest = self._points.popitem(last=False)
+            oldest.close()
+
+    def _open_point(self, request: messages.Open) -> OpenPoint:
+        work = request.work
+        stores = _open_stores(request.tier, work, request.targets)
+        point = None
+        arenas: list[Arena] = []
+        lanes: list[Lane] = []
+        try:
+            store = stores[-1]
+            slots = slots_of(work, store.limits.max_in_flight)
+            stride = _round_up(work.block_bytes, store.limits.alignment_bytes)
+            keys = share(work.keys, work.processes, request.process)
+            lane_keys = [_within(keys, share(keys.count, work.threads, lane)) for lane in range(work.threads)]
+            slot_bytes = _round_up(stride, _PAGE_BYTES)
+            for lane in range(work.threads):
+                arena = store.allocate(slots * slot_bytes, work.memory)
+                arenas.append(arena)
+                _fill(arena, request.content_seed, lane, slots, slot_bytes)
+                lanes.append(store.lane(lane, arena))
+            point = OpenPoint(
+                work, request.process, stores, arenas, lanes, keys, lane_keys, stride, slots, request.content_seed
+            )
+            return point
+        finally:
+            if point is None:
+                for lane_ in lanes:
+                    lane_.close()
+                for arena in arenas:
+                    arena.close()
+                for store in reversed(stores):
+                    store.close()
+
+    # ---- lay out and verify
+
+    def _prepare(self, point: OpenPoint) -> messages.Reply:
+        layout = Layout(
+            keys=point.keys.count,
+            block_bytes=point.work.block_bytes,
+            stride_bytes=point.stride_bytes,
+            first_key=point.keys.first,
+            total_keys=point.work.keys,
+        )
+        missing = np.asarray(point.store.prepare(layout), np.uint64)
+        if not len(missing):
+            return messages.Prepared(0)
+        written = Stamped(
+            point.arenas[0].view, point.content_seed, point.keys.first, _generations(point.keys), advance=False
+        )
+        source = ListSource(missing, WRITE, point.stride_bytes)
+        self._pass(point, [(0, source, written, len(missing))])
+        point.store.settle()
+        return messages.Prepared(len(missing) * point.stride_bytes)
+
+    def _verify(self, point: OpenPoint) -> messages.Reply:
+        """Write every key with stamped content, run the pattern's own operations, read every key back.
+
+        The operations are the trials': same order, same lanes, same depth.
+        """
+        if point.store.virtual:
+            return messages.Verified(None)
+        work = point.work
+        generations = _generations(point.keys)
+        # Where lanes share keys a pass would touch a key twice: one lane alone does it then.
+        lanes = range(work.threads) if point.lane_keys[0] != point.keys else range(1)
+        stamped = [
+            Stamped(point.arenas[lane].view, point.content_seed, point.keys.first, generations) for lane in lanes
+        ]
+        kinds: list[int | None] = [WRITE, READ]
+        if work.op == "mixed":
+            kinds.insert(1, None)
+        closed = attrs.evolve(work, rate_per_s=None)
+        for kind in kinds:
+            passes = []
+            for lane, content_ in zip(lanes, stamped, strict=True):
+                keys = point.lane_keys[lane]
+                source = LaneSource(closed, keys, point.stride_bytes, seed=work.seed + lane, kind=kind)
+                passes.append((lane, source, content_, keys.count))
+            self._pass(point, passes)
+            mismatch = next((c.mismatch for c in stamped if c.mismatch), "")
+            if mismatch:
+                return messages.Verified(sum(c.verified_bytes for c in stamped), mismatch=mismatch)
+            if kind != READ:
+                point.store.settle()
+        return messages.Verified(sum(c.verified_bytes for c in stamped), sum(c.misses for c in stamped))
+
+    def _pass(self, point: OpenPoint, passes: Sequence[tuple[int, LaneSource | ListSource, Stamped, int]]) -> None:
+        loops = [
+            LaneLoop(
+                point.store, point.lanes[lane], source, point.shape, self.beat, content=content_, quota=Quota(count)
+            )
+            for lane, source, content_, count in passes
+        ]
+        run_loops(loops, point.store)
+        for loop in loops:
+            if loop.first_error:
+                raise DriverError(f"outside the measured window: {loop.first_error}")
+
+    # ---- trials
+
+    def _arm(self, request: messages.Arm) -> messages.Reply:
+        point = self._points[request.point_id]
+        point.store.reset()
+        self._armed = ArmedTrial(point, request.seed)
+        gc.collect()
+        return messages.Armed(time.perf_counter_ns())
+
+    def _go(self, request: messages.Go) -> messages.Reply:
+        assert self._armed is not None
+        point, seed = self._armed.point, self._armed.seed
+        self._armed = None
+        work, store = point.work, point.store
+        start = store.clock() if store.virtual else request.start_ns
+        window_start = start + work.warmup_ns
+        stop = None if work.time_ns is None else window_start + work.time_ns
+        quota = None
+        if work.operations is not None:
+            mine = share(work.operations, work.processes, point.process).count
+            quota = Quota(mine)
+        lanes_in_all = work.threads * work.processes
+        loops, recorders = [], []
+        for lane in range(work.threads):
+            number = point.process * work.threads + lane
+            source = LaneSource(
+                work, point.lane_keys[lane], point.stride_bytes, seed + number, lane=number, lanes=lanes_in_all
+            )
+            source.start(start)
+            recorder = Recorder(Window(window_start, stop), work.batch, work.batch // work.requests, source.open_loop)
+            recorders.append(recorder)
+            loops.append(
+                LaneLoop(
+                    store,
+                    point.lanes[lane],
+                    source,
+                    point.shape,
+                    self.beat,
+                    recorder=recorder,
+                    quota=quota,
+                    counted_from_ns=window_start,
+                    stop_ns=stop,
+                )
+            )
+        marks: list[int] = []
+        before = dict(store.counters())
+        late = 0
+        gc.disable()
+        try:
+            if not store.virtual:
+                late = _wait_until(start)
+            run_loops(loops, store, marks_at=[window_start] if stop is None else [window_start, stop], marks=marks)
+            marks.append(time.process_time_ns())
+        finally:
+            gc.enable()
+        after = store.counters()
+        sample = Sample()
+        for loop, recorder in zip(loops, recorders, strict=True):
+            sample.merge(recorder.finish(loop.backlog))
+            sample.first_error = sample.first_error or loop.first_error
+        report = store.path()
+        return messages.Measured(
+            sample=sample,
+            window_start_ns=window_start if stop is not None else min(sample.first_ns, sample.last_ns),
+            window_end_ns=stop if stop is not None else sample.last_ns,
+            cpu_ns=None if store.virtual else marks[1] - marks[0],
+            late_ns=late,
+            counters={name: value - before.get(name, 0) for name, value in after.items()},
+            edges=tuple(store.edges()),
+            measures=dict(store.measures()),
+            path=report.kind,
+            path_evidence=report.evidence,
+            expected_operations=None
+            if work.operations is None
+            else share(work.operations, work.processes, point.process).count,
+        )
+
+
+def _open_stores(tier: Tier, work: Work, targets: Mapping[str, str]) -> list[Store]:
+    """The stores of a tier, its levels first and itself last."""
+    opened: list[Store] = []
+    try:
+        levels = []
+        for level in tier.levels:
+            inner = _open_stores(level, work, targets)
+            opened += inner
+            levels.append(inner[-1])
+        opened.append(load_driver(targets[tier.driver]).open(tier, work, levels))
+    except BaseException:
+        for store in reversed(opened):
+            store.close()
+        raise
+    return opened
+
+
+def _within(keys: Keys, part: Keys) -> Keys:
+    return Keys(keys.first + part.first, part.count)
+
+
+def _generations(keys: Keys) -> np.ndarray:
+    return np.zeros(keys.count, np.uint64)
+
+
+def _fill(arena: Arena, seed: int, lane: int, slots: int, slot_bytes: int) -> None:
+    """What the measured writes write: no two buffers alike, nothing that compresses."""
+    for slot in range(slots):
+        key = np.array([(1 << 62) + (lane << 32) + slot], np.uint64)
+        arena.view[slot * slot_bytes : (slot + 1) * slot_bytes] = content(
+            seed, key, np.zeros(1, np.uint64), slot_bytes
+        )[0]
+
+
+def _wait_until(start_ns: int) -> int:
+    """Wait for the common start; returns by how much it was missed, in ns."""
+    left = start_ns - time.perf_counter_ns()
+    if left > 2_000_000:
+        time.sleep((left - 2_000_000) / 1e9)
+    while (now := time.perf_counter_ns()) < start_ns:
+        pass
+    return now - start_ns
+
+
+def _sentence(error: DriverError) -> str:
+    return f"{error}; {error.remedy}" if error.remedy else str(error)
+
+
+def worker_facts() -> dict[str, int | str]:
+    """What workers.parquet says of this process."""
+    import socket
+
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "cpus": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
+    }

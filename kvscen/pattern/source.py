@@ -1,0 +1,224 @@
+"""Where a lane's operations come from: which key, read or write, due when. Everything is drawn from the seed.
+
+Draws come from a bit generator's raw output through our own transforms, so that they are the same on every machine and
+with every version of numpy.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from kvscen.pattern.draw import UInt64s, mix
+from kvscen.plan.point import Work
+from kvscen.plugin.contract import OPERATION, READ, WRITE, Rows
+
+_CHUNK = 4096
+_NEVER = 2**63 - 1
+
+
+@attrs.frozen
+class Keys:
+    """A lane's share of the keys: first <= key < first + count."""
+
+    first: int
+    count: int
+
+
+def share(keys: int, parts: int, index: int) -> Keys:
+    """The index-th of `parts` nearly equal shares of `keys` keys. Where there are fewer keys than parts, all share all."""
+    if keys < parts:
+        return Keys(0, keys)
+    first = keys * index // parts
+    return Keys(first, keys * (index + 1) // parts - first)
+
+
+class Shuffled:
+    """Passes over range(count), each in another pseudo-random order, without memory for it: a Feistel network over
+    the next power of four; what falls outside the range is left out.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self._half = np.uint64(max(1, (max(count - 1, 1).bit_length() + 1) // 2))
+        self._domain = 1 << (2 * int(self._half))
+        self._mask = np.uint64((1 << int(self._half)) - 1)
+        self._generator = np.random.PCG64(seed)
+        self._position = self._domain
+
+    def chunk(self) -> UInt64s:
+        """The next keys of the sequence: at least one."""
+        while True:
+            if self._position >= self._domain:
+                self._round_keys = self._generator.random_raw(4)
+                self._position = 0
+            stop = min(self._domain, self._position + _CHUNK)
+            index = np.arange(self._position, stop, dtype=np.uint64)
+            self._position = stop
+            left, right = index >> self._half, index & self._mask
+            for key in self._round_keys:
+                left, right = right, left ^ (mix(right ^ key) & self._mask)
+            drawn = (left << self._half) | right
+            drawn = drawn[drawn < self.count]
+            if len(drawn):
+                return drawn
+
+
+class Sequential:
+    """0, 1, ... count - 1, and again."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._next = 0
+
+    def chunk(self) -> UInt64s:
+        chunk = (np.arange(self._next, self._next + _CHUNK, dtype=np.uint64)) % np.uint64(self.count)
+        self._next = (self._next + _CHUNK) % self.count
+        return chunk
+
+
+class LaneSource:
+    """The operations of one lane, without end. `next_due_ns` tells an open loop when the next one is due.
+
+    A closed loop's operations are due when they are asked for. An open loop's are due at start + i x interval
+    (`constant`) or with exponential gaps (`poisson`); of N lanes each carries 1/N of the rate, lane i shifted by i/N of
+    an interval.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        keys: Keys,
+        block_bytes: int,
+        seed: int,
+        lane: int = 0,
+        lanes: int = 1,
+        kind: int | None = None,
+    ) -> None:
+        """`block_bytes` is the length of an operation (padding included). `kind` overrides the work's operation."""
+        self._keys = keys
+        self._order = Shuffled(keys.count, seed) if work.order == "random" else Sequential(keys.count)
+        self._draws = np.random.PCG64(seed + 1)
+        fixed = {"read": READ, "write": WRITE, "mixed": None}[work.op] if kind is None else kind
+        self._kind = fixed
+        self._read_threshold = int(work.read_share * 2**32)
+        self._batch = work.batch
+        self._request = max(1, work.batch // work.requests)
+        self._rows = np.zeros(_CHUNK, OPERATION)
+        self._rows["bytes"] = block_bytes
+        if fixed is not None:
+            self._rows["kind"] = fixed
+        self._due = np.full(_CHUNK, _NEVER, np.int64)
+        self._used = _CHUNK
+        self._filled = _CHUNK
+        self._sequence = 0
+        self._rate = None if work.rate_per_s is None or kind is not None else work.rate_per_s / lanes
+        self._poisson = work.arrival == "poisson"
+        self._lane_share = Fraction(lane, lanes)
+        self._arrivals = 0
+        self._start_ns = 0
+        self._last_due = 0.0
+
+    @property
+    def open_loop(self) -> bool:
+        return self._rate is not None
+
+    def start(self, now: int) -> None:
+        """The time from which an open loop's due times count."""
+        self._start_ns = now
+        self._last_due = float(now)
+
+    @property
+    def next_due_ns(self) -> int:
+        """When the next operation is due; for a closed loop always in the past."""
+        if self._rate is None:
+            return 0
+        if self._used >= self._filled:
+            self._fill()
+        return int(self._due[self._used])
+
+    def due_by(self, now: int) -> int:
+        """How many operations are due and were not asked for: the backlog at the end of a load.
+
+        Poisson arrivals that are not drawn yet are counted by their mean.
+        """
+        if self._rate is None:
+            return 0
+        if self._poisson:
+            beyond = max(0.0, now - self._last_due) * 1e-9 * float(self._rate)
+            return int((self._due[self._used : self._filled] <= now).sum()) + round(beyond)
+        drawn = self._arrivals - (self._filled - self._used)
+        due = int((Fraction(now - self._start_ns, 10**9)) * self._rate - self._lane_share) + 1
+        return max(0, due - drawn)
+
+    def next(self, count: int, now: int) -> Rows:
+        """At most `count` operations that are due at `now`. The rows are valid until the next call."""
+        if self._used >= self._filled:
+            self._fill()
+        stop = min(self._filled, self._used + count)
+        if self._rate is None:
+            rows = self._rows[self._used : stop]
+            rows["due"] = now
+        else:
+            stop = self._used + int(np.searchsorted(self._due[self._used : stop], now, side="right"))
+            rows = self._rows[self._used : stop]
+        self._used = stop
+        return rows
+
+    def _fill(self) -> None:
+        keys = self._order.chunk()[:_CHUNK]
+        count = len(keys)
+        rows = self._rows[:count]
+        rows["key"] = keys + np.uint64(self._keys.first)
+        if self._kind is None:
+            draws = self._draws.random_raw(count) >> np.uint64(32)
+            rows["kind"] = np.where(draws < self._read_threshold, READ, WRITE)
+        sequence = np.arange(self._sequence, self._sequence + count, dtype=np.uint64)
+        rows["batch"] = sequence // np.uint64(self._batch)
+        rows["request"] = sequence // np.uint64(self._request)
+        self._sequence += count
+        if self._rate is not None:
+            self._due[:count] = self._arrivals_due(count)
+            rows["due"] = self._due[:count]
+        self._used, self._filled = 0, count
+
+    def _arrivals_due(self, count: int) -> npt.NDArray[np.int64]:
+        assert self._rate is not None
+        if self._poisson:
+            draws = (self._draws.random_raw(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+            gaps = -np.log1p(-draws) * (1e9 / float(self._rate))
+            due = self._last_due + np.cumsum(gaps)
+            self._last_due = float(due[-1])
+            return due.astype(np.int64)
+        # Exact: the i-th due time is start + (i + lane/lanes) x 1e9 / rate, without an error that grows.
+        numerator = 10**9 * self._rate.denominator * self._lane_share.denominator
+        divisor = self._rate.numerator * self._lane_share.denominator
+        shift = self._lane_share.numerator * 10**9 * self._rate.denominator
+        due = [self._start_ns + ((self._arrivals + i) * numerator + shift) // divisor for i in range(count)]
+        self._arrivals += count
+        return np.array(due, np.int64)
+
+
+class ListSource:
+    """One operation for each key of a list, in its order: for laying out data."""
+
+    open_loop = False
+    next_due_ns = 0
+
+    def __init__(self, keys: UInt64s, kind: int, block_bytes: int) -> None:
+        self._rows = np.zeros(len(keys), OPERATION)
+        self._rows["key"] = keys
+        self._rows["kind"] = kind
+        self._rows["bytes"] = block_bytes
+        self._used = 0
+
+    def due_by(self, now: int) -> int:
+        return 0
+
+    def next(self, count: int, now: int) -> Rows:
+        rows = self._rows[self._used : self._used + count]
+        self._used += len(rows)
+        return rows
