@@ -8,7 +8,9 @@
 
 A field that holds a raw number ends in its unit (`capacity_bytes`, `time_ns`); the language calls it by the name before the
 unit (`capacity`, `time`). The type of a setting turns a value of the language into a Python value and back into text.
-A settings class may have `def check(self) -> Iterable[Finding]` for what concerns several settings at once.
+A settings class may have two methods more. `def check(self) -> Iterable[Finding]` says what is wrong with several settings
+together. `def complete(self) -> Self` then fills in the defaults that depend on other settings and takes out (sets to None) the
+settings that have no meaning beside the others; a setting that is taken out does not belong to the point.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ class Unfit(ValueError):
 class SettingType:
     """The type of a setting. `suffix` is what the attrs field's name ends in."""
 
-    suffix: ClassVar[str] = ""
+    suffix: str = ""
     #: The words that this type takes as bare names.
     words: tuple[str, ...] = ()
     #: The kind of block that a bare name may name, if any.
@@ -74,6 +76,10 @@ class SettingType:
     def convert(self, value: Value) -> Any:
         """The Python value. Raises Unfit."""
         raise NotImplementedError
+
+    def fit(self, value: Value) -> Value:
+        """The value as this setting takes it: what comes out of a range is rounded where a whole number is needed."""
+        return value
 
     def show(self, value: Any) -> str:
         """The language's spelling of a Python value; `convert` reads it back to the same value."""
@@ -97,7 +103,13 @@ class _Measured(SettingType):
     def describe(self) -> str:
         return f"{self.noun} such as `{self.example}`"
 
+    def fit(self, value: Value) -> Value:
+        if not (self.whole and isinstance(value, Quantity) and value.loose) or value.dimension != self.dimension:
+            return value
+        return attrs.evolve(value, value=Fraction(round(value.value * self.scale), self.scale))
+
     def convert(self, value: Value) -> Any:
+        value = self.fit(value)
         if not isinstance(value, Quantity):
             raise Unfit(f"expected {self.noun}, found {_kind_of(value)}", f"write {self.describe()}")
         if value.percent or value.dimension != self.dimension:
@@ -149,6 +161,12 @@ class Size(_Measured):
     noun = "a size in bytes"
     example = "4 MiB"
     unit_word = "bytes"
+
+    def __init__(self, minimum: int = 0, maximum: int | None = 2**63 - 1, unit_in_name: bool = False) -> None:
+        """`unit_in_name`: the language's name of the setting ends in `_bytes` as well."""
+        super().__init__(minimum, maximum)
+        if unit_in_name:
+            self.suffix = ""
 
 
 class Tokens(_Measured):
@@ -310,6 +328,9 @@ class ListOf(SettingType):
         if len(value) < self.minimum:
             raise Unfit(f"the list needs at least {self.minimum} item{'s' if self.minimum > 1 else ''}")
         return tuple(self.item.convert(item) for item in value)
+
+    def fit(self, value: Value) -> Value:
+        return tuple(self.item.fit(item) for item in value) if isinstance(value, tuple) else value
 
     def show(self, value: Iterable[Any]) -> str:
         return "[" + ", ".join(self.item.show(item) for item in value) + "]"

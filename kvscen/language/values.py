@@ -101,10 +101,10 @@ def _units() -> dict[str, Unit]:
 #: Every unit of the language by its name.
 UNITS: dict[str, Unit] = _units()
 
-# The units in which a value of each dimension is printed, largest first; the first that gives a short decimal is taken.
+# The units in which a value of each dimension is printed: the one with the shortest number is taken, the earlier of equals.
 _PRINT_UNITS: dict[Dimension, tuple[str, ...]] = {
-    BYTES: ("TiB", "GiB", "MiB", "KiB", "B"),
-    BANDWIDTH: ("TiB/s", "GiB/s", "MiB/s", "KiB/s", "Gbit/s", "Mbit/s", "kbit/s", "B/s"),
+    BYTES: ("TiB", "GiB", "MiB", "KiB", "TB", "GB", "MB", "kB", "B"),
+    BANDWIDTH: ("TiB/s", "GiB/s", "MiB/s", "KiB/s", "TB/s", "GB/s", "Gbit/s", "MB/s", "Mbit/s", "kB/s", "kbit/s", "B/s"),
     TIME: ("s", "ms", "us", "ns"),
     TOKENS: ("tokens",),
     TOKEN_RATE: ("tokens/s",),
@@ -116,12 +116,14 @@ _PRINT_UNITS: dict[Dimension, tuple[str, ...]] = {
 class Quantity:
     """An exact number with a dimension, in base units (bytes, seconds, tokens).
 
-    `percent` remembers that the value was written with `%`: a setting that is a share asks for it.
+    `percent` remembers that the value was written with `%`: a setting that is a share asks for it. `loose` marks a value that
+    comes out of a range or a draw: where a whole number is needed it is rounded to the nearest, ties to even.
     """
 
     value: Fraction
     dimension: Dimension = NUMBER
     percent: bool = False
+    loose: bool = attrs.field(default=False, eq=False, repr=False)
 
     @classmethod
     def of(cls, number: int | str | Fraction, unit: str | None = None) -> Quantity:
@@ -173,11 +175,17 @@ def format_quantity(quantity: Quantity) -> str:
     units = _PRINT_UNITS.get(quantity.dimension)
     if units is None:
         return f"{_exact(quantity.value, None)} {quantity.dimension}"
+    if not quantity.value:
+        return f"0 {units[-1]}"
+    spelled: list[tuple[str, str]] = []
     for name in units:
         scaled = quantity.value / UNITS[name].factor
         text = _decimal(scaled, 3)
-        if text is not None and (abs(scaled) >= 1 or scaled == 0):
-            return f"{text} {name}" if scaled else f"0 {units[-1]}"
+        if text is not None and abs(scaled) >= 1:
+            spelled.append((text, name))
+    if spelled:
+        text, name = min(spelled, key=lambda pair: len(pair[0]))
+        return f"{text} {name}"
     name = units[-1]
     return _exact(quantity.value / UNITS[name].factor, name)
 

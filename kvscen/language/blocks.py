@@ -1,0 +1,240 @@
+"""What the blocks of the core may contain: sweeps, the families of models, the types of patterns. Drivers declare their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+import attrs
+
+from kvscen.language.schema import (
+    Count,
+    Duration,
+    Finding,
+    Rate,
+    Reference,
+    Share,
+    Size,
+    Tokens,
+    Word,
+    setting,
+)
+
+KINDS = ("model", "tier", "pattern", "sweep")
+
+#: Bits of one number in each format that KV can be kept in.
+DTYPE_BITS: Mapping[str, int] = {"fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
+
+DEFAULT_TIME_NS = 5 * 10**9
+DEFAULT_PAGE_TOKENS = 16
+
+
+@attrs.frozen
+class SweepSettings:
+    """How the points of a sweep are measured."""
+
+    pattern: str = setting(Reference("pattern"), help="what is accessed, and when")
+    tier: str = setting(Reference("tier"), help="where the blocks are kept")
+    trials: int = setting(Count(), default=5, help="how often each point is measured")
+    warmup_ns: int = setting(Duration(), default=500 * 10**6, help="load before the measured window, of the same kind")
+    time_ns: int | None = setting(
+        Duration(minimum=1), default=None, help="length of the measured window (default: 5 s, unless `operations` is given)"
+    )
+    operations: int | None = setting(
+        Count(), default=None, help="measure this many operations, of all lanes together, instead of a time"
+    )
+    seed: int = setting(Count(minimum=0), default=0, help="what random orders and contents are drawn from")
+    verify: str = setting(
+        Word("full", "off"), default="full", help="compare every byte, in a pass of its own before the first trial"
+    )
+    timeout_ns: int = setting(
+        Duration(minimum=1), default=30 * 10**9, help="a point in which nothing completes for so long is given up as hung"
+    )
+    order: str = setting(
+        Word("interleaved", "sequential"),
+        default="interleaved",
+        varies=False,
+        help="trials of all points mixed, or one point after the other",
+    )
+
+    def check(self) -> Iterator[Finding]:
+        if self.time_ns is not None and self.operations is not None:
+            yield Finding(
+                "KVS114",
+                "`time` and `operations` both say how long a trial lasts",
+                "operations",
+                "keep one of the two",
+            )
+
+    def complete(self) -> SweepSettings:
+        if self.time_ns is None and self.operations is None:
+            return attrs.evolve(self, time_ns=DEFAULT_TIME_NS)
+        return self
+
+
+_DTYPE = Word(*DTYPE_BITS)
+
+
+@attrs.frozen
+class HeadsSettings:
+    """A model whose every layer keeps K and V for each KV head: multi-head (`mha`) or grouped-query (`gqa`) attention."""
+
+    layers: int = setting(Count(), help="layers that keep KV")
+    kv_heads: int = setting(Count(), help="KV heads of a layer (of `mha`: all its heads)")
+    head_dim: int = setting(Count(), help="numbers in the K of one head for one token")
+    v_head_dim: int | None = setting(Count(), default=None, help="numbers in the V of one head (default: `head_dim`)")
+    kv_dtype: str = setting(_DTYPE, default="bf16", help="format in which K and V are kept")
+    scale_bytes: int = setting(
+        Size(unit_in_name=True),
+        default=0,
+        help="bytes of quantization scales kept beside each K and each V vector (for one token, layer and KV head)",
+    )
+    tp: int = setting(Count(), default=1, help="ranks that share each layer (tensor parallelism)")
+    pp: int = setting(Count(), default=1, help="stages that the layers are spread over (pipeline parallelism)")
+
+    def complete(self) -> HeadsSettings:
+        return self if self.v_head_dim is not None else attrs.evolve(self, v_head_dim=self.head_dim)
+
+
+@attrs.frozen
+class LatentSettings:
+    """A model with multi-head latent attention (`mla`): one compressed vector for a token and layer, whatever the heads."""
+
+    layers: int = setting(Count(), help="layers that keep KV")
+    latent_dim: int = setting(Count(), help="numbers in the compressed KV vector of a token and layer")
+    rope_dim: int = setting(Count(minimum=0), help="numbers in the rotary key beside it")
+    kv_dtype: str = setting(_DTYPE, default="bf16", help="format in which the compressed vector is kept")
+    rope_dtype: str | None = setting(
+        _DTYPE, default=None, help="format in which the rotary key is kept (default: `kv_dtype`)"
+    )
+    scale_bytes: int = setting(
+        Size(unit_in_name=True),
+        default=0,
+        help="bytes of quantization scales kept beside the vectors of one token and layer",
+    )
+    tp: int = setting(
+        Count(), default=1, help="ranks that share each layer (tensor parallelism); each keeps all of its KV"
+    )
+    pp: int = setting(Count(), default=1, help="stages that the layers are spread over (pipeline parallelism)")
+
+    def complete(self) -> LatentSettings:
+        return self if self.rope_dtype is not None else attrs.evolve(self, rope_dtype=self.kv_dtype)
+
+
+@attrs.frozen
+class TransferSettings:
+    """Blocks that are read or written, of a model's KV or of a plain size."""
+
+    model: str | None = setting(Reference("model"), default=None, help="whose KV is moved; gives block and batch")
+    access: str | None = setting(
+        Word("block", "layer"),
+        default=None,
+        help="with a model: one object holds all layers of a page (`block`, the default), or one layer of it (`layer`)",
+    )
+    page_tokens: int | None = setting(
+        Tokens(minimum=1), default=None, help="with a model: tokens of one page (default: 16 tokens)"
+    )
+    prompt_tokens: int | None = setting(Tokens(minimum=1), default=None, help="with a model: tokens of a request's prompt")
+    output_tokens: int | None = setting(
+        Tokens(), default=None, help="with a model: generated tokens, added to the prompt (default: 0 tokens)"
+    )
+    requests: int | None = setting(Count(), default=None, help="with a model: requests moved together (default: 1)")
+    block_bytes: int | None = setting(Size(minimum=1), default=None, help="without a model: what one operation moves")
+    batch: int | None = setting(Count(), default=None, help="without a model: operations posted together (default: 1)")
+    working_set_bytes: int | None = setting(
+        Size(minimum=1), default=None, help="distinct bytes that are touched, in whole blocks (default: batch x block)"
+    )
+    op: str = setting(Word("read", "write", "mixed"), help="what is done with a block")
+    reads_share: Fraction | None = setting(Share(), default=None, help="with `op = mixed`: how many operations read")
+    order: str = setting(
+        Word("sequential", "random"), default="sequential", help="the order in which the blocks are touched"
+    )
+    depth: int | None = setting(
+        Count(),
+        default=None,
+        help="operations (batches where `wait = batch`) in flight in a lane (default: the batch, within the driver's limit)",
+    )
+    wait: str = setting(
+        Word("operation", "batch"),
+        default="operation",
+        help="post the next operation when one has ended, or the next batch when the last has ended",
+    )
+    threads: int = setting(Count(), default=1, help="lanes in a worker")
+    processes: int = setting(Count(), default=1, help="workers")
+    rate_per_s: Fraction | None = setting(
+        Rate(), default=None, help="operations that become due per second, of all lanes together (default: as fast as they go)"
+    )
+    arrival: str | None = setting(
+        Word("constant", "poisson"), default=None, help="with `rate`: how they are spread over time (default: constant)"
+    )
+    memory: str = setting(Word("dram", "vram"), default="dram", help="where the program's buffers are")
+
+    def check(self) -> Iterator[Finding]:
+        of_model = ("access", "page", "prompt", "output", "requests")
+        given = [name for name in of_model if getattr(self, "requests" if name == "requests" else _field(name)) is not None]
+        if self.model is not None:
+            for name, value in (("block", self.block_bytes), ("batch", self.batch)):
+                if value is not None:
+                    yield Finding(
+                        "KVS203",
+                        f"`{name}` and `model` both say what is moved",
+                        name,
+                        f"leave out `{name}`, which follows from the model, or `model`",
+                    )
+            if self.prompt_tokens is None:
+                yield Finding(
+                    "KVS113", "`prompt` is missing: how many tokens does a request have?", "model", "add `prompt = 1000 tokens`"
+                )
+        elif self.block_bytes is not None:
+            for name in given:
+                yield Finding(
+                    "KVS203",
+                    f"`{name}` describes the KV of a model, and this pattern has none",
+                    name,
+                    f"leave out `{name}`, or name a `model` instead of `block`",
+                )
+        else:
+            yield Finding(
+                "KVS113",
+                "the pattern does not say what is moved",
+                given[0] if given else None,
+                "add `model = ...` and `prompt = 1000 tokens`, or plainly `block = 1 MiB`",
+            )
+        if self.op == "mixed" and self.reads_share is None:
+            yield Finding("KVS113", "`op = mixed` needs `reads`", "op", "add `reads = 70 %`")
+        if self.rate_per_s == 0:
+            yield Finding("KVS105", "a rate of zero would never do anything", "rate", "write a rate such as `100 /s`")
+
+    def complete(self) -> TransferSettings:
+        done: dict[str, Any] = {}
+        if self.model is not None:
+            defaults: dict[str, Any] = {
+                "access": "block",
+                "page_tokens": DEFAULT_PAGE_TOKENS,
+                "output_tokens": 0,
+                "requests": 1,
+            }
+            done = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        elif self.batch is None:
+            done["batch"] = 1
+        if self.op != "mixed":
+            done["reads_share"] = None
+        if self.rate_per_s is None:
+            done["arrival"] = None
+        elif self.arrival is None:
+            done["arrival"] = "constant"
+        return attrs.evolve(self, **done)
+
+
+def _field(name: str) -> str:
+    return {"page": "page_tokens", "prompt": "prompt_tokens", "output": "output_tokens"}.get(name, name)
+
+
+#: The families of models by name.
+FAMILIES: Mapping[str, type] = {"mha": HeadsSettings, "gqa": HeadsSettings, "mla": LatentSettings}
+#: Names of families that are taken but not there yet.
+PLANNED_FAMILIES = frozenset({"hybrid"})
+
+#: The types of patterns by name.
+PATTERN_TYPES: Mapping[str, type] = {"transfer": TransferSettings}

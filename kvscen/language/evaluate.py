@@ -1,0 +1,359 @@
+"""Expressions to values: exact arithmetic with dimensions, ranges, and names.
+
+Percentages: `70 % + 10 %` and `70 % / 2` are percentages, `70 % * 10` is the number 7, `70 % * 4 GiB` a size. `+` joins two texts.
+Nothing here can hang or grow without bound: numbers beyond 2^63 - 1 base units (bytes, nanoseconds, tokens), fractions, texts and
+lists that grow too long are errors.
+"""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Protocol
+
+import attrs
+
+from kvscen.language import syntax
+from kvscen.language.codes import diagnostic
+from kvscen.language.diagnose import Diagnostic, Fix, ScenarioError, Span
+from kvscen.language.schema import ListOf, SettingType
+from kvscen.language.suggest import closest, did_you_mean, listed
+from kvscen.language.values import NUMBER, TIME, UNITS, Quantity, Symbol, Value, format_value
+
+#: The largest number of base units (bytes, nanoseconds, tokens): what a signed 64-bit column holds.
+LARGEST = 2**63 - 1
+#: A denominator longer than this comes of multiplying fractions over and over.
+LONGEST_DENOMINATOR_BITS = 512
+LONGEST_TEXT = 64 * 1024
+LONGEST_LIST = 100_000
+
+#: Functions whose names are taken but which this version does not have yet.
+PLANNED_FUNCTIONS = frozenset({"uniform", "lognormal", "zipf", "hf", "trace", "secret"})
+
+
+class Names(Protocol):
+    """What bare names mean where an expression stands."""
+
+    def is_let(self, name: str) -> bool: ...
+
+    def let(self, name: str) -> Value:
+        """The value of a `let`. Raises ScenarioError; without diagnostics where its problem was reported already."""
+        ...
+
+    def kind_of(self, name: str) -> str | None:
+        """The kind of the block of this name, None where there is none."""
+        ...
+
+    def known(self) -> Iterator[str]:
+        """All names, for did-you-mean."""
+        ...
+
+    def is_word(self, word: str) -> bool:
+        """Is this a word of some setting's own list?"""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """False where a part of the text could not be read: then a name that is not known is no problem of its own."""
+        ...
+
+
+def problem(code: str, message: str, span: Span, *, label: str = "", help: str = "") -> ScenarioError:
+    return ScenarioError([diagnostic(code, message, span, label=label, help=help)])
+
+
+def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Value:
+    """The value of an expression. `target` is the type of the setting that it is for, None in a `let`: it gives bare names their
+    meaning, it does not check the value (see SettingType.convert). Raises ScenarioError with every problem found."""
+    match expr:
+        case syntax.Number():
+            return _number(expr)
+        case syntax.Text():
+            return expr.value
+        case syntax.Boolean():
+            return expr.value
+        case syntax.Name():
+            return _name(expr, target, names)
+        case syntax.ListExpr() | syntax.TupleExpr():
+            inner = target.item if isinstance(target, ListOf) else target
+            return _sequence(expr, inner, names)
+        case syntax.Negate():
+            value = _quantity(evaluate(expr.operand, None, names), expr.operand, "-")
+            return attrs.evolve(value, value=-value.value)
+        case syntax.Binary():
+            return _binary(expr, names)
+        case syntax.Call():
+            return _call(expr, names)
+
+
+def _number(expr: syntax.Number) -> Quantity:
+    if expr.unit is None:
+        return _bounded(Quantity(expr.value), expr.span)
+    unit = UNITS.get(expr.unit)
+    if unit is None:
+        span = expr.unit_span or expr.span
+        help_text, better = _unit_help(expr.unit)
+        fix = Fix(span, better) if better else None
+        raise ScenarioError([diagnostic("KVS104", f"`{expr.unit}` is not a unit", span, help=help_text, fix=fix)])
+    return _bounded(Quantity(expr.value * unit.factor, unit.dimension, unit.percent), expr.span)
+
+
+def _unit_help(unit: str) -> tuple[str, str | None]:
+    """What to write instead of an unknown unit, and the replacement where there is only one."""
+    special = {
+        "KB": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
+        "K": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
+        "k": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
+        "M": ("write `MiB` (1024^2 bytes) or `MB` (1000^2 bytes)", None),
+        "G": ("write `GiB` (1024^3 bytes) or `GB` (1000^3 bytes)", None),
+        "T": ("write `TiB` (1024^4 bytes) or `TB` (1000^4 bytes)", None),
+        "b": ("write `B` for bytes or `bit` for bits", None),
+        "Kb": ("write `kbit` for bits or `KiB` for bytes", None),
+        "Mb": ("write `Mbit` for bits or `MiB` for bytes", None),
+        "Gb": ("write `Gbit` for bits or `GiB` for bytes", None),
+        "Gbps": ("write `Gbit/s`", "Gbit/s"),
+        "Mbps": ("write `Mbit/s`", "Mbit/s"),
+        "µs": ("write `us`", "us"),
+        "μs": ("write `us`", "us"),
+        "sec": ("write `s`", "s"),
+        "seconds": ("write `s`", "s"),
+        "m": ("write `min` for minutes or `ms` for milliseconds", None),
+    }
+    if unit in special:
+        return special[unit]
+    near = closest(unit, UNITS)
+    if near:
+        return f"did you mean `{near}`?", near
+    return f"the units are {listed(UNITS, most=len(UNITS))}", None
+
+
+def _bounded(value: Quantity, span: Span) -> Quantity:
+    scale = 10**9 if value.dimension == TIME else 1
+    if abs(value.value) * scale > LARGEST:
+        raise problem(
+            "KVS107",
+            "this number is too large",
+            span,
+            help=f"the largest is 2^63 - 1 ({LARGEST}) in bytes, nanoseconds, tokens or ones",
+        )
+    if value.value.denominator.bit_length() > LONGEST_DENOMINATOR_BITS:
+        raise problem("KVS107", "this fraction has too many digits", span, help="write a number with fewer digits")
+    return value
+
+
+def _name(expr: syntax.Name, target: SettingType | None, names: Names) -> Value:
+    if len(expr.path.parts) > 1:
+        raise problem(
+            "KVS101",
+            f"`{expr.path}` is a path, and a path has no value here",
+            expr.span,
+            help="give the value a name with `let`, and use that name in both places",
+        )
+    name = expr.path.parts[0]
+    kind = names.kind_of(name)
+    is_word = name in target.words if target else names.is_word(name)
+    meanings = []
+    if is_word:
+        meanings.append("a word of this setting" if target else "a word of a setting")
+    if kind is not None and (target is None or kind == target.refers_to):
+        meanings.append(f"the {kind} of that name")
+    if names.is_let(name):
+        meanings.append("the `let` of that name")
+    if len(meanings) > 1:
+        raise problem(
+            "KVS108",
+            f"`{name}` could be {' or '.join(meanings)}",
+            expr.span,
+            help=f"give the {kind or '`let`'} another name",
+        )
+    if names.is_let(name):
+        return names.let(name)
+    if meanings:
+        return Symbol(name)
+    if not names.complete and kind is None:
+        raise ScenarioError([])
+    raise _unknown(expr, name, kind, target, names)
+
+
+def _unknown(
+    expr: syntax.Name, name: str, kind: str | None, target: SettingType | None, names: Names
+) -> ScenarioError:
+    if kind is not None:
+        wanted = target.describe() if target else "a value"
+        return problem("KVS105", f"`{name}` is a {kind}; expected {wanted}", expr.span)
+    usable = [other for other in names.known() if names.is_let(other) or (target and names.kind_of(other) == target.refers_to)]
+    words = list(target.words) if target else []
+    help_text = did_you_mean(name, [*words, *usable])
+    if not help_text and words:
+        help_text = f"this setting takes {listed(words)}"
+    elif not help_text and target is not None and target.refers_to:
+        kinds = [other for other in names.known() if names.kind_of(other) == target.refers_to]
+        help_text = f"the {target.refers_to}s here are {listed(kinds)}" if kinds else f"there is no {target.refers_to} here"
+        if target.refers_to == "model":
+            help_text += "; `use models` brings in the catalogue"
+    elif not help_text and target is not None:
+        help_text = f"write {target.describe()}"
+    return problem("KVS101", f"nothing is called `{name}` here", expr.span, help=help_text)
+
+
+def _sequence(expr: syntax.ListExpr | syntax.TupleExpr, inner: SettingType | None, names: Names) -> Value:
+    items: list[Value] = []
+    found: list[Diagnostic] = []
+    failed = False
+    size = 0
+    for item in expr.items:
+        try:
+            value = evaluate(item, inner, names)
+        except ScenarioError as error:
+            failed = True
+            found.extend(error.diagnostics)
+            continue
+        items.append(value)
+        size += _size(value)
+        if size > LONGEST_LIST:
+            raise problem("KVS107", f"this list has more than {LONGEST_LIST} items", expr.span)
+    if failed:
+        raise ScenarioError(found)
+    return tuple(items)
+
+
+def _size(value: Value) -> int:
+    return 1 + sum(_size(item) for item in value) if isinstance(value, tuple) else 1
+
+
+def _describe(value: Value) -> str:
+    if isinstance(value, bool):
+        return f"`{format_value(value)}`"
+    if isinstance(value, Quantity):
+        return "a percentage" if value.percent else str(value.dimension)
+    if isinstance(value, Symbol):
+        return f"the name `{value.name}`"
+    return "a text" if isinstance(value, str) else "a list"
+
+
+def _quantity(value: Value, expr: syntax.Expr, operator: str) -> Quantity:
+    if isinstance(value, bool) or not isinstance(value, Quantity):
+        raise problem("KVS106", f"`{operator}` needs a number, and this is {_describe(value)}", expr.span)
+    return value
+
+
+def _binary(expr: syntax.Binary, names: Names) -> Value:
+    left, right = evaluate(expr.left, None, names), evaluate(expr.right, None, names)
+    operator = expr.operator
+    if operator == "+" and isinstance(left, str) and isinstance(right, str):
+        if len(left) + len(right) > LONGEST_TEXT:
+            raise problem("KVS107", f"this text is longer than {LONGEST_TEXT} characters", expr.span)
+        return left + right
+    a, b = _quantity(left, expr.left, operator), _quantity(right, expr.right, operator)
+    loose = a.loose or b.loose
+    if operator in ("+", "-"):
+        if a.dimension != b.dimension or a.percent != b.percent:
+            raise problem(
+                "KVS106",
+                f"cannot {'add' if operator == '+' else 'subtract'} {_describe(right)} "
+                f"{'to' if operator == '+' else 'from'} {_describe(left)}",
+                expr.span,
+                help="both sides need the same kind of unit",
+            )
+        value = a.value + b.value if operator == "+" else a.value - b.value
+        return _bounded(Quantity(value, a.dimension, a.percent, loose), expr.span)
+    if operator == "*":
+        return _bounded(Quantity(a.value * b.value, a.dimension * b.dimension, a.percent and b.percent, loose), expr.span)
+    if b.value == 0:
+        raise problem("KVS106", "division by zero", expr.right.span)
+    return _bounded(Quantity(a.value / b.value, a.dimension / b.dimension, a.percent and b.is_count, loose), expr.span)
+
+
+# ---- ranges
+
+
+def _pow2(first: Quantity, last: Quantity, expr: syntax.Call) -> list[Fraction]:
+    if first.value <= 0 or last.value < first.value:
+        raise problem("KVS109", "`pow2` goes up from a value above zero", expr.span, help="write `pow2(4 KiB, 64 MiB)`")
+    values = [first.value]
+    while values[-1] * 2 <= last.value:
+        values.append(values[-1] * 2)
+    if values[-1] != last.value:
+        end = attrs.evolve(first, value=values[-1])
+        after = attrs.evolve(first, value=values[-1] * 2)
+        raise problem(
+            "KVS109",
+            f"doubling from `{first}` does not reach `{last}`",
+            expr.arguments[1].span,
+            help=f"end the range at `{end}` or at `{after}`",
+        )
+    return values
+
+
+def _linear(first: Quantity, last: Quantity, count: int, expr: syntax.Call) -> list[Fraction]:
+    step = (last.value - first.value) / (count - 1)
+    return [first.value + i * step for i in range(count)]
+
+
+def _log(first: Quantity, last: Quantity, count: int, expr: syntax.Call) -> list[Fraction]:
+    """Equal ratios. Decimal's `ln` and `exp` are correctly rounded, so that every machine computes the same digits; 30 of the 50
+    are kept, so that a step that is exact comes out exact."""
+    if first.value <= 0 or last.value <= 0:
+        raise problem("KVS109", "`log` needs values above zero", expr.span)
+    ratio = last.value / first.value
+    with decimal.localcontext(decimal.Context(prec=50, rounding=decimal.ROUND_HALF_EVEN)) as context:
+        exponent = (decimal.Decimal(ratio.numerator) / decimal.Decimal(ratio.denominator)).ln()
+        factors = []
+        for i in range(1, count - 1):
+            context.prec = 50
+            factor = (exponent * i / (count - 1)).exp()
+            context.prec = 30
+            factors.append(Fraction(+factor))
+    return [first.value, *(first.value * factor for factor in factors), last.value]
+
+
+_COUNTED: dict[str, Callable[[Quantity, Quantity, int, syntax.Call], list[Fraction]]] = {"linear": _linear, "log": _log}
+
+#: Every function of the language and how it is called.
+FUNCTIONS: dict[str, str] = {
+    "pow2": "pow2(from, to)",
+    "linear": "linear(from, to, count)",
+    "log": "log(from, to, count)",
+}
+
+
+def _call(expr: syntax.Call, names: Names) -> Value:
+    name = expr.function.name
+    if name not in FUNCTIONS:
+        if name in PLANNED_FUNCTIONS:
+            raise problem("KVS109", f"`{name}` is not part of this version of kvscen", expr.function.span)
+        raise problem(
+            "KVS101",
+            f"no function is called `{name}`",
+            expr.function.span,
+            help=did_you_mean(name, FUNCTIONS, f"the functions are {listed(FUNCTIONS)}"),
+        )
+    usage = FUNCTIONS[name]
+    wanted = usage.count(",") + 1
+    if len(expr.arguments) != wanted:
+        raise problem(
+            "KVS109", f"`{name}` takes {wanted} values, not {len(expr.arguments)}", expr.span, help=f"write `{usage}`"
+        )
+    first, last, *rest = (_quantity(evaluate(item, None, names), item, name) for item in expr.arguments)
+    if (first.dimension, first.percent) != (last.dimension, last.percent):
+        raise problem(
+            "KVS106",
+            f"the range goes from {_describe(first)} to {_describe(last)}",
+            expr.span,
+            help="both ends need the same kind of unit",
+        )
+    if name == "pow2":
+        values = _pow2(first, last, expr)
+    else:
+        steps = rest[0]
+        if not steps.is_count or steps.value.denominator != 1 or not 2 <= steps.value <= LONGEST_LIST:
+            raise problem(
+                "KVS109",
+                f"the count of `{name}` is a whole number from 2 to {LONGEST_LIST}",
+                expr.arguments[2].span,
+                help=f"write `{usage}`",
+            )
+        values = _COUNTED[name](first, last, steps.value.numerator, expr)
+    # The values of a range lie between its ends; only the length of their fractions can be new, and only a converted value matters.
+    return tuple(Quantity(value, first.dimension, first.percent, loose=True) for value in values)
