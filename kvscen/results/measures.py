@@ -101,7 +101,8 @@ def _latencies() -> Iterator[MeasureInfo]:
     for family, (what, which) in _LATENCY.items():
         noun = {"service": "service time", "delay": "delay"}.get(family, "latency")
         for statistic in _STATISTICS if which == "all" else which.split():
-            yield _measure(f"{family}_{statistic}_ns", "ns", f"{_STATISTICS[statistic]} of the {noun} {what}")
+            type: NumberType = "float64" if statistic == "mean" else "int64"
+            yield _measure(f"{family}_{statistic}_ns", "ns", f"{_STATISTICS[statistic]} of the {noun} {what}", type)
 
 
 def _all() -> Iterator[MeasureInfo]:
