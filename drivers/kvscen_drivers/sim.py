@@ -1,9 +1,7 @@
-"""`sim`: a tier that is computed, not touched. Three numbers of the scenario decide everything; the machine decides nothing.
+"""`sim`: a tier that is computed, not touched. Three numbers of the scenario decide; the machine decides nothing.
 
-The model
----------
-A tier has `parallelism` = k servers and one pipe of `bandwidth` = B that they share. Operations are served in the order in which
-they are submitted, whichever lane they come from. Operation i, submitted at s(i), of b(i) bytes:
+A tier has `parallelism` = k servers and one pipe of `bandwidth` = B that they share. Operations are served in the order
+in which they are submitted, whichever lane they come from. Operation i, submitted at s(i), of b(i) bytes:
 
     start(i)  = max(s(i), the time at which the earliest server is free)
     begin(i)  = max(start(i) + latency, end(i-1))       its bytes enter the pipe, one operation after the other
@@ -16,12 +14,12 @@ So a closed loop with n operations of b bytes in flight (n = all lanes together)
 
     throughput = min(B, m b / (latency + b / B))
 
-Times are kept as whole numbers of 1/numerator(B) ns, so b/B is exact and nothing drifts however long a run is. What leaves
-the model is whole nanoseconds: `end` is rounded up, and since a caller can answer a completion only on its clock, a loop
-that waits for each operation loses less than 1 ns for each.
+Times are kept as whole numbers of 1/numerator(B) ns, so b/B is exact and nothing drifts however long a run is. What
+leaves the model is whole nanoseconds: `end` is rounded up, and since a caller can answer a completion only on its
+clock, a loop that waits for each operation loses less than 1 ns for each.
 
 The clock is virtual. It stands still while an operation is submitted and moves when a lane waits: to the end of what it
-waits for, or by the whole timeout if that comes first.
+waits for, or by the whole timeout if that comes first. A lane with nothing in flight lets the timeout pass.
 """
 
 from __future__ import annotations
@@ -34,7 +32,6 @@ import attrs
 import numpy as np
 
 from kvscen.plugin import (
-    ERROR,
     OK,
     READ,
     WRITE,
@@ -62,7 +59,7 @@ _NS = 10**9
 
 @attrs.frozen
 class SimSettings:
-    bandwidth_bytes_per_s: Fraction = setting(
+    bandwidth_bytes_per_s: Fraction = setting(  # noqa: RUF009 - an attrs field
         Bandwidth(minimum=Fraction(1)), help="of the pipe that all operations share"
     )
     latency_ns: int = setting(Duration(), help="of each operation, before its bytes enter the pipe")
@@ -133,8 +130,8 @@ class SimLane(VirtualLane):
         flying, model = self._flying, self._model
         wanted = min(at_least, len(out))
         limit = model.now_ns + timeout_ns
-        if wanted > 0:
-            last = flying[wanted - 1][0] if wanted <= len(flying) else limit
+        if wanted > 0 or not flying:
+            last = flying[wanted - 1][0] if 0 < wanted <= len(flying) else limit
             model.now_ns = max(model.now_ns, min(last, limit))
         count = 0
         while flying and count < len(out) and flying[0][0] <= model.now_ns:
@@ -188,7 +185,9 @@ class SimStore(Store):
         self.model.idle()
 
     def path(self) -> PathReport:
-        return PathReport("simulated", "computed from the bandwidth, latency and parallelism of the scenario; no byte moved")
+        return PathReport(
+            "simulated", "computed from the bandwidth, latency and parallelism of the scenario; no byte moved"
+        )
 
 
 class SimDriver(Driver):

@@ -21,6 +21,7 @@ from kvscen.language.schema import (
     Word,
     setting,
 )
+from kvscen.measure.histogram import Histogram
 from kvscen.plan.point import Point, Tier, Work
 from kvscen.plugin.arena import HostArena, available_bytes, buffers_for, host_arena, show_bytes
 from kvscen.plugin.contract import (
@@ -76,6 +77,7 @@ __all__ = [
     "Finding",
     "Flag",
     "Footprint",
+    "Histogram",
     "HostArena",
     "Lane",
     "Layout",

@@ -72,7 +72,7 @@ COMPLETION = np.dtype(
 Rows: TypeAlias = npt.NDArray[np.void]
 Memory: TypeAlias = Literal["dram", "vram"]
 PathKind: TypeAlias = Literal[
-    "direct", "page cache", "memory", "p2p", "compat", "tcp", "rdma", "shm", "simulated", "unknown"
+    "direct", "page cache", "memory", "p2p", "compat", "tcp", "rdma", "shm", "simulated", "mixed", "unknown"
 ]
 
 
@@ -128,7 +128,7 @@ class Footprint:
 
 @attrs.frozen
 class PathReport:
-    """Which way the bytes went and how that is known."""
+    """Which way the bytes went and how that is known. "mixed": several ways, which the evidence names."""
 
     kind: PathKind
     evidence: str

@@ -1,9 +1,10 @@
 """Which block is where: the decisions of a tiered cache, taken one after the other, without any I/O.
 
-The levels hold different blocks (exclusive caching). A block that is written enters the top level as its most recent one. A
-level that has no slot left sends its least recent block down, where it enters as the most recent one (DEMOTE of Wong and
-Wilkes, "My Cache or Yours?", USENIX ATC 2002); off the last level it is dropped. A read finds the block in its level and makes it
-that level's most recent one; it stays there. Everything follows from the order of the calls alone, nothing from time.
+The levels hold different blocks (exclusive caching). A block that is written enters the top level as its most recent
+one. A level that has no slot left sends its least recent block down, where it enters as the most recent one (DEMOTE of
+Wong and Wilkes, "My Cache or Yours?", USENIX ATC 2002); off the last level it is dropped. A read finds the block in its
+level and makes it that level's most recent one; it stays there. Everything follows from the order of the calls alone,
+nothing from time.
 """
 
 from __future__ import annotations
@@ -33,15 +34,16 @@ class Move:
 
 @attrs.define
 class LevelCounts:
-    """What was decided at one level. `arrived` and `demoted` are blocks that came from above and went down."""
+    """What was decided at one level. A block is `admitted` when it is written into the level or comes from above, and
+    not again when it is written while it is there; it is `demoted` when it goes down and `dropped` when nothing is
+    below.
+    """
 
     lookups: int = 0
     hits: int = 0
-    written: int = 0
-    arrived: int = 0
+    admitted: int = 0
     demoted: int = 0
     dropped: int = 0
-    highest: int = 0
 
 
 class _Level:
@@ -77,11 +79,10 @@ class Waterfall:
             raise ValueError("every level needs at least one slot")
         self._levels = [_Level(count) for count in slots]
         self._where: dict[int, int] = {}  # key -> level
-        self.counts: tuple[LevelCounts, ...] = ()
-        self.reset_counts()
+        self.counts = tuple(LevelCounts() for _ in slots)
 
     def reset_counts(self) -> None:
-        self.counts = tuple(LevelCounts(highest=len(level.held)) for level in self._levels)
+        self.counts = tuple(LevelCounts() for _ in self._levels)
 
     def occupancy(self, level: int) -> int:
         """Blocks that the level holds now."""
@@ -105,10 +106,11 @@ class Waterfall:
         return None
 
     def write(self, key: int) -> tuple[list[Move], Place]:
-        """Where a block is to be written, and the moves that make room for it, in the order in which they are to be done."""
+        """Where a block is to be written, and the moves that make room for it, in the order in which they are to be
+        done.
+        """
         top = self._levels[0]
         level = self._where.get(key)
-        self.counts[0].written += 1
         if level == 0:
             top.held.move_to_end(key)
             return [], Place(0, top.held[key])
@@ -128,7 +130,7 @@ class Waterfall:
     def _enter(self, key: int, level: int) -> Place:
         slot = self._levels[level].take(key)
         self._where[key] = level
-        self.counts[level].highest = max(self.counts[level].highest, len(self._levels[level].held))
+        self.counts[level].admitted += 1
         return Place(level, slot)
 
     def _make_room(self, level: int) -> list[Move]:
@@ -145,5 +147,4 @@ class Waterfall:
         source = Place(level, self._levels[level].release(victim))
         target = self._enter(victim, below)
         self.counts[level].demoted += 1
-        self.counts[below].arrived += 1
         return [*moves, Move(victim, source, target)]

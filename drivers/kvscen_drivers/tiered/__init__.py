@@ -1,0 +1,40 @@
+"""`tiered`: a cache over several tiers, each block in one of them. Small for now: LRU, exclusive, no promotion on a
+hit.
+
+A block that is written enters the top level as the most recent one; a level that is full sends its least recent block
+down, really: it is read from the level above and written to the one below. Off the last level it is dropped. A read
+that hits is served by the level that has the block, which `level` of its completion names; a read of a block that is
+nowhere is a miss of 0 bytes.
+
+Decisions are taken in the order in which operations are submitted (`bookkeeping`), the I/O follows as soon as what it
+depends on has ended (`mover`): so hits, misses and bytes are the same whatever the depth and the speed of the levels.
+This is why one thread submits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kvscen.plugin import Driver, Finding, Footprint, Store, Tier, Work
+from kvscen_drivers.tiered.settings import TieredSettings, lint
+from kvscen_drivers.tiered.store import BOUNCE_BUFFERS, TieredStore
+
+__all__ = ["TieredDriver", "TieredSettings"]
+
+
+class TieredDriver(Driver):
+    name = "tiered"
+    summary = "a cache over several tiers: least recently used blocks move down, level by level"
+    settings = TieredSettings
+    max_processes = 1  # one bookkeeping
+    levels_setting = "levels"
+
+    def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
+        return lint(tier, work)
+
+    def footprint(self, tier: Tier, work: Work) -> Footprint:
+        """Its own bounce buffers only: what the levels take, their drivers say."""
+        return Footprint(memory_bytes=BOUNCE_BUFFERS * work.block_bytes)
+
+    def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
+        return TieredStore(tier, work, levels)

@@ -1,0 +1,304 @@
+"""The I/O that follows from the decisions: a transfer starts as soon as what it depends on has ended, not before.
+
+Transfers come in the order of the decisions. One depends on earlier ones through the slots that it touches:
+
+    reading a slot      waits for the last write of that slot
+    writing a slot      waits for the last write and for every read since
+
+A move is two transfers, a read above and a write below, through a bounce buffer of its own. Buffers are granted in the
+order of the moves: the oldest unfinished move then always has one, and everything that it waits for is older still, so
+nothing can deadlock. A transfer that fails spoils the slot that it should have filled: whoever reads the slot later
+fails with the same errno, without I/O, until it is written again.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import attrs
+import numpy as np
+
+from kvscen.plugin import COMPLETION, OK, OPERATION, READ, WRITE, DriverError, Histogram, Lane
+from kvscen_drivers.tiered.bookkeeping import Move, Place
+
+# How many latencies are gathered before they are sorted into the histogram, which costs the same for one or a thousand.
+_FLUSH = 1024
+# How many rows travel between us and a level at once.
+_ROWS = 128
+# While several levels are busy, how long we wait at one before we look at the next: the most by which a completion
+# there is seen late.
+_SLICE_NS = 20_000
+
+
+@attrs.define(eq=False)
+class Transfer:
+    """One read or write of a slot. `tag` is what the caller knows it by; a transfer of a move has none."""
+
+    kind: int
+    place: Place
+    offset: int
+    nbytes: int
+    buffer: int
+    tag: int | None = None
+    move: _Moving | None = None
+    waits: int = 0
+    followers: list[Transfer] = attrs.field(factory=list)
+    done: bool = False
+    #: How it ended: errno (0: well), what was moved, when.
+    errno: int = 0
+    moved: int = 0
+    wire_bytes: int = 0
+    end_ns: int = 0
+
+
+@attrs.define(eq=False)
+class _Moving:
+    """A move on its way."""
+
+    edge: int
+    decided_ns: int
+    read: Transfer = attrs.field(init=False)
+    write: Transfer = attrs.field(init=False)
+
+
+class _Slot:
+    """The last writer of a slot, who read it since, and what spoiled it."""
+
+    __slots__ = ("errno", "readers", "writer")
+
+    def __init__(self) -> None:
+        self.writer: Transfer | None = None
+        self.readers: list[Transfer] = []
+        self.errno = 0
+
+
+class Tally:
+    """The transfers of a level, or the moves over an edge, that have ended."""
+
+    def __init__(self) -> None:
+        self.operations = 0
+        self.errors = 0
+        self.read_bytes = 0
+        self.write_bytes = 0
+        self._pending: list[int] = []
+        self._latency = Histogram()
+
+    def fail(self) -> None:
+        self.errors += 1
+
+    def count(self, kind: int, nbytes: int, latency_ns: int) -> None:
+        self.operations += 1
+        if kind == READ:
+            self.read_bytes += nbytes
+        else:
+            self.write_bytes += nbytes
+        self._pending.append(latency_ns)
+        if len(self._pending) >= _FLUSH:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._latency.add(np.array(self._pending, np.int64))
+        self._pending.clear()
+
+    def latency(self) -> Histogram:
+        self._flush()
+        return self._latency
+
+
+class Mover:
+    """Runs transfers on the lanes of the levels. `bounce` are the offsets of its own buffers in the arena."""
+
+    def __init__(self, lanes: Sequence[Lane], names: Sequence[str], bounce: Sequence[int], clock: Callable[[], int]):
+        self._lanes = lanes
+        self._names = names
+        self._clock = clock
+        self._buffers = list(bounce)
+        self._queued_moves: deque[_Moving] = deque()
+        self._slots: dict[Place, _Slot] = {}
+        self._spoiled: deque[tuple[Transfer, int]] = deque()
+        self._ready: list[deque[Transfer]] = [deque() for _ in lanes]
+        self._flying: list[dict[int, Transfer]] = [{} for _ in lanes]
+        self._next_id = 0
+        self._rows = np.zeros(_ROWS, OPERATION)
+        self._out = np.zeros(_ROWS, COMPLETION)
+        self._turn = 0
+        self._moves_left = 0
+        #: The caller's transfers that have ended, in the order in which they did.
+        self.ended: deque[Transfer] = deque()
+        self.reset_tallies()
+
+    def reset_tallies(self) -> None:
+        #: By level, and by the level above the edge.
+        self.levels = [Tally() for _ in self._lanes]
+        self.edges = [Tally() for _ in self._lanes]
+
+    @property
+    def moves_left(self) -> int:
+        """Moves that have not ended."""
+        return self._moves_left
+
+    # -- what the decisions ask for, in their order
+
+    def read(self, place: Place, offset: int, nbytes: int, buffer: int, tag: int) -> None:
+        self._start(Transfer(READ, place, offset, nbytes, buffer, tag))
+        self._fail_spoiled()
+
+    def write(self, place: Place, nbytes: int, buffer: int, tag: int) -> None:
+        self._start(Transfer(WRITE, place, 0, nbytes, buffer, tag))
+
+    def move(self, move: Move, nbytes: int) -> None:
+        moving = _Moving(move.source.level, self._clock())
+        moving.read = Transfer(READ, move.source, 0, nbytes, 0, move=moving, waits=1)  # the buffer
+        moving.write = Transfer(WRITE, move.target, 0, nbytes, 0, move=moving)
+        self._moves_left += 1
+        self._after(moving.write, moving.read)
+        self._start(moving.read)
+        self._start(moving.write)
+        self._queued_moves.append(moving)
+        self._grant_buffers()
+        self._fail_spoiled()
+
+    # -- what the lanes do
+
+    def push(self) -> None:
+        """Hand ready transfers to the levels, as many as these take."""
+        for level, ready in enumerate(self._ready):
+            while ready:
+                count = min(len(ready), _ROWS)
+                rows = self._rows[:count]
+                rows[["id", "key", "offset", "bytes", "buffer", "kind"]] = [
+                    (self._next_id + row, t.place.slot, t.offset, t.nbytes, t.buffer, t.kind)
+                    for row, t in enumerate(itertools.islice(ready, count))
+                ]
+                accepted = self._lanes[level].submit(rows)
+                for row in range(accepted):
+                    self._flying[level][self._next_id + row] = ready.popleft()
+                self._next_id += count
+                if accepted < count:
+                    break
+
+    def collect(self, timeout_ns: int = 0) -> bool:
+        """Take what the levels have finished; wait up to `timeout_ns` if that is nothing. True if something ended."""
+        self.push()
+        busy = [level for level, flying in enumerate(self._flying) if flying]
+        found = False
+        for level in busy:
+            found |= self._reap(level, 0, 0)
+        if found:
+            self.push()
+            return True
+        if not busy or timeout_ns <= 0:
+            return False
+        self._turn += 1
+        wait = timeout_ns if len(busy) == 1 else min(timeout_ns, _SLICE_NS)
+        found = self._reap(busy[self._turn % len(busy)], 1, wait)
+        self.push()
+        return found
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is with the levels."""
+        return not any(self._flying)
+
+    # -- the graph
+
+    def _start(self, transfer: Transfer) -> None:
+        """Tie a transfer to those before it, and start it if there are none."""
+        slot = self._slots.setdefault(transfer.place, _Slot())
+        if slot.writer is not None:
+            self._after(transfer, slot.writer)
+        if transfer.kind == READ:
+            slot.readers.append(transfer)
+        else:
+            for reader in slot.readers:
+                self._after(transfer, reader)
+            slot.readers = []
+            slot.writer = transfer
+        if transfer.waits == 0:
+            self._go(transfer)
+
+    def _after(self, later: Transfer, earlier: Transfer) -> None:
+        if not earlier.done and later is not earlier:
+            earlier.followers.append(later)
+            later.waits += 1
+
+    def _release(self, transfer: Transfer) -> None:
+        transfer.waits -= 1
+        if transfer.waits == 0:
+            self._go(transfer)
+
+    def _go(self, transfer: Transfer) -> None:
+        """Nothing stands in its way any more; but what has nothing good to read or write is to fail."""
+        moving = transfer.move
+        if transfer.kind == READ:
+            spoiled = self._slots[transfer.place].errno
+        else:
+            spoiled = moving.read.errno if moving is not None else 0
+        if spoiled:
+            self._spoiled.append((transfer, spoiled))
+        else:
+            self._ready[transfer.place.level].append(transfer)
+
+    def _fail_spoiled(self) -> None:
+        while self._spoiled:
+            transfer, code = self._spoiled.popleft()
+            self._end(transfer, code, self._clock())
+
+    def _grant_buffers(self) -> None:
+        while self._queued_moves and self._buffers:
+            moving = self._queued_moves.popleft()
+            moving.read.buffer = moving.write.buffer = self._buffers.pop()
+            self._release(moving.read)
+
+    def _reap(self, level: int, at_least: int, timeout_ns: int) -> bool:
+        flying = self._flying[level]
+        count = self._lanes[level].reap(self._out, min(at_least, len(flying)), timeout_ns)
+        tally = self.levels[level]
+        for ident, submit, end, moved, wire, code, outcome in self._out[:count][
+            ["id", "submit", "end", "bytes", "wire_bytes", "errno", "outcome"]
+        ].tolist():
+            transfer = flying.pop(ident, None)
+            if transfer is None:
+                raise DriverError(
+                    f"the level {self._names[level]} completed an operation that it was not given ({ident})"
+                )
+            transfer.wire_bytes = wire
+            if outcome == OK and moved == transfer.nbytes:
+                transfer.moved = moved
+                tally.count(transfer.kind, moved, end - submit)
+                self._end(transfer, 0, end)
+            else:
+                tally.fail()
+                self._end(transfer, code or errno.EIO, end)
+        self._fail_spoiled()
+        return count > 0
+
+    def _end(self, transfer: Transfer, code: int, end_ns: int) -> None:
+        transfer.errno, transfer.end_ns, transfer.done = code, end_ns, True
+        slot = self._slots[transfer.place]
+        if transfer.kind == WRITE:
+            slot.errno = code
+            if slot.writer is transfer:
+                slot.writer = None
+        elif transfer in slot.readers:
+            slot.readers.remove(transfer)
+        if transfer.tag is not None:
+            self.ended.append(transfer)
+        moving = transfer.move
+        if moving is not None and transfer is moving.write:
+            self._end_move(moving, code, end_ns)
+        followers, transfer.followers = transfer.followers, []
+        for follower in followers:
+            self._release(follower)
+
+    def _end_move(self, moving: _Moving, code: int, end_ns: int) -> None:
+        if code:
+            self.edges[moving.edge].fail()
+        else:
+            self.edges[moving.edge].count(WRITE, moving.write.moved, end_ns - moving.decided_ns)
+        self._moves_left -= 1
+        self._buffers.append(moving.write.buffer)
+        self._grant_buffers()

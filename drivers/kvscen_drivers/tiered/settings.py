@@ -1,0 +1,103 @@
+"""The settings of a tiered tier and what can be said about them from the text alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from kvscen.plugin import Finding, ListOf, Reference, Size, Tier, Word, Work, setting
+
+
+@attrs.frozen
+class TieredSettings:
+    levels: tuple[str, ...] = setting(ListOf(Reference("tier")), help="the tiers that it is made of, from the top down")
+    eviction: str = setting(Word("lru"), default="lru", help="which block goes down when a level is full")
+    capacities: tuple[int, ...] | None = setting(
+        ListOf(Size(minimum=1)),
+        default=None,
+        help="what this cache may take of each level, from the top down; the last may be left out. "
+        "Without it each level's own `capacity`",
+    )
+
+
+def capacity_of(tier: Tier, level: int) -> int | None:
+    """The bytes that the cache may take of a level; None: as many as there are blocks."""
+    given: tuple[int, ...] = tier.settings.capacities or ()
+    if level < len(given):
+        return given[level]
+    return _own_capacity(tier.levels[level])
+
+
+def _own_capacity(level: Tier) -> int | None:
+    own = getattr(level.settings, "capacity_bytes", None)
+    return own if isinstance(own, int) else None
+
+
+def lint(tier: Tier, work: Work) -> Iterator[Finding]:
+    yield from _levels(tier)
+    yield from _capacities(tier, work)
+    if work.threads > 1:
+        yield Finding(
+            "KVS323",
+            f"a tiered tier is driven by one thread, the pattern has {work.threads}",
+            help="set the pattern's `threads = 1`; the I/O below is concurrent all the same, as deep as `depth` says",
+        )
+
+
+def _levels(tier: Tier) -> Iterable[Finding]:
+    seen = set()
+    for level in tier.levels:
+        if level.name in seen:
+            yield Finding(
+                "KVS321",
+                f"`{level.name}` is a level twice",
+                setting="levels",
+                help="a level holds blocks that no other level holds: name each tier once",
+            )
+        seen.add(level.name)
+        if level.levels:
+            yield Finding(
+                "KVS321",
+                f"`{level.name}` is itself made of levels",
+                setting="levels",
+                help="put its levels into this list, in its place",
+            )
+
+
+def _capacities(tier: Tier, work: Work) -> Iterable[Finding]:
+    given: tuple[int, ...] = tier.settings.capacities or ()
+    count = len(tier.levels)
+    if given and not count - 1 <= len(given) <= count:
+        yield Finding(
+            "KVS322",
+            f"`capacities` has {len(given)} sizes for {count} levels",
+            setting="capacities",
+            help="write one size for each level, from the top down; only the last may be left out",
+        )
+        return
+    for index, level in enumerate(tier.levels):
+        capacity, own = capacity_of(tier, index), _own_capacity(level)
+        where = "capacities" if index < len(given) else "levels"
+        if capacity is None:
+            if index < count - 1:
+                yield Finding(
+                    "KVS322",
+                    f"it is not said how much of `{level.name}` the cache may take, so nothing would leave it",
+                    setting="levels",
+                    help="set `capacities = [...]`, one size for each level; the last may be left out",
+                )
+        elif own is not None and capacity > own:
+            yield Finding(
+                "KVS322",
+                f"the cache may take {capacity} bytes of `{level.name}`, which has {own}",
+                setting=where,
+                help=f"lower this size or raise the capacity of `{level.name}`",
+            )
+        elif capacity < work.block_bytes:
+            yield Finding(
+                "KVS322",
+                f"`{level.name}` may hold {capacity} bytes, less than one block of {work.block_bytes}",
+                setting=where,
+                help="every level needs room for at least one block",
+            )
