@@ -54,7 +54,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 @v_args(meta=True)
 class Builder(Transformer_NonRecursive[Token, Any]):
-    """Makes the nodes. `offset` is where the parsed text begins in the source. What is wrong with a token's inside goes to `problems`."""
+    """Makes the nodes. `offset`: where the parsed text begins in the source; `problems`: what is wrong inside tokens."""
 
     def __init__(self, source: Source, offset: int = 0) -> None:
         super().__init__(visit_tokens=False)

@@ -1,7 +1,7 @@
-"""Every diagnostic code, once: its title and its severity. Each has a page docs/rules/<code>.md and a folder tests/rules/<code>/.
+"""Every diagnostic code, once: its title and its severity. Each has a page docs/rules/<code>.md and tests/rules/<code>/.
 
-KVS001-099 file and syntax, KVS1xx names, settings, values, units and axes, KVS2xx models and sizes, KVS3xx drivers and tiers,
-KVS4xx the method of measuring. A code is never given to another problem, not even when its problem is gone.
+KVS001-099 file and syntax, KVS1xx names, settings, values, units and axes, KVS2xx models and sizes, KVS3xx drivers and
+tiers, KVS4xx the method of measuring. A code is never given to another problem, not even when its problem is gone.
 """
 
 from __future__ import annotations
@@ -106,5 +106,5 @@ def diagnostic(
     related: tuple[tuple[Span, str], ...] = (),
     severity: Severity | None = None,
 ) -> Diagnostic:
-    """A diagnostic with the severity of its code. `severity` overrides it (drivers choose their own). KeyError for an unknown code."""
+    """A diagnostic with the severity of its code, or `severity` (drivers choose their own). KeyError: no such code."""
     return Diagnostic(code, severity or CODES[code].severity, message, span, label, help, fix, related)

@@ -1,4 +1,4 @@
-"""From a text to its syntax tree. Whatever the text is, the answer is a tree of what could be understood and what is wrong with the rest."""
+"""From any text to a syntax tree of what could be understood, and what is wrong with the rest."""
 
 from __future__ import annotations
 

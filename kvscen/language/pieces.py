@@ -16,7 +16,7 @@ from kvscen.language.mistakes import explain
 def parse_piece(
     start: str, source: Source, begin: int = 0, end: int | None = None
 ) -> tuple[Any | None, tuple[Diagnostic, ...]]:
-    """The node of source.text[begin:end], read as `start` (one of grammar.STARTS), or None and what is wrong with it."""
+    """The node of source.text[begin:end] read as `start` (of grammar.STARTS), or None and what is wrong with it."""
     end = len(source.text) if end is None else end
     try:
         tree = parser().parse(source.text[begin:end], start=start)

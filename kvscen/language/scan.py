@@ -1,5 +1,6 @@
-"""The words and signs of any text, well formed or not. Only for texts that the grammar refused: to find where its pieces begin and
-end, and to say what is wrong with one."""
+"""The words and signs of any text, well formed or not.
+
+Only for texts that the grammar refused: to find where its pieces begin and end, and to say what is wrong with one."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ class Word:
 
 
 def scan(text: str, start: int = 0, end: int | None = None) -> Iterator[Word]:
-    """Every word of text[start:end] with its place in the text, without spaces and comments. Together they leave nothing out."""
+    """Every word of text[start:end] with its place in the text; only spaces and comments are left out."""
     for match in _SCANNER.finditer(text, start, len(text) if end is None else end):
         kind = match.lastgroup
         if kind != "space":
