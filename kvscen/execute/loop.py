@@ -17,6 +17,7 @@ from typing import Protocol
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from kvscen.measure.recorder import Recorder
 from kvscen.pattern.source import LaneSource, ListSource
@@ -63,19 +64,15 @@ class Quota:
             self._left += count
 
 
-@attrs.define
+@attrs.frozen
 class Beat:
-    """Progress that the conductor watches: `value` grows with every finished operation. `stop` asks for an early end."""
+    """Progress that the conductor watches: the one cell grows with every finished operation."""
 
-    cells: np.ndarray = attrs.field(factory=lambda: np.zeros(2, np.int64))
+    cells: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(1, np.int64))
 
     def add(self, count: int) -> None:
         # Lanes of one worker may overwrite each other's addition; all that matters is that the number moves.
         self.cells[0] += count
-
-    @property
-    def stop(self) -> bool:
-        return bool(self.cells[1])
 
 
 @attrs.frozen
@@ -206,8 +203,6 @@ class LaneLoop:
     # ---- halves of a round
 
     def _must_stop(self, now: int) -> bool:
-        if self._beat.stop:
-            return True
         if self._stop_ns is not None and now >= self._stop_ns:
             return True
         return self._quota is not None and not self._quota.left and now >= self._counted_from and not len(self._waiting)
@@ -285,7 +280,7 @@ class LaneLoop:
             self._end_batches(ops["batch"])
         self._beat.add(count)
 
-    def _end_batches(self, ended: np.ndarray) -> None:
+    def _end_batches(self, ended: npt.NDArray[np.uint64]) -> None:
         """Room for a new batch comes back when all operations of one have ended."""
         assert self._batch is not None
         for batch, count in zip(*np.unique(ended, return_counts=True), strict=True):
@@ -295,7 +290,7 @@ class LaneLoop:
             else:
                 self._room += self._batch
 
-    def _release(self, slots: np.ndarray) -> None:
+    def _release(self, slots: npt.NDArray[np.int64]) -> None:
         count = len(slots)
         self._busy[slots] = False
         self._free[self._free_count : self._free_count + count] = slots

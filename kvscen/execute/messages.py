@@ -27,8 +27,11 @@ class Open:
 
 @attrs.frozen
 class Opened:
-    """How the point is set up in this worker. `slots` operations are in flight in a lane at most."""
+    """How the point is set up in this worker. `slots` operations are in flight in a lane at most. `fresh`: it was not
+    open before, so its data must be prepared.
+    """
 
+    fresh: bool
     stride_bytes: int
     alignment_bytes: int
     slots: int
@@ -103,7 +106,8 @@ class Measured:
     measures: Mapping[str, int | float | str | None]
     path: str
     path_evidence: str
-    offered_operations: int | None = None
+    facts: Mapping[str, str]
+    logical_bytes: int
     expected_operations: int | None = None
 
 

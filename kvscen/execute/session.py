@@ -9,7 +9,9 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import socket
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
@@ -123,8 +125,6 @@ class Session:
             return messages.Failed("error", "out of memory: lower depth, threads or the block size")
         except Exception as error:
             # Whatever else a plugin raises: the message names it, the traceback goes to the worker's log.
-            import traceback
-
             traceback.print_exc()
             return messages.Failed("error", f"the driver raised {type(error).__name__}: {error}")
 
@@ -137,12 +137,14 @@ class Session:
 
     def _open(self, request: messages.Open) -> messages.Reply:
         point = self._points.pop(request.point_id, None)
+        fresh = point is None
         if point is None:
             self._make_room()
             point = self._open_point(request)
         self._points[request.point_id] = point
         store, report = point.store, point.store.path()
         return messages.Opened(
+            fresh=fresh,
             stride_bytes=point.stride_bytes,
             alignment_bytes=store.limits.alignment_bytes,
             slots=point.slots,
@@ -271,10 +273,8 @@ class Session:
         start = store.clock() if store.virtual else request.start_ns
         window_start = start + work.warmup_ns
         stop = None if work.time_ns is None else window_start + work.time_ns
-        quota = None
-        if work.operations is not None:
-            mine = share(work.operations, work.processes, point.process).count
-            quota = Quota(mine)
+        mine = None if work.operations is None else share(work.operations, work.processes, point.process).count
+        quota = None if mine is None else Quota(mine)
         lanes_in_all = work.threads * work.processes
         loops, recorders = [], []
         for lane in range(work.threads):
@@ -326,9 +326,9 @@ class Session:
             measures=dict(store.measures()),
             path=report.kind,
             path_evidence=report.evidence,
-            expected_operations=None
-            if work.operations is None
-            else share(work.operations, work.processes, point.process).count,
+            facts=_facts(),
+            logical_bytes=sample.operations * work.block_bytes,
+            expected_operations=mine,
         )
 
 
@@ -380,12 +380,6 @@ def _sentence(error: DriverError) -> str:
     return f"{error}; {error.remedy}" if error.remedy else str(error)
 
 
-def worker_facts() -> dict[str, int | str]:
+def _facts() -> dict[str, str]:
     """What workers.parquet says of this process."""
-    import socket
-
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "cpus": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
-    }
+    return {"host": socket.gethostname(), "cpus": ",".join(map(str, sorted(os.sched_getaffinity(0))))}

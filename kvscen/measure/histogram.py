@@ -77,7 +77,7 @@ class Histogram:
         self.total += other.total
 
     def percentile(self, share: float) -> int | None:
-        """The value that `share` of the operations do not exceed, in ns; None where fewer than MIN_ABOVE lie above it."""
+        """What `share` of the operations do not exceed, in ns; None where fewer than MIN_ABOVE lie above it."""
         return percentile(self.counts, share, self.number, self.smallest, self.largest)
 
     @property
@@ -101,3 +101,12 @@ def percentile(counts: Int64s, share: float, number: int, smallest: int = 0, lar
     bucket = int(np.searchsorted(np.cumsum(counts), max(rank, 1)))
     middle = (int(_LOWER[bucket]) + max(int(_LOWER[bucket]), int(_UPPER[bucket]) - 1)) // 2
     return min(max(middle, smallest), largest)
+
+
+def largest(counts: Int64s) -> int | None:
+    """The middle of the highest bucket that holds something; None where none does."""
+    used = np.flatnonzero(counts)
+    if not len(used):
+        return None
+    bucket = int(used[-1])
+    return (int(_LOWER[bucket]) + max(int(_LOWER[bucket]), int(_UPPER[bucket]) - 1)) // 2

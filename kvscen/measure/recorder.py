@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.measure.histogram import BUCKETS, Histogram, bucket_of, percentile
+from kvscen.measure.histogram import BUCKETS, Histogram, bucket_of, largest, percentile
 from kvscen.plugin.contract import COMPLETION, ERROR, MISS, OK, OPERATION, WRITE, Rows
 
 _ROWS = 4096
@@ -41,7 +41,7 @@ class Sample:
     """What one worker measured in one trial; lanes and workers are merged by `merge`.
 
     The window is [window_start_ns, window_end_ns). `load_bytes` counts from the start of the load to its end.
-    `timeline` rows are (start_ns after the window's start, length_ns, operations, bytes, p50, p99, max).
+    `interval_*` has one row for each interval of `interval_ns`.
     """
 
     operations: int = 0
@@ -120,11 +120,12 @@ class Sample:
             rows.append(
                 {
                     "start_ns": number * self.interval_ns,
-                    "length_ns": self.interval_ns,
+                    "duration_ns": self.interval_ns,
                     "operations": total,
-                    "bytes": int(size),
+                    "moved_bytes": int(size),
                     "latency_p50_ns": percentile(wide, 0.5, total),
                     "latency_p99_ns": percentile(wide, 0.99, total),
+                    "latency_max_ns": largest(wide),
                 }
             )
         return rows
@@ -154,7 +155,7 @@ class Groups:
         end: npt.NDArray[np.int64],
         failed: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.int64]:
-        """Add operations, shape (n,) each; returns the groups that became complete, shape (m, 2): first due, last end."""
+        """Add operations, shape (n,) each; returns the groups that became complete, (m, 2): first due, last end."""
         rows = np.column_stack([ids, np.ones(len(ids), np.int64), due, end, failed])
         if len(self._kept):
             rows = np.concatenate([self._kept, rows])

@@ -1,0 +1,193 @@
+"""From what the workers of a trial measured to one row of numbers. Histograms are merged, never averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from kvscen.execute.messages import Measured, Opened
+from kvscen.measure.histogram import Histogram
+from kvscen.measure.recorder import Sample
+from kvscen.plan.point import Point
+from kvscen.results.measures import PERCENTILES
+from kvscen.results.record import LatencySeries, Status
+
+_GIB = 1 << 30
+_EVERY = tuple(PERCENTILES)
+_SOME = ("p50", "p99")
+
+
+@attrs.frozen
+class Summary:
+    """What a trial comes to: its status and the rows of the tables, without run, point and trial."""
+
+    status: Status
+    reason: str
+    measures: Mapping[str, int | float | str | bool | None]
+    latency: tuple[LatencySeries, ...]
+    timeline: tuple[Mapping[str, Any], ...]
+    tiers: tuple[Mapping[str, Any], ...]
+
+
+def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_bytes: int | None) -> Summary:
+    """One trial of a point from its workers' parts, one for each process. All share the window where time is
+    measured; where operations are counted it runs from the first submission to the last completion of all.
+    """
+    total = Sample()
+    for part in parts:
+        total.merge(part.sample)
+    window_ns = max(part.window_end_ns for part in parts) - min(part.window_start_ns for part in parts)
+    status, reason = _judge(point, total, parts, window_ns)
+    measures: dict[str, int | float | str | bool | None] = {
+        "path": parts[0].path,
+        "path_evidence": parts[0].path_evidence,
+        "pages": opened.pages,
+        "depth_used": opened.slots,
+        "alignment_bytes": opened.alignment_bytes,
+        "stride_bytes": opened.stride_bytes,
+        "verified_bytes": verified_bytes,
+    }
+    measures |= _counts(point, total, window_ns)
+    measures |= _latencies(point, total)
+    measures |= _cost(point, total, parts)
+    for part in parts:
+        measures |= part.measures
+    return Summary(
+        status=status,
+        reason=reason,
+        measures=measures,
+        latency=_series(point, total),
+        timeline=tuple(
+            {"interval": number, **_interval(point, opened, row)} for number, row in enumerate(total.timeline())
+        ),
+        tiers=tuple(row for part in parts for row in part.edges),
+    )
+
+
+def _judge(point: Point, total: Sample, parts: Sequence[Measured], window_ns: int) -> tuple[Status, str]:
+    if total.load_errors:
+        where = "" if total.errors == total.load_errors else " (warm-up and drain included)"
+        noun = "operation" if total.load_errors == 1 else "operations"
+        return "error", f"{total.load_errors} {noun} failed{where}; the first: {total.first_error}"
+    if window_ns <= 0 or not total.operations + total.misses:
+        return "incomplete", "no operation completed inside the window: give it more time"
+    expected = [part.expected_operations for part in parts if part.expected_operations is not None]
+    if expected and total.operations + total.misses < sum(expected):
+        return "incomplete", f"{total.operations + total.misses} of {sum(expected)} operations completed"
+    return "ok", ""
+
+
+def _counts(point: Point, total: Sample, window_ns: int) -> dict[str, int | float | None]:
+    work = point.work
+    seconds = window_ns / 1e9
+    logical = total.operations * work.block_bytes
+    lookups = total.reads + total.misses
+    known = point.tier.levels or total.misses
+    open_loop = work.rate_per_s is not None
+    per_s = total.operations / seconds if seconds > 0 else None
+    tokens = _tokens_per_block(point)
+    return {
+        "operations": total.operations,
+        "reads": total.reads,
+        "writes": total.writes,
+        "errors": total.load_errors,
+        "misses": total.misses,
+        "lookups": lookups if known else None,
+        "hits": total.reads if known else None,
+        "hit_rate": total.reads / lookups if known and lookups else None,
+        "logical_bytes": logical,
+        "moved_bytes": total.moved_bytes,
+        "wire_bytes": total.wire_bytes or None,
+        "load_bytes": total.load_bytes,
+        "window_ns": window_ns,
+        "throughput_bytes_per_s": logical / seconds if seconds > 0 else None,
+        "operations_per_s": per_s,
+        "offered_per_s": float(work.rate_per_s) if work.rate_per_s is not None else None,
+        "achieved_per_s": per_s if open_loop else None,
+        "backlog": total.backlog if open_loop else None,
+        "tokens_per_s": tokens * per_s if tokens and per_s is not None else None,
+    }
+
+
+def _tokens_per_block(point: Point) -> float | None:
+    """Tokens whose KV one operation moves: a page, or a layer's share of it. None without a model."""
+    page = getattr(point.pattern.settings, "page_tokens", None)
+    if point.model is None or page is None:
+        return None
+    if getattr(point.pattern.settings, "access", "block") == "block":
+        return float(page)
+    return None
+
+
+def _merged(total: Sample, unit: str, phase: str, operations: Sequence[str] = ("read", "write")) -> Histogram:
+    merged = Histogram()
+    for operation in operations:
+        found = total.series.get((operation, unit, phase))
+        if found is not None:
+            merged.merge(found)
+    return merged
+
+
+def _percentiles(name: str, histogram: Histogram, which: Sequence[str]) -> dict[str, int | None]:
+    return {f"{name}_{p}_ns": histogram.percentile(float(PERCENTILES[p])) for p in which}
+
+
+def _latencies(point: Point, total: Sample) -> dict[str, int | float | None]:
+    block = _merged(total, "block", "latency")
+    values: dict[str, int | float | None] = {
+        "latency_mean_ns": block.mean,
+        "latency_min_ns": block.smallest if block.number else None,
+        "latency_max_ns": block.largest if block.number else None,
+    }
+    values |= _percentiles("latency", block, _EVERY)
+    values |= _percentiles("service", _merged(total, "block", "service"), ("p50", "p95", "p99", "p999", "p9999"))
+    if point.work.op == "mixed":
+        for operation in ("read", "write"):
+            values |= _percentiles(f"{operation}_latency", _merged(total, "block", "latency", [operation]), _SOME)
+    for unit in ("batch", "request"):
+        values |= _percentiles(f"{unit}_latency", _merged(total, unit, "latency"), _SOME)
+    if point.work.rate_per_s is not None:
+        values |= _percentiles("delay", _merged(total, "block", "delay"), ("p99",))
+    return values
+
+
+def _cost(point: Point, total: Sample, parts: Sequence[Measured]) -> dict[str, int | float | None]:
+    cpu = [part.cpu_ns for part in parts]
+    cpu_ns = None if any(value is None for value in cpu) else sum(value or 0 for value in cpu)
+    values: dict[str, int | float | None] = {
+        "cpu_ns": cpu_ns,
+        "cpu_s_per_gib": cpu_ns / 1e9 / (total.moved_bytes / _GIB)
+        if cpu_ns is not None and total.moved_bytes
+        else None,
+    }
+    # Workers on one device read the same counters: the widest difference is the device's, a sum would count it twice.
+    for name in ("device_read_bytes", "device_write_bytes"):
+        seen = [part.counters[name] for part in parts if name in part.counters]
+        values[name] = max(seen) if seen else None
+    read, written = values["device_read_bytes"], values["device_write_bytes"]
+    by_direction = {"read": read, "write": written}
+    device = (
+        (read + written if read is not None and written is not None else None)
+        if point.work.op == "mixed"
+        else (by_direction[point.work.op])
+    )
+    values["device_bytes"] = device
+    values["device_ratio"] = device / total.load_bytes if device is not None and total.load_bytes else None
+    return values
+
+
+def _series(point: Point, total: Sample) -> tuple[LatencySeries, ...]:
+    rows = []
+    for (operation, unit, phase), histogram in sorted(total.series.items()):
+        lower, upper, count = histogram.buckets()
+        rows.append(LatencySeries(point.tier.name, operation, unit, phase, lower, upper, count))
+    return tuple(rows)
+
+
+def _interval(point: Point, opened: Opened, row: Mapping[str, int | None]) -> dict[str, int | None]:
+    moved = row["moved_bytes"] or 0
+    return {k: v for k, v in row.items() if k != "moved_bytes"} | {
+        "logical_bytes": moved // opened.stride_bytes * point.work.block_bytes
+    }

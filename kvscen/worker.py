@@ -1,0 +1,54 @@
+"""The worker process: `python -m kvscen.worker REQUESTS REPLIES BEAT PARENT`, spawned by the conductor, never
+forked.
+
+The first three arguments are inherited file descriptors: a pipe of requests, a pipe of replies, and shared
+memory for the heartbeat. What a driver prints goes to the worker's log. The worker dies with the conductor,
+whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import pickle
+import signal
+import sys
+
+import numpy as np
+
+from kvscen.execute.framing import read_frame, write_frame
+from kvscen.execute.loop import Beat
+from kvscen.execute.messages import Bye
+from kvscen.execute.session import Session
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with(parent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        # The conductor was gone before the kernel knew of our wish.
+        sys.exit(1)
+
+
+def main(argv: list[str]) -> int:
+    requests, replies, beat_fd, parent = (int(arg) for arg in argv)
+    _die_with(parent)
+    memory = mmap.mmap(beat_fd, mmap.PAGESIZE)
+    session = Session(Beat(np.frombuffer(memory, np.int64, 1)))
+    with os.fdopen(requests, "rb", buffering=0) as source, os.fdopen(replies, "wb", buffering=0) as sink:
+        while (frame := read_frame(source)) is not None:
+            reply = session.handle(pickle.loads(frame))
+            write_frame(sink, pickle.dumps(reply, protocol=5))
+            if isinstance(reply, Bye):
+                return 0
+    session.close()
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    # A driver's lingering threads (a read that never returns) must not keep the process.
+    os._exit(code)
