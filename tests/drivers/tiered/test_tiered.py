@@ -1,0 +1,290 @@
+"""A tiered tier over real levels: every byte checked, every decision compared with the bookkeeping alone."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvscen.plugin import (
+    COMPLETION,
+    DISCARD,
+    ERROR,
+    LOOKUP,
+    MISS,
+    OK,
+    OPERATION,
+    READ,
+    WRITE,
+    DriverError,
+    Layout,
+    Store,
+    Tier,
+    Work,
+)
+from kvscen_drivers.tiered import TieredDriver
+from kvscen_drivers.tiered.bookkeeping import Waterfall
+from kvscen_drivers.tiered.store import BOUNCE_BUFFERS
+
+from .levels import Done, Session, ShuffledStore, open_memory, open_tiered, shuffled_tier, tiered
+
+KEYS = 24
+BLOCK = 512
+Sequence = list[tuple[int, int]]
+
+
+def predicted(slots: list[int], sequence: Sequence) -> tuple[list[tuple[int, int]], Waterfall]:
+    """(outcome, level) of every operation by the bookkeeping alone."""
+    cache = Waterfall(slots)
+    results = []
+    for kind, key in sequence:
+        if kind == WRITE:
+            cache.write(key)
+            results.append((OK, 0))
+        elif kind == DISCARD:
+            results.append((OK if cache.discard(key) else MISS, 0))
+        else:
+            place = cache.read(key) if kind == READ else cache.find(key)
+            results.append((MISS, 0) if place is None else (OK, place.level))
+    return results, cache
+
+
+def check(store: Store, done: list[Done], slots: list[int], sequence: Sequence, block: int) -> None:
+    expected, cache = predicted(slots, sequence)
+    assert [(d.outcome, d.level) for d in done] == expected
+    for d in done:
+        moves = d.outcome == OK and d.kind in (READ, WRITE)
+        assert d.nbytes == (block if moves else 0)
+    rows = {(row["tier"], row["to_tier"]): row for row in store.edges()}
+    names = [row["tier"] for row in rows.values() if row["to_tier"] is None]
+    for level, name in enumerate(names):
+        row, counts = rows[name, None], cache.counts[level]
+        assert (row["lookups"], row["hits"]) == (counts.lookups, counts.hits)
+        assert (row["admitted"], row["evicted"]) == (counts.admitted, counts.demoted + counts.dropped)
+        assert row["occupancy_bytes"] == cache.occupancy(level) * block <= slots[level] * block
+        assert row["errors"] == 0
+        if level + 1 < len(names):
+            edge = rows[name, names[level + 1]]
+            assert edge["operations"] == counts.demoted and edge["demoted_bytes"] == counts.demoted * block
+            assert edge["errors"] == 0 and (edge["latency_max_ns"] is not None) == (counts.demoted > 0)
+    read_hits = sum(d.kind == READ and d.outcome == OK for d in done)
+    demoted = sum(counts.demoted for counts in cache.counts)
+    writes = sum(d.kind == WRITE for d in done)
+    assert sum(rows[name, None]["read_bytes"] for name in names) == (read_hits + demoted) * block
+    assert sum(rows[name, None]["write_bytes"] for name in names) == (writes + demoted) * block
+
+
+operations = st.tuples(st.sampled_from([READ, READ, WRITE, WRITE, WRITE, LOOKUP, DISCARD]), st.integers(0, KEYS - 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    st.lists(operations, max_size=150),
+    st.sampled_from([1, 2, 3, 8, 40]),
+    st.integers(0, 10**6),
+)
+def test_content_and_counts_do_not_depend_on_timing(
+    slots: list[int], sequence: Sequence, depth: int, seed: int
+) -> None:
+    """Whatever the order in which the levels finish, the result is that of one operation after the other."""
+    tier = tiered([shuffled_tier(f"l{i}") for i in range(len(slots))], [count * BLOCK for count in slots])
+    stores = [ShuffledStore(seed + i, in_flight=1 + (seed + i) % 7) for i in range(len(slots))]
+    store = open_tiered(tier, stores, BLOCK, KEYS)
+    session = Session(store, BLOCK, KEYS, depth)
+    try:
+        check(store, session.run(sequence), slots, sequence, BLOCK)
+    finally:
+        session.close()
+    for level in stores:
+        assert level.most_in_flight <= level.limits.max_in_flight
+
+
+def draws(count: int, seed: int) -> Sequence:
+    rng = np.random.default_rng(seed)
+    kinds = rng.choice([READ, READ, WRITE], count)
+    keys = np.minimum(rng.zipf(1.3, count) - 1, KEYS - 1)
+    return list(zip(kinds.tolist(), keys.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("depth", [1, 4, 32])
+def test_memory_over_memory(depth: int) -> None:
+    work = Work("mixed", 4096, 1, KEYS)
+    (upper, upper_store), (lower, lower_store) = open_memory("fast", work), open_memory("slow", work)
+    store = open_tiered(tiered([upper, lower], [4 * 4096, 9 * 4096]), [upper_store, lower_store], 4096, KEYS)
+    session = Session(store, 4096, KEYS, depth)
+    sequence = draws(600, depth)
+    check(store, session.run(sequence), [4, 9], sequence, 4096)
+    assert store.path().kind == "memory" and "fast: memory" in store.path().evidence
+    session.close()
+
+
+@pytest.mark.parametrize("engine", ["threads", "io_uring"])
+@pytest.mark.parametrize("depth", [1, 7, 32])
+def test_memory_over_posix(tmp_path: Path, engine: str, depth: int) -> None:
+    posix = pytest.importorskip("kvscen_drivers.posix.driver", reason="the posix driver is not there")
+    work = Work("mixed", 4096, 1, KEYS)
+    upper, upper_store = open_memory("dram", work)
+    posix_settings = posix.PosixDriver.settings(path=str(tmp_path / "disk"), direct=False, engine=engine)
+    lower = Tier("disk", "posix", posix_settings)
+    found = posix.PosixDriver().probe(lower)
+    if not found.ok:
+        pytest.skip(found.reason)
+    lower_store = posix.PosixDriver().open(lower, work, [])
+    store = open_tiered(tiered([upper, lower], [4 * 4096, 9 * 4096]), [upper_store, lower_store], 4096, KEYS)
+    session = Session(store, 4096, KEYS, depth)
+    sequence = draws(600, depth)
+    check(store, session.run(sequence), [4, 9], sequence, 4096)
+    assert store.path().kind in ("mixed", "unknown")
+    session.close()
+    lower_store.close()
+
+
+def a_session(slots: list[int], depth: int = 4, seed: int = 1) -> tuple[Session, list[ShuffledStore]]:
+    tier = tiered([shuffled_tier(f"l{i}") for i in range(len(slots))], [count * BLOCK for count in slots])
+    stores = [ShuffledStore(seed + i) for i in range(len(slots))]
+    return Session(open_tiered(tier, stores, BLOCK, KEYS), BLOCK, KEYS, depth), stores
+
+
+def test_a_level_that_fails_is_named() -> None:
+    session, stores = a_session([1, 4])
+    session.run([(WRITE, 1), (WRITE, 2)])
+    stores[1].fails = lambda kind, slot: kind == READ
+    [done] = session.run([(READ, 1)])
+    assert (done.outcome, done.level, done.errno, done.nbytes) == (ERROR, 1, errno.EIO, 0)
+    rows = session.store.edges()
+    assert [row["errors"] for row in rows] == [0, 1, 0]
+
+
+def test_a_block_that_was_lost_on_its_way_down_is_an_error_and_never_a_hit() -> None:
+    session, stores = a_session([1, 4])
+    stores[1].fails = lambda kind, slot: kind == WRITE
+    session.run([(WRITE, 1), (WRITE, 2)])
+    session.store.settle()
+    stores[1].fails = lambda kind, slot: False
+    [lost, kept] = session.run([(READ, 1), (READ, 2)])
+    assert (lost.outcome, lost.errno, lost.nbytes) == (ERROR, errno.EIO, 0)
+    assert kept.outcome == OK
+    assert session.store.edges()[-1]["errors"] == 1
+    session.run([(WRITE, 1)])  # written anew, it is well again
+    assert session.run([(READ, 1)])[0].outcome == OK
+
+
+def test_everything_failing_still_ends() -> None:
+    session, stores = a_session([1, 2, 2], depth=16)
+    for store in stores:
+        store.fails = lambda kind, slot: True
+    done = session.run([(WRITE, key % KEYS) for key in range(400)])
+    assert {d.outcome for d in done} == {ERROR}
+    assert sum(row["errors"] for row in session.store.edges() if row["to_tier"]) == 399 + 397
+
+
+def test_reset_counts_from_zero_and_keeps_the_cache_warm() -> None:
+    session, _ = a_session([2, 2])
+    session.run([(WRITE, key) for key in range(6)])
+    session.store.reset()
+    assert all(row["admitted"] == 0 and row["operations"] == 0 for row in session.store.edges() if not row["to_tier"])
+    assert [d.outcome for d in session.run([(READ, key) for key in range(6)])] == [MISS, MISS, OK, OK, OK, OK]
+
+
+def test_prepare_asks_for_every_key_once() -> None:
+    session, _ = a_session([2, 2])
+    assert len(session.store.prepare(session.layout)) == 0
+    other = Layout(KEYS - 1, BLOCK, BLOCK, 0, KEYS - 1)
+    assert list(session.store.prepare(other)) == list(range(KEYS - 1))
+
+
+def test_operations_that_make_no_sense_fail() -> None:
+    session, _ = a_session([2, 2])
+    rows = np.zeros(3, OPERATION)
+    rows["id"], rows["bytes"], rows["kind"] = [1, 2, 3], [BLOCK, BLOCK, 2 * BLOCK], [READ, WRITE, WRITE]
+    rows["key"], rows["offset"] = [KEYS, 0, 0], [0, 8, 0]
+    assert session.lane.submit(rows) == 3
+    out = np.zeros(4, COMPLETION)
+    assert session.lane.reap(out, 3, 10**9) == 3
+    assert set(out[:3]["errno"]) == {errno.EINVAL} and set(out[:3]["outcome"]) == {ERROR}
+
+
+def test_reap_waits_no_longer_than_it_may() -> None:
+    session, _ = a_session([2])
+    before = session.store.clock()
+    assert session.lane.reap(np.zeros(1, COMPLETION), 1, 2_000_000) == 0
+    assert session.store.clock() - before >= 2_000_000
+
+
+def test_a_partial_read() -> None:
+    session, _ = a_session([2])
+    session.run([(WRITE, 3)])
+    rows = np.zeros(1, OPERATION)
+    rows["key"], rows["offset"], rows["bytes"], rows["kind"] = 3, 100, 28, READ
+    session.lane.submit(rows)
+    out = np.zeros(1, COMPLETION)
+    assert session.lane.reap(out, 1, 10**9) == 1 and out[0]["bytes"] == 28
+    assert (session.arena.view[:28] == session.stamp(3, 1)[100:128]).all()
+
+
+def test_limits_follow_the_levels_and_bounce_buffers_are_aligned() -> None:
+    tier = tiered([shuffled_tier("a"), shuffled_tier("b")], [4 * 1024, 8 * 1024])
+    store = open_tiered(tier, [ShuffledStore(1, 8, 512), ShuffledStore(1, 5, 1024)], 700, KEYS)
+    assert (store.limits.alignment_bytes, store.limits.max_in_flight) == (1024, 5)
+    arena = store.allocate(3000, "dram")
+    assert arena.nbytes == 3000 and len(arena.bounce) == BOUNCE_BUFFERS
+    assert all(offset % 4096 == 0 and offset >= 3000 for offset in arena.bounce)
+    assert arena.whole.nbytes >= arena.bounce[-1] + 1024
+    session = Session(store, 700, KEYS, 5)
+    sequence = draws(200, 3)
+    check(store, session.run(sequence), [4, 8], sequence, 1024)
+
+
+def test_capacity_comes_from_the_level_itself_where_it_has_one() -> None:
+    tier = tiered([shuffled_tier("a", 3 * BLOCK), shuffled_tier("b")], None)
+    store = open_tiered(tier, [ShuffledStore(1), ShuffledStore(2)], BLOCK, KEYS)
+    session = Session(store, BLOCK, KEYS, 1)
+    session.run([(WRITE, key) for key in range(KEYS)])
+    rows = store.edges()
+    assert [row.get("occupancy_bytes") for row in rows[:2]] == [3 * BLOCK, 21 * BLOCK]
+    assert rows[1]["capacity_bytes"] is None and rows[1]["evicted"] == 0
+
+
+def findings(tier: Tier, work: Work | None = None) -> list[tuple[str, str | None]]:
+    return [(f.code, f.setting) for f in TieredDriver().lint(tier, work or Work("read", BLOCK, 1, KEYS))]
+
+
+def test_what_the_text_alone_shows() -> None:
+    a, b = shuffled_tier("a"), shuffled_tier("b")
+    assert findings(tiered([a, b], [BLOCK])) == []
+    assert findings(tiered([a, b], [BLOCK, BLOCK])) == []
+    assert findings(tiered([shuffled_tier("a", BLOCK), b], None)) == []
+    assert findings(tiered([a, b], None)) == [("KVS322", "levels")]
+    assert findings(tiered([a, b], [BLOCK, BLOCK, BLOCK])) == [("KVS322", "capacities")]
+    assert findings(tiered([a, b, shuffled_tier("c")], [BLOCK])) == [("KVS322", "capacities")]
+    assert findings(tiered([a, b], [BLOCK - 1])) == [("KVS322", "capacities")]
+    assert findings(tiered([shuffled_tier("a", BLOCK), b], [2 * BLOCK])) == [("KVS322", "capacities")]
+    assert findings(tiered([a, a], [BLOCK])) == [("KVS321", "levels")]
+    nested = tiered([a, tiered([b], None)], [BLOCK])
+    assert findings(nested) == [("KVS321", "levels")]
+    assert findings(tiered([a, b], [BLOCK]), Work("read", BLOCK, 1, KEYS, threads=2)) == [("KVS323", None)]
+
+
+def test_what_only_the_machine_shows() -> None:
+    tier = tiered([shuffled_tier("a"), shuffled_tier("b")], [600])
+    store = open_tiered(tier, [ShuffledStore(1, alignment=512), ShuffledStore(1)], 600, KEYS)
+    arena = store.allocate(1024, "dram")
+    store.lane(0, arena)
+    with pytest.raises(DriverError, match="level a may hold 600 bytes, less than one block of 1024"):
+        store.prepare(Layout(KEYS, 600, 1024, 0, KEYS))
+    with pytest.raises(DriverError, match="one thread"):
+        store.lane(1, arena)
+    with pytest.raises(DriverError, match="host memory only"):
+        store.allocate(10, "vram")
+
+
+def test_a_simulated_level_is_refused() -> None:
+    level = ShuffledStore(1)
+    level.virtual = True
+    with pytest.raises(DriverError, match="the level a is simulated"):
+        open_tiered(tiered([shuffled_tier("a")], None), [level], BLOCK, KEYS)
