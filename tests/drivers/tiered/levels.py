@@ -1,4 +1,4 @@
-"""Levels for tests of tiered: a store whose operations end in any order, and a run of operations checked byte for byte."""
+"""Levels for tests of tiered: a store whose operations end in any order, and runs checked byte for byte."""
 
 from __future__ import annotations
 
