@@ -92,16 +92,21 @@ class Conductor:
             for number, (point, trial) in enumerate(trials_in_order(self.plan), start=1):
                 if (point.id, trial) in done:
                     continue
-                began = trio.current_time()
-                record = await self._record(point, trial, number)
+                began, started = trio.current_time(), self.clock_ns()
+                record = None
+                try:
+                    record = await self._record(point, trial, number, started)
+                finally:
+                    # Nurseries turn a cancellation into groups: it is known by the scope, not by the exception's type.
+                    if record is None and trio.current_effective_deadline() == float("-inf"):
+                        interrupted = "the run was interrupted"
+                        self.journal(TrialRecord(point.id, trial, number, "interrupted", interrupted, started))
                 self.journal(record)
                 self.watcher.finished(point, record, trio.current_time() - began)
         finally:
             await self._close_all()
 
-    async def _record(self, point: Point, trial: int, number: int) -> TrialRecord:
-        started = self.clock_ns()
-
+    async def _record(self, point: Point, trial: int, number: int, started: int) -> TrialRecord:
         def record(status: Status, reason: str, **parts: Any) -> TrialRecord:
             return TrialRecord(point.id, trial, number, status, reason, started, **parts)
 
@@ -118,9 +123,6 @@ class Conductor:
             return self._fail(record, point, TrialFailed("error", str(error), True), trial)
         except TrialFailed as failed:
             return self._fail(record, point, failed, trial)
-        except trio.Cancelled:
-            self.journal(record("interrupted", "the run was interrupted"))
-            raise
         return record(
             summary.status,
             summary.reason,
