@@ -39,7 +39,9 @@ class SweepSettings:
     trials: int = setting(Count(), default=5, help="how often each point is measured")
     warmup_ns: int = setting(Duration(), default=500 * 10**6, help="load before the measured window, of the same kind")
     time_ns: int | None = setting(
-        Duration(minimum=1), default=None, help="length of the measured window (default: 5 s, unless `operations` is given)"
+        Duration(minimum=1),
+        default=None,
+        help="length of the measured window (default: 5 s, unless `operations` is given)",
     )
     operations: int | None = setting(
         Count(), default=None, help="measure this many operations, of all lanes together, instead of a time"
@@ -49,7 +51,9 @@ class SweepSettings:
         Word("full", "off"), default="full", help="compare every byte, in a pass of its own before the first trial"
     )
     timeout_ns: int = setting(
-        Duration(minimum=1), default=30 * 10**9, help="a point in which nothing completes for so long is given up as hung"
+        Duration(minimum=1),
+        default=30 * 10**9,
+        help="a point in which nothing completes for so long is given up as hung",
     )
     order: str = setting(
         Word("interleaved", "sequential"),
@@ -135,7 +139,9 @@ class TransferSettings:
     page_tokens: int | None = setting(
         Tokens(minimum=1), default=None, help="with a model: tokens of one page (default: 16 tokens)"
     )
-    prompt_tokens: int | None = setting(Tokens(minimum=1), default=None, help="with a model: tokens of a request's prompt")
+    prompt_tokens: int | None = setting(
+        Tokens(minimum=1), default=None, help="with a model: tokens of a request's prompt"
+    )
     output_tokens: int | None = setting(
         Tokens(), default=None, help="with a model: generated tokens, added to the prompt (default: 0 tokens)"
     )
@@ -163,7 +169,9 @@ class TransferSettings:
     threads: int = setting(Count(), default=1, help="lanes in a worker")
     processes: int = setting(Count(), default=1, help="workers")
     rate_per_s: Fraction | None = setting(
-        Rate(), default=None, help="operations that become due per second, of all lanes together (default: as fast as they go)"
+        Rate(),
+        default=None,
+        help="operations that become due per second, of all lanes together (default: as fast as they go)",
     )
     arrival: str | None = setting(
         Word("constant", "poisson"), default=None, help="with `rate`: how they are spread over time (default: constant)"
@@ -172,7 +180,9 @@ class TransferSettings:
 
     def check(self) -> Iterator[Finding]:
         of_model = ("access", "page", "prompt", "output", "requests")
-        given = [name for name in of_model if getattr(self, "requests" if name == "requests" else _field(name)) is not None]
+        given = [
+            name for name in of_model if getattr(self, "requests" if name == "requests" else _field(name)) is not None
+        ]
         if self.model is not None:
             for name, value in (("block", self.block_bytes), ("batch", self.batch)):
                 if value is not None:
@@ -184,7 +194,10 @@ class TransferSettings:
                     )
             if self.prompt_tokens is None:
                 yield Finding(
-                    "KVS113", "`prompt` is missing: how many tokens does a request have?", "model", "add `prompt = 1000 tokens`"
+                    "KVS113",
+                    "`prompt` is missing: how many tokens does a request have?",
+                    "model",
+                    "add `prompt = 1000 tokens`",
                 )
         elif self.block_bytes is not None:
             for name in given:

@@ -19,7 +19,7 @@ from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, ScenarioError, Span
 from kvscen.language.schema import ListOf, SettingType
 from kvscen.language.suggest import closest, did_you_mean, listed
-from kvscen.language.values import NUMBER, TIME, UNITS, Quantity, Symbol, Value, format_value
+from kvscen.language.values import TIME, UNITS, Quantity, Symbol, Value, format_value
 
 #: The largest number of base units (bytes, nanoseconds, tokens): what a signed 64-bit column holds.
 LARGEST = 2**63 - 1
@@ -176,20 +176,22 @@ def _name(expr: syntax.Name, target: SettingType | None, names: Names) -> Value:
     raise _unknown(expr, name, kind, target, names)
 
 
-def _unknown(
-    expr: syntax.Name, name: str, kind: str | None, target: SettingType | None, names: Names
-) -> ScenarioError:
+def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType | None, names: Names) -> ScenarioError:
     if kind is not None:
         wanted = target.describe() if target else "a value"
         return problem("KVS105", f"`{name}` is a {kind}; expected {wanted}", expr.span)
-    usable = [other for other in names.known() if names.is_let(other) or (target and names.kind_of(other) == target.refers_to)]
+    usable = [
+        other for other in names.known() if names.is_let(other) or (target and names.kind_of(other) == target.refers_to)
+    ]
     words = list(target.words) if target else []
     help_text = did_you_mean(name, [*words, *usable])
     if not help_text and words:
         help_text = f"this setting takes {listed(words)}"
     elif not help_text and target is not None and target.refers_to:
         kinds = [other for other in names.known() if names.kind_of(other) == target.refers_to]
-        help_text = f"the {target.refers_to}s here are {listed(kinds)}" if kinds else f"there is no {target.refers_to} here"
+        help_text = (
+            f"the {target.refers_to}s here are {listed(kinds)}" if kinds else f"there is no {target.refers_to} here"
+        )
         if target.refers_to == "model":
             help_text += "; `use models` brings in the catalogue"
     elif not help_text and target is not None:
@@ -259,7 +261,9 @@ def _binary(expr: syntax.Binary, names: Names) -> Value:
         value = a.value + b.value if operator == "+" else a.value - b.value
         return _bounded(Quantity(value, a.dimension, a.percent, loose), expr.span)
     if operator == "*":
-        return _bounded(Quantity(a.value * b.value, a.dimension * b.dimension, a.percent and b.percent, loose), expr.span)
+        return _bounded(
+            Quantity(a.value * b.value, a.dimension * b.dimension, a.percent and b.percent, loose), expr.span
+        )
     if b.value == 0:
         raise problem("KVS106", "division by zero", expr.right.span)
     return _bounded(Quantity(a.value / b.value, a.dimension / b.dimension, a.percent and b.is_count, loose), expr.span)

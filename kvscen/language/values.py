@@ -104,7 +104,20 @@ UNITS: dict[str, Unit] = _units()
 # The units in which a value of each dimension is printed: the one with the shortest number is taken, the earlier of equals.
 _PRINT_UNITS: dict[Dimension, tuple[str, ...]] = {
     BYTES: ("TiB", "GiB", "MiB", "KiB", "TB", "GB", "MB", "kB", "B"),
-    BANDWIDTH: ("TiB/s", "GiB/s", "MiB/s", "KiB/s", "TB/s", "GB/s", "Gbit/s", "MB/s", "Mbit/s", "kB/s", "kbit/s", "B/s"),
+    BANDWIDTH: (
+        "TiB/s",
+        "GiB/s",
+        "MiB/s",
+        "KiB/s",
+        "TB/s",
+        "GB/s",
+        "Gbit/s",
+        "MB/s",
+        "Mbit/s",
+        "kB/s",
+        "kbit/s",
+        "B/s",
+    ),
     TIME: ("s", "ms", "us", "ns"),
     TOKENS: ("tokens",),
     TOKEN_RATE: ("tokens/s",),

@@ -1,0 +1,309 @@
+"""What names and paths mean in one scenario, and how a value is read for what it is assigned to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from kvscen.language import syntax
+from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, SweepSettings
+from kvscen.language.codes import diagnostic
+from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
+from kvscen.language.evaluate import evaluate, problem
+from kvscen.language.scenario import BlockDef, LetType, Target
+from kvscen.language.schema import ListOf, SettingType, Unfit, settings_of
+from kvscen.language.suggest import did_you_mean, listed
+from kvscen.language.values import Symbol, Value
+
+
+def broken() -> ScenarioError:
+    """A name is defined but cannot be used, because of a problem that was reported where it is defined."""
+    return ScenarioError([])
+
+
+OWN = settings_of(SweepSettings)
+
+
+@attrs.frozen(eq=False)
+class Universe:
+    """The names of a scenario. `kinds` maps each block's name to its kind, `lets` each let's to its type (None: broken), `blocks`
+    holds the blocks whose base is known. `words` are the words of all settings. `complete`: the whole text could be read."""
+
+    kinds: Mapping[str, str]
+    lets: Mapping[str, LetType | None]
+    blocks: Mapping[str, BlockDef]
+    words: frozenset[str]
+    complete: bool
+
+    def target(self, path: syntax.Path, sweep: str | None) -> Target:
+        """What a path means in the body of `sweep`, or on the command line (None). Raises ScenarioError."""
+        if len(path.parts) == 1:
+            return self._bare(path, sweep)
+        if len(path.parts) > 2:
+            raise problem("KVS102", f"`{path}` has too many parts", path.span, help="a path is `block.setting`")
+        block, name = path.parts
+        if block == sweep:
+            return self._own(name, path)
+        kind = self.kinds.get(block)
+        if kind == "sweep":
+            if sweep is None:
+                own = self._own(name, path)
+                return attrs.evolve(own, key=f"{block}.{name}", block=block)
+            raise problem(
+                "KVS116",
+                f"`{block}` is another sweep, and a sweep sets its own settings only",
+                path.span,
+                help=f"write `{name}`",
+            )
+        if kind is None:
+            if not self.complete:
+                raise broken()
+            if block in self.lets:
+                raise problem("KVS101", f"`{block}` is a `let`; it has no settings", path.span)
+            raise problem(
+                "KVS101",
+                f"no block is called `{block}`",
+                path.span,
+                help=did_you_mean(block, self.kinds, f"the blocks here are {listed(self._own_blocks())}"),
+            )
+        if block not in self.blocks:
+            raise broken()
+        definition = self.blocks[block]
+        settings = settings_of(definition.declaration)
+        if name not in settings:
+            raise unknown_setting(name, definition.kind, definition.built_in, settings, path.span)
+        info = settings[name]
+        return Target(f"{block}.{name}", info.type, info, block)
+
+    def _own(self, name: str, path: syntax.Path) -> Target:
+        if name not in OWN:
+            raise unknown_setting(name, "sweep", "", OWN, path.span)
+        return Target(name, OWN[name].type, OWN[name])
+
+    def _bare(self, path: syntax.Path, sweep: str | None) -> Target:
+        name = path.parts[0]
+        if sweep is not None and name in OWN:
+            return Target(name, OWN[name].type, OWN[name])
+        if name in self.lets:
+            kind = self.lets[name]
+            if kind is None:
+                raise broken()
+            return Target(name, kind)
+        if name in self.kinds:
+            raise problem(
+                "KVS102",
+                f"`{name}` is a {self.kinds[name]}, not a setting",
+                path.span,
+                help=f"name one of its settings, as in `{name}.{self._example(name)}`",
+            )
+        if not self.complete:
+            raise broken()
+        candidates = [*self.lets, *(OWN if sweep is not None else ())]
+        where = (
+            "a sweep has no setting and there is no `let` of that name" if sweep else "there is no `let` of that name"
+        )
+        help_text = did_you_mean(name, candidates)
+        if not help_text and sweep is None:
+            paths = [f"{block}.{name}" for block in self.kinds if name in self._settings(block)]
+            help_text = did_you_mean(
+                name, (), f"did you mean {listed(paths, 4)}?" if paths else "a path is `block.setting`"
+            )
+        elif not help_text:
+            help_text = (
+                f"a sweep's own settings are {listed(OWN, len(OWN))}; those of a block are written `block.setting`"
+            )
+        raise problem("KVS102", f"`{name}`: {where}", path.span, help=help_text)
+
+    def _settings(self, block: str) -> Mapping[str, Any]:
+        if self.kinds[block] == "sweep":
+            return OWN
+        return settings_of(self.blocks[block].declaration) if block in self.blocks else {}
+
+    def _example(self, block: str) -> str:
+        return next(iter(self._settings(block)), "setting")
+
+    def _own_blocks(self) -> Iterator[str]:
+        return iter(self.kinds)
+
+
+def unknown_setting(name: str, kind: str, built_in: str, settings: Mapping[str, Any], span: Span) -> ScenarioError:
+    what = f"a {kind}" if not built_in else f"a {kind} of `{built_in}`"
+    return problem(
+        "KVS102",
+        f"{what} has no setting `{name}`",
+        span,
+        help=did_you_mean(
+            name, settings, f"its settings are {listed(settings, 30)}" if settings else "it has no settings"
+        ),
+    )
+
+
+@attrs.frozen(eq=False)
+class ScopeNames:
+    """The names of a universe as an expression sees them; `value_of` gives a let's value where the expression stands."""
+
+    universe: Universe
+    value_of: Callable[[str], Value]
+
+    def is_let(self, name: str) -> bool:
+        return name in self.universe.lets
+
+    def let(self, name: str) -> Value:
+        return self.value_of(name)
+
+    def kind_of(self, name: str) -> str | None:
+        return self.universe.kinds.get(name)
+
+    def known(self) -> Iterator[str]:
+        yield from self.universe.lets
+        yield from self.universe.kinds
+
+    def is_word(self, word: str) -> bool:
+        return word in self.universe.words
+
+    @property
+    def complete(self) -> bool:
+        return self.universe.complete
+
+
+@attrs.frozen
+class Reading:
+    """A value that was read: as the language has it, and as Python has it."""
+
+    value: Value
+    python: Any
+
+
+def read_value(expr: syntax.Expr, kind: SettingType, names: ScopeNames) -> Reading:
+    """Evaluate an expression for a setting (or let) of this type. Raises ScenarioError with every problem found."""
+    return convert(evaluate(expr, kind, names), expr, kind, names.universe)
+
+
+def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Universe) -> Reading:
+    """Turn a value into what its setting takes. `expr` is where it was written. Raises ScenarioError."""
+    if (
+        isinstance(kind, ListOf)
+        and isinstance(expr, syntax.ListExpr)
+        and isinstance(value, tuple)
+        and len(value) == len(expr.items) >= kind.minimum
+    ):
+        readings: list[Reading] = []
+        found: list[Diagnostic] = []
+        for item, item_expr in zip(value, expr.items, strict=True):
+            try:
+                readings.append(convert(item, item_expr, kind.item, universe))
+            except ScenarioError as error:
+                found.extend(error.diagnostics)
+                if not error.diagnostics:
+                    raise
+        if found:
+            raise ScenarioError(found)
+        return Reading(tuple(r.value for r in readings), tuple(r.python for r in readings))
+    try:
+        fitting = kind.fit(value)
+        python = kind.convert(fitting)
+    except Unfit as unfit:
+        raise problem("KVS105", str(unfit), expr.span, help=unfit.help) from None
+    if kind.refers_to is not None:
+        for name in _symbols(fitting):
+            found_kind = universe.kinds.get(name)
+            if found_kind is None and name in kind.words:
+                continue
+            if found_kind != kind.refers_to:
+                what = f"a {found_kind}" if found_kind else "a word"
+                raise problem("KVS105", f"`{name}` is {what}; expected {kind.describe()}", expr.span)
+    return Reading(fitting, python)
+
+
+def _symbols(value: Value) -> Iterator[str]:
+    if isinstance(value, Symbol):
+        yield value.name
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _symbols(item)
+
+
+def axis_rows(
+    values: syntax.Expr, targets: tuple[Target, ...], names: ScopeNames
+) -> tuple[tuple[tuple[Reading, ...], Span], ...]:
+    """The rows of an axis: for each the readings of its targets, and where it is written. Raises ScenarioError."""
+    rows: list[tuple[tuple[Reading, ...], Span]] = []
+    found: list[Diagnostic] = []
+    failed = False
+    for raw, exprs, span in _raw_rows(values, targets, names):
+        try:
+            if raw is not None:
+                readings = tuple(
+                    convert(value, span_expr, target.type, names.universe)
+                    for value, span_expr, target in zip(raw, exprs, targets, strict=True)
+                )
+            else:
+                readings = tuple(
+                    read_value(expr, target.type, names) for expr, target in zip(exprs, targets, strict=True)
+                )
+        except ScenarioError as error:
+            failed = True
+            found.extend(error.diagnostics)
+        else:
+            rows.append((readings, span))
+    if failed:
+        raise ScenarioError(found)
+    if not rows:
+        raise problem("KVS118", "this axis has no values", values.span)
+    return tuple(rows)
+
+
+def _raw_rows(
+    values: syntax.Expr, targets: tuple[Target, ...], names: ScopeNames
+) -> Iterator[tuple[tuple[Value, ...] | None, tuple[syntax.Expr, ...], Span]]:
+    """For each row either the expressions of its values, or (from a range or a `let`) the values themselves."""
+    wanted = len(targets)
+    if isinstance(values, syntax.ListExpr):
+        for item in values.items:
+            if wanted == 1:
+                yield None, (item,), item.span
+            elif isinstance(item, syntax.TupleExpr) and len(item.items) == wanted:
+                yield None, item.items, item.span
+            else:
+                raise _bad_row(item, targets)
+        return
+    whole = evaluate(values, None, names)
+    if not isinstance(whole, tuple):
+        raise problem(
+            "KVS118",
+            "an axis needs a list or a range",
+            values.span,
+            help="write `[...]` around the values, or `=` for one value",
+        )
+    for value in whole:
+        if wanted == 1:
+            yield (value,), (values,), values.span
+        elif isinstance(value, tuple) and len(value) == wanted:
+            yield value, (values,) * wanted, values.span
+        else:
+            raise _bad_row(values, targets)
+
+
+def _bad_row(expr: syntax.Expr, targets: tuple[Target, ...]) -> ScenarioError:
+    names = ", ".join(target.key for target in targets)
+    return problem(
+        "KVS118",
+        f"each value of this axis is a row of {len(targets)} values in ( )",
+        expr.span,
+        help=f"write `(...)` with a value for each of {names}",
+    )
+
+
+def all_words(declarations: Iterator[type]) -> frozenset[str]:
+    """The words of all settings of the core and of these declarations."""
+    words: set[str] = set()
+    for declaration in (SweepSettings, *FAMILIES.values(), *PATTERN_TYPES.values(), *declarations):
+        for info in settings_of(declaration).values():
+            words.update(info.type.words)
+    return frozenset(words)
+
+
+def duplicate(code: str, message: str, span: Span, first: Span, help: str = "") -> Diagnostic:
+    return diagnostic(code, message, span, help=help, related=((first, "first given here"),))

@@ -1,0 +1,142 @@
+"""Follows `use`: the scenario's own text, the files that it uses and the catalogue, each parsed once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+import attrs
+
+import kvscen_grammar
+from kvscen.language import syntax
+from kvscen.language.codes import diagnostic
+from kvscen.language.diagnose import Diagnostic, Source, Span, has_errors
+from kvscen.language.files import read_source
+from kvscen.language.parse import parse
+from kvscen.language.suggest import did_you_mean
+
+#: What `use NAME` can bring in.
+LIBRARIES = ("models",)
+
+
+@attrs.frozen
+class Loaded:
+    """`own` is the scenario's document, `used` those of the files that it uses (a file before the one that uses it), `catalogue`
+    the shipped models where `use models` asks for them. `complete` is False where some text could not be understood."""
+
+    own: syntax.Document
+    used: tuple[syntax.Document, ...]
+    catalogue: syntax.Document | None
+    files: tuple[tuple[str, str], ...]
+    complete: bool
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def parse_catalogue() -> syntax.Document:
+    """The shipped catalogue of models."""
+    document, problems = parse(Source(kvscen_grammar.CATALOGUE_NAME, kvscen_grammar.catalogue_text()))
+    assert not has_errors(problems), problems
+    return document
+
+
+def load(source: Source, folder: Path | None) -> Loaded:
+    """Parse a scenario and everything that it uses. `folder` is where it stands; None: it can use no files."""
+    return _Loader().load(source, folder)
+
+
+@attrs.define
+class _Loader:
+    diagnostics: list[Diagnostic] = attrs.field(factory=list)
+    used: list[syntax.Document] = attrs.field(factory=list)
+    files: list[tuple[str, str]] = attrs.field(factory=list)
+    seen: set[Path] = attrs.field(factory=set)
+    wants_models: bool = False
+    complete: bool = True
+
+    def load(self, source: Source, folder: Path | None) -> Loaded:
+        own = self._parse(source)
+        name = PurePosixPath(source.name).name
+        self.files.append((name, source.text))
+        chain = () if folder is None else (Path(os.path.abspath(folder / name)),)  # noqa: PTH100 - no symlink is followed
+        self._follow(own, folder, folder, chain)
+        catalogue = None
+        if self.wants_models:
+            catalogue = parse_catalogue()
+            self.files.append((self._free_name(kvscen_grammar.CATALOGUE_NAME), catalogue.source.text))
+        return Loaded(own, tuple(self.used), catalogue, tuple(self.files), self.complete, tuple(self.diagnostics))
+
+    def _parse(self, source: Source) -> syntax.Document:
+        document, problems = parse(source)
+        self.diagnostics.extend(problems)
+        self.complete = self.complete and not has_errors(problems)
+        return document
+
+    def _say(self, code: str, message: str, span: Span, help: str = "") -> None:
+        self.complete = False
+        self.diagnostics.append(diagnostic(code, message, span, help=help))
+
+    def _follow(
+        self, document: syntax.Document, folder: Path | None, root: Path | None, chain: tuple[Path, ...]
+    ) -> None:
+        for item in document.items:
+            if not isinstance(item, syntax.Use):
+                continue
+            if not item.is_file:
+                if item.target == "models":
+                    self.wants_models = True
+                else:
+                    self._say(
+                        "KVS122",
+                        f"there is no library called `{item.target}`",
+                        item.span,
+                        did_you_mean(
+                            item.target,
+                            LIBRARIES,
+                            f'`use models` brings in the catalogue, `use "{item.target}.kvs"` a file',
+                        ),
+                    )
+            elif folder is None or root is None:
+                self._say(
+                    "KVS122",
+                    "a scenario that does not come from a file cannot use one",
+                    item.span,
+                    "save it to a file first",
+                )
+            else:
+                self._use_file(item, folder, root, chain)
+
+    def _use_file(self, item: syntax.Use, folder: Path, root: Path, chain: tuple[Path, ...]) -> None:
+        if "\0" in item.target or not item.target:
+            self._say("KVS122", "this is not the name of a file", item.span)
+            return
+        path = folder / item.target
+        place = Path(os.path.abspath(path))  # noqa: PTH100 - the name as written counts, not what a symlink leads to
+        if place in chain:
+            names = " -> ".join(os.path.relpath(step, root) for step in (*chain[chain.index(place) :], place))
+            self._say("KVS111", f"the files use each other: {names}", item.span, "take one of the `use` lines out")
+            return
+        if place in self.seen:
+            return
+        self.seen.add(place)
+        source = read_source(path)
+        if isinstance(source, Diagnostic):
+            self.complete = False
+            said = source if source.span else attrs.evolve(source, span=item.span)
+            self.diagnostics.append(said)
+            return
+        document = self._parse(source)
+        self.files.append((self._free_name(os.path.relpath(place, root)), source.text))
+        self._follow(document, path.parent, root, (*chain, place))
+        self.used.append(document)
+
+    def _free_name(self, wanted: str) -> str:
+        """A relative name that stays inside a folder and is not taken."""
+        path = PurePosixPath(wanted)
+        if ".." in path.parts or path.is_absolute():
+            path = PurePosixPath("used") / path.name
+        taken = {name for name, _ in self.files}
+        name, number = str(path), 2
+        while name in taken:
+            name = str(path.with_stem(f"{path.stem}-{number}"))
+            number += 1
+        return name
