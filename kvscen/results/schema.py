@@ -26,6 +26,7 @@ __all__ = [
     "TIERS",
     "TIMELINE",
     "TRIALS",
+    "VARIABLES",
     "VERDICTS",
     "WORKERS",
     "Column",
@@ -73,7 +74,8 @@ _IDENTITY = (
     Column("reason", _TEXT, None, "why it did not end as `ok`; empty where it did"),
 )
 
-_VARIABLES = (
+#: What a plan says about every point.
+VARIABLES: tuple[Column, ...] = (
     Column("model", _TEXT, None, "name of the model block"),
     Column("pattern", _TEXT, None, "name of the pattern block"),
     Column("tier", _TEXT, None, "name of the tier block"),
@@ -128,7 +130,7 @@ _MEASURED = tuple(
 )
 
 #: trials.parquet: one row for each trial of each point.
-TRIALS: tuple[Column, ...] = (*_IDENTITY, *_VARIABLES, *_MEASURED, *_FACTS)
+TRIALS: tuple[Column, ...] = (*_IDENTITY, *VARIABLES, *_MEASURED, *_FACTS)
 
 #: The last fixed column of trials.parquet; after it come `axis.<path>` and the drivers' own.
 SETTINGS = Column(
@@ -174,6 +176,7 @@ TIERS: tuple[Column, ...] = (
     Column("to_tier", _TEXT, None, "of an edge, where the bytes went; null in the row of a tier"),
     Column("level", _SMALL, None, "place in the composed tier, 0 is the uppermost"),
     Column("capacity_bytes", _INT, "B", "most that it keeps"),
+    Column("occupancy_bytes", _INT, "B", "what it held at the end of the trial"),
     Column("lookups", _INT, "operations", "blocks looked up"),
     Column("hits", _INT, "operations", "blocks found"),
     Column("hit_rate", _FLOAT, "1", "blocks found / blocks looked up"),
@@ -208,6 +211,7 @@ WORKERS: tuple[Column, ...] = (
     Column("cpu_ns", _INT, "ns", "its CPU time in the window"),
     Column("window_start_ns", _INT, "ns", "start of its window, on its clock"),
     Column("window_end_ns", _INT, "ns", "end of its window, on its clock"),
+    Column("start_late_ns", _INT, "ns", "how late it began its load"),
     Column("clock_offset_ns", _INT, "ns", "its clock minus the conductor's"),
     Column("clock_bound_ns", _INT, "ns", "how far that offset may be wrong"),
 )
@@ -237,7 +241,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 }
 
 _FIXED = {column.name: column for column in (*_MEASURED, *_FACTS)}
-_TAKEN = {column.name for column in (*_IDENTITY, *_VARIABLES, SETTINGS)}
+_TAKEN = {column.name for column in (*_IDENTITY, *VARIABLES, SETTINGS)}
 _INT64 = range(-(2**63), 2**63)
 
 

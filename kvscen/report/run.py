@@ -1,0 +1,234 @@
+"""A run as a reader meets it: its points with their trials, its verdicts, and what is missing.
+
+It is made from the tables that the run left, so that `kvscen run` and `kvscen show` print the same. Where a run was
+killed before it wrote them, the same tables are made in memory from its journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pyarrow as pa
+
+from kvscen.report.numbers import plural, show_one, show_percent
+from kvscen.results import schema
+from kvscen.results.aggregate import left_out, ok
+from kvscen.results.errors import ResultsError
+from kvscen.results.folder import RunFolder, open_run_folder
+from kvscen.results.journal import journal_paths, merge, read_journal
+from kvscen.results.points import PointColumns, columns_of_json
+from kvscen.results.tables import make_tables, read_table
+
+AXIS = "axis."
+
+#: Under this share of the bytes at the device, a cache took part.
+LEAST_DEVICE_RATIO = 0.9
+
+
+@attrs.frozen
+class TrialRow:
+    """A row of trials.parquet, in the form that kvscen.results.aggregate asks for."""
+
+    measures: Mapping[str, Any]
+
+    @property
+    def point_id(self) -> str:
+        return str(self.measures["point_id"])
+
+    @property
+    def trial(self) -> int:
+        return int(self.measures["trial"])
+
+    @property
+    def status(self) -> str:
+        return str(self.measures["status"])
+
+    @property
+    def reason(self) -> str:
+        return str(self.measures["reason"] or "")
+
+
+@attrs.frozen
+class PointReport:
+    """One measured point. `axes` are the values of its axes as a reader writes them; `row` is its first trial's, for
+    what does not change from trial to trial."""
+
+    point_id: str
+    sweep: str
+    axes: Mapping[str, str]
+    row: Mapping[str, Any]
+    trials: tuple[TrialRow, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know before believing this point's figures."""
+        found = []
+        good = ok(self.trials)
+        ratios = [t.measures["device_ratio"] for t in good if t.measures.get("device_ratio") is not None]
+        lowest = min(ratios, default=None)
+        paths = dict.fromkeys(t.measures.get("path") for t in good if t.measures.get("path"))
+        if len(paths) > 1:
+            found.append(f"the trials took different paths: {', '.join(map(str, paths))}")
+        if "page cache" in paths:
+            share = "" if lowest is None else f"; the device moved {show_percent(lowest)} of the bytes"
+            found.append(f"served by the page cache: this is the speed of memory, not of the device{share}")
+        elif lowest is not None and lowest < LEAST_DEVICE_RATIO and "direct" in paths:
+            found.append(
+                f"the path is direct, and yet the device moved only {show_percent(lowest)} of the bytes: "
+                "a cache or unwritten extents took part, this is not the device's speed"
+            )
+        return tuple(found)
+
+    @property
+    def status(self) -> str:
+        """`5 ok`, or `4 ok, 1 hang`."""
+        counts = [(len(ok(self.trials)), "ok")]
+        for status, count, _ in left_out(self.trials):
+            counts.append((count, status))
+        merged: dict[str, int] = {}
+        for count, status in counts:
+            merged[status] = merged.get(status, 0) + count
+        return ", ".join(f"{count} {status}" for status, count in merged.items() if count) or "none"
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Why trials were left out: `1 hang: no completion for 30 s`."""
+        return tuple(
+            f"{count} {status}: {reason}" if reason else f"{count} {status}"
+            for status, count, reason in left_out(self.trials)
+        )
+
+
+@attrs.frozen
+class Report:
+    """A whole run. `planned` is the number of trials of the plan, `points_planned` that of its points; `notes` are
+    sentences about the run as a whole."""
+
+    folder: Path
+    run_id: str
+    scenario: str
+    points: tuple[PointReport, ...]
+    verdicts: tuple[Mapping[str, Any], ...]
+    points_planned: int
+    trials_planned: int
+    trials: pa.Table
+    notes: tuple[str, ...] = ()
+
+    @property
+    def trials_ended(self) -> int:
+        return int(self.trials.num_rows)
+
+    def own_columns(self, point: PointReport) -> list[str]:
+        """The driver's own columns that hold something at this point."""
+        fixed = {c.name for c in (*schema.TRIALS, schema.SETTINGS)}
+        return [
+            name
+            for name in self.trials.column_names
+            if name not in fixed
+            and not name.startswith(AXIS)
+            and any(t.measures.get(name) is not None for t in point.trials)
+        ]
+
+    def unit(self, column: str) -> str | None:
+        """A column's unit, from the table's metadata."""
+        metadata = self.trials.schema.field(column).metadata or {}
+        unit = metadata.get(b"unit")
+        return unit.decode() if unit else None
+
+
+def load_report(folder: Path) -> Report:
+    """The report of a run from its tables; from its journal where it ended before it wrote them. Raises
+    ResultsError."""
+    run = open_run_folder(folder)
+    points = columns_of_json(run.plan)
+    path = folder / "trials.parquet"
+    journals = [read_journal(journal) for journal in journal_paths(folder)]
+    records = merge(record for journal in journals for record in journal.records)
+    notes: list[str] = []
+    verdicts: list[Mapping[str, Any]] = []
+    trials = read_table(path) if path.exists() else None
+    if trials is None or _is_behind(trials, records):
+        if trials is None and not journals:
+            raise ResultsError(f"{folder} holds no results: the run ended before its first trial", "start it again")
+        trials = make_tables(str(run.plan.get("scenario", "")), points, records, run.run_id)["trials"]
+        expectations = any(point.get("expectations") for point in run.plan.get("points", ()))
+        notes.append(
+            "read from the journal: the run was stopped before it wrote its tables"
+            + (", and its expectations are not judged yet" if expectations else "")
+        )
+    elif (folder / "verdicts.parquet").exists():
+        verdicts = read_table(folder / "verdicts.parquet").to_pylist()
+    torn = sum(journal.torn_bytes for journal in journals)
+    if torn:
+        notes.append(
+            f"the journal ends in {torn:,} bytes of a trial that was not completely written: they are left out"
+        )
+    return make_report(run, points, trials, verdicts, notes)
+
+
+def make_report(
+    run: RunFolder,
+    points: Sequence[PointColumns],
+    trials: pa.Table,
+    verdicts: Sequence[Mapping[str, Any]],
+    notes: Sequence[str] = (),
+) -> Report:
+    """Put a report together from a trials table."""
+    units = {
+        field.name.removeprefix(AXIS): (field.metadata or {}).get(b"unit", b"").decode()
+        for field in trials.schema
+        if field.name.startswith(AXIS)
+    }
+    groups: dict[str, list[TrialRow]] = {}
+    for row in trials.to_pylist():
+        row["settings"] = dict(row["settings"] or ())
+        groups.setdefault(row["point_id"], []).append(TrialRow(row))
+    planned = sum(point.trials for point in points)
+    notes = list(notes)
+    missing = planned - trials.num_rows
+    if missing > 0:
+        notes.append(
+            f"{plural(missing, 'trial')} of {planned:,} did not run: "
+            f"go on with kvscen run {run.path / 'scenario.kvs'} --resume {run.path}"
+        )
+    return Report(
+        folder=run.path,
+        run_id=run.run_id,
+        scenario=str(run.plan.get("scenario", "")),
+        points=tuple(_point(group, units) for group in groups.values()),
+        verdicts=tuple(verdicts),
+        points_planned=len(points),
+        trials_planned=planned,
+        trials=trials,
+        notes=tuple(notes),
+    )
+
+
+def _is_behind(trials: pa.Table, records: Sequence[Any]) -> bool:
+    """Whether the journal knows more than the table: the run was resumed and killed."""
+    there = set(
+        zip(trials["point_id"].to_pylist(), trials["trial"].to_pylist(), trials["status"].to_pylist(), strict=True)
+    )
+    return any((record.point_id, record.trial, record.status) not in there for record in records)
+
+
+def _point(trials: Sequence[TrialRow], units: Mapping[str, str]) -> PointReport:
+    row = trials[0].measures
+    axes = {
+        path: _spell(path, row[AXIS + path], unit, row["settings"])
+        for path, unit in units.items()
+        if row[AXIS + path] is not None
+    }
+    return PointReport(row["point_id"], row["sweep"], axes, row, tuple(trials))
+
+
+def _spell(path: str, value: Any, unit: str, settings: Mapping[str, str]) -> str:
+    """An axis's value as the language spells it, without the quotes of a text."""
+    if path in settings:
+        return settings[path].strip('"')
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return show_one(value, unit) if isinstance(value, int | float) else str(value)

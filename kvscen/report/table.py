@@ -1,0 +1,190 @@
+"""The tables that a person reads in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from kvscen.report.columns import SweepTable, TableColumn, tables_of
+from kvscen.report.numbers import NOTHING, plural, show_one, show_percent
+from kvscen.report.run import Report
+from kvscen.results.measures import measure_named
+
+#: The width for which tables are made where the terminal's is not known.
+WIDTH = 100
+
+_SUPERSCRIPT = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
+_GAP = 2
+_LONGEST_CELL = 28
+
+
+def run_table(report: Report, width: int = WIDTH) -> RenderableType:
+    """The whole report: for each sweep what its points share, the table and its notes; then the verdicts."""
+    parts: list[RenderableType] = []
+    for table in tables_of(report):
+        parts += [*_sweep(report, table, width), Text()]
+    if not report.points:
+        parts += [Text("no trial has ended"), Text()]
+    if report.verdicts:
+        parts += [*_verdicts(report), Text()]
+    for note in report.notes:
+        parts.append(_bullet(note, "yellow"))
+    parts.append(Text(f"{plural(report.trials_ended, 'trial')} in {report.folder}", "dim"))
+    return Group(*parts)
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print it as wide as the console is."""
+    console.print(run_table(report, console.width), highlight=False, soft_wrap=False)
+
+
+def _sweep(report: Report, content: SweepTable, width: int) -> list[RenderableType]:
+    head = Text.assemble((report.scenario, "bold"), "  sweep ", (content.sweep, "bold"))
+    lines: list[RenderableType] = [head]
+    if content.shared:
+        shared = Text("   ").join(Text.assemble((f"{name} ", "dim"), value) for name, value in content.shared)
+        lines.append(Padding(_glue(shared), (0, 0, 0, 2)))
+    columns, dropped = _fitting(content, width - 2)
+    lines += [Text(), Padding(_grid(content, columns), (0, 0, 0, 2))]
+    footnotes = [*content.footnotes]
+    if dropped:
+        names = ", ".join(column.name for column in dropped)
+        footnotes.append(f"left out for want of width: {names}; --format csv has everything")
+    lines.append(Text())
+    for number, note in enumerate(content.notes, 1):
+        lines.append(_bullet(note, "yellow", str(number).translate(_SUPERSCRIPT)))
+    lines += [_bullet(note, "dim") for note in footnotes]
+    return lines
+
+
+def _glue(text: Text) -> Text:
+    """A name stays with its value where a line is broken."""
+    return text
+
+
+def _grid(content: SweepTable, columns: Sequence[TableColumn]) -> Table:
+    grid = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold", collapse_padding=False)
+    for column in columns:
+        grid.add_column(
+            Text.assemble(column.name, ("\n" + column.unit, "dim")),
+            justify="right" if column.numeric else "left",
+            overflow="fold",
+            no_wrap=column.numeric,
+            max_width=None if column.numeric else _LONGEST_CELL,
+        )
+    for row, marks in enumerate(content.marks):
+        cells = []
+        for column in columns:
+            cell = Text(column.cells[row])
+            if column.name == "trials" and marks:
+                cell = Text.assemble(cell, (" " + _mark(marks), "yellow"))
+                cell.stylize("yellow", 0, len(column.cells[row]))
+            elif column.cells[row] == NOTHING:
+                cell.stylize("dim")
+            cells.append(cell)
+        grid.add_row(*cells)
+    return grid
+
+
+def _mark(marks: Sequence[int]) -> str:
+    return ",".join(map(str, marks)).translate(_SUPERSCRIPT)
+
+
+def _fitting(content: SweepTable, width: int) -> tuple[list[TableColumn], list[TableColumn]]:
+    """The columns that fit into the width and those given up for it, the least needed first."""
+    columns = list(content.columns)
+    dropped: list[TableColumn] = []
+    while _width(columns, content.marks) > width and any(column.rank for column in columns):
+        least = max(columns, key=lambda column: column.rank)
+        columns.remove(least)
+        dropped.append(least)
+    return columns, dropped
+
+
+def _width(columns: Sequence[TableColumn], marks: Sequence[Sequence[int]]) -> int:
+    def one(column: TableColumn) -> int:
+        cells = [len(cell) for cell in column.cells]
+        if column.name == "trials":
+            cells = [size + (1 + len(_mark(mine)) if mine else 0) for size, mine in zip(cells, marks, strict=True)]
+        widest = max(len(column.name), len(column.unit), *cells)
+        return widest if column.numeric else min(widest, _LONGEST_CELL)
+
+    return sum(one(column) + _GAP for column in columns) - _GAP
+
+
+def _bullet(text: str, style: str, mark: str = "") -> RenderableType:
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_column(width=2 if len(mark) < 3 else len(mark), justify="right")
+    line.add_column(overflow="fold")
+    line.add_row(Text(mark, style), Text(text, style))
+    return line
+
+
+def _verdicts(report: Report) -> list[RenderableType]:
+    """A line for each expectation that holds, and one for each point at which one does not."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for verdict in report.verdicts:
+        groups.setdefault((verdict["sweep"], verdict["expectation"]), []).append(verdict)
+    counts = {
+        outcome: sum(1 for verdict in report.verdicts if verdict["outcome"] == outcome)
+        for outcome in ("pass", "fail", "not judged")
+    }
+    words = {"pass": "passed", "fail": "failed", "not judged": "not judged"}
+    said = ", ".join(f"{count} {words[outcome]}" for outcome, count in counts.items() if count)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
+    labels = _labels(report)
+    many_sweeps = len({point.sweep for point in report.points}) > 1
+    for (sweep, expectation), verdicts in groups.items():
+        text = f"{sweep}: {expectation}" if many_sweeps else expectation
+        passed = [verdict for verdict in verdicts if verdict["outcome"] == "pass"]
+        if passed:
+            grid.add_row(Text("pass", "green"), text, _passed(passed))
+        for verdict in verdicts:
+            if verdict["outcome"] == "pass":
+                continue
+            failed = verdict["outcome"] == "fail"
+            grid.add_row(
+                Text("FAIL" if failed else "not judged", "bold red" if failed else "yellow"),
+                text,
+                f"{labels.get(verdict['point_id'], verdict['point_id'])}: {_why(verdict)}",
+            )
+    return [Text.assemble(("expectations", "bold"), f"  {said}"), Padding(grid, (0, 0, 0, 2))]
+
+
+def _labels(report: Report) -> dict[str, str]:
+    return {
+        point.point_id: " ".join(f"{path.rpartition('.')[2]}={value}" for path, value in point.axes.items())
+        or "the point"
+        for point in report.points
+    }
+
+
+def _passed(verdicts: Sequence[Mapping[str, Any]]) -> str:
+    at = f"at {plural(len(verdicts), 'point')}"
+    values = [verdict["value"] for verdict in verdicts if verdict["value"] is not None]
+    symbol = verdicts[0]["operator"]
+    if not values or symbol in ("==", "!="):
+        return at
+    nearest = min(values) if symbol in (">", ">=") else max(values)
+    return f"{at}, the closest {_value(nearest, verdicts[0])}"
+
+
+def _why(verdict: Mapping[str, Any]) -> str:
+    if verdict["value"] is None:
+        return str(verdict["reason"])
+    return f"{_value(verdict['value'], verdict)}, {verdict['reason']}"
+
+
+def _value(value: float, verdict: Mapping[str, Any]) -> str:
+    info = measure_named(verdict["measure"])
+    if info is not None and info.percent:
+        return show_percent(value)
+    return show_one(int(value) if float(value).is_integer() else value, verdict["unit"])
