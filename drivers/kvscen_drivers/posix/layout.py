@@ -1,0 +1,236 @@
+"""Where the blocks lie in the data file, and which parts of it hold data.
+
+A block that was never written costs nothing to read: the kernel makes up zeros for holes and for space that is only reserved, at
+the speed of memory. So what counts as data is what the file system says was written, not the size of the file:
+
+    extents    FIEMAP: extents that are allocated and written
+    seek       SEEK_DATA and SEEK_HOLE, where these are more than a pretence
+    record     our own list of what was written, where the file system says nothing
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from kvscen.plugin import READ, WRITE, Layout, Rows
+
+Method: TypeAlias = Literal["extents", "seek", "record"]
+#: Half-open ranges of bytes, sorted, apart from each other.
+Ranges: TypeAlias = list[tuple[int, int]]
+
+RECORD = "blocks.written"
+
+_FIEMAP = 0xC020660B
+_FIEMAP_SYNC = 1
+_EXTENTS = 2048
+_HEAD = np.dtype(
+    [("start", "<u8"), ("length", "<u8"), ("flags", "<u4"), ("mapped", "<u4"), ("room", "<u4"), ("pad", "<u4")]
+)
+_EXTENT = np.dtype(
+    [
+        ("logical", "<u8"),
+        ("physical", "<u8"),
+        ("length", "<u8"),
+        ("pad", "<u8", 2),
+        ("flags", "<u4"),
+        ("rest", "<u4", 3),
+    ]
+)
+_LAST, _UNKNOWN, _DELAYED, _UNWRITTEN = 0x1, 0x2, 0x4, 0x800
+
+
+class Area:
+    """Key to place in the file: block `key` lies at key x stride. Changed by `place`, read by all lanes."""
+
+    def __init__(self) -> None:
+        self.place(Layout(0, 0, 1))
+
+    def place(self, layout: Layout) -> None:
+        self.layout = layout
+        self._first, self._keys = np.uint64(layout.first_key), np.uint64(layout.keys)
+        self._stride = np.uint64(layout.stride_bytes)
+
+    def offset(self, ops: Rows) -> npt.NDArray[np.uint64]:
+        """The place of each operation in the file."""
+        offset: npt.NDArray[np.uint64] = ops["key"] * self._stride + ops["offset"]
+        return offset
+
+    def refuses(self, ops: Rows, arena_bytes: int) -> npt.NDArray[np.bool_]:
+        """Which operations are not a read or write of a block's own range to or from the arena."""
+        nbytes = ops["bytes"]
+        wrong: npt.NDArray[np.bool_] = ops["key"] - self._first >= self._keys
+        wrong |= nbytes > min(self._stride, np.uint64(arena_bytes))
+        wrong |= ops["offset"] > self._stride - nbytes
+        wrong |= ops["buffer"] > np.uint64(arena_bytes) - nbytes
+        return wrong
+
+    def locate(self, op: np.void) -> int:
+        """`offset` for one operation. Raises OSError EINVAL where `refuses` says so."""
+        key, offset, nbytes = int(op["key"]), int(op["offset"]), int(op["bytes"])
+        layout = self.layout
+        if not 0 <= key - layout.first_key < layout.keys or offset + nbytes > layout.stride_bytes:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        if op["kind"] not in (READ, WRITE):
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return key * layout.stride_bytes + offset
+
+
+@attrs.frozen
+class Holding:
+    """What the file system says about a file: ranges that hold data, and ranges that take space (written or reserved)."""
+
+    written: Ranges
+    allocated: Ranges
+
+
+def method_for(fd: int) -> Method:
+    """How to learn what is written. `fd` is a scratch file in the folder, which is emptied."""
+    os.ftruncate(fd, 0)
+    try:
+        holding_by_extents(fd, 0, 1 << 20)
+        return "extents"
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS):
+            raise
+    # A file system without SEEK_DATA takes the whole file for data, holes included.
+    os.ftruncate(fd, 1 << 20)
+    return "record" if holding_by_seek(fd, 0, 1 << 20).written else "seek"
+
+
+def holding_by_extents(fd: int, first: int, end: int) -> Holding:
+    """By FIEMAP, after writing back what is dirty: the extents that touch [first, end). Raises OSError where there is none."""
+    room = np.zeros(_HEAD.itemsize + _EXTENTS * _EXTENT.itemsize, np.uint8)
+    head, extents = room[: _HEAD.itemsize].view(_HEAD), room[_HEAD.itemsize :].view(_EXTENT)
+    written, allocated = [], []
+    while first < end:
+        head[0] = (first, end - first, _FIEMAP_SYNC, 0, _EXTENTS, 0)
+        fcntl.ioctl(fd, _FIEMAP, room.data, True)
+        found = extents[: int(head["mapped"][0])]
+        if not len(found):
+            break
+        ends = found["logical"] + found["length"]
+        for start, stop, flags in zip(found["logical"].tolist(), ends.tolist(), found["flags"].tolist(), strict=True):
+            if not flags & (_UNKNOWN | _DELAYED):
+                allocated.append((start, stop))
+                if not flags & _UNWRITTEN:
+                    written.append((start, stop))
+        first = int(ends[-1])
+        if int(found["flags"][-1]) & _LAST:
+            break
+    size = os.fstat(fd).st_size
+    return Holding(merged(written, size), merged(allocated))
+
+
+def holding_by_seek(fd: int, first: int, end: int) -> Holding:
+    """By SEEK_DATA and SEEK_HOLE, in [first, end): reserved space counts as a hole."""
+    ranges: Ranges = []
+    while first < end:
+        try:
+            start = os.lseek(fd, first, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data behind here
+                break
+            raise
+        first = os.lseek(fd, start, os.SEEK_HOLE)
+        ranges.append((start, first))
+    return Holding(ranges, ranges)
+
+
+def read_record(folder: Path) -> Ranges:
+    """Our own record. Empty when there is none, or when it is torn: then the data is written again."""
+    try:
+        ranges = json.loads((folder / RECORD).read_text())["written"]
+        return merged([(int(first), int(last)) for first, last in ranges])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []
+
+
+def add_to_record(folder: Path, ranges: Ranges) -> None:
+    """Call it with the data file locked (`alone`), after the data is on the device."""
+    fresh = folder / f".kvscen-{RECORD}"
+    fresh.write_text(json.dumps({"written": merged(read_record(folder) + ranges)}))
+    fresh.replace(folder / RECORD)
+
+
+def merged(ranges: Ranges, size: int | None = None) -> Ranges:
+    """Sorted, with touching ranges joined, cut off at `size`."""
+    joined: Ranges = []
+    for first, last in sorted(ranges):
+        if size is not None:
+            last = min(last, size)
+        if first >= last:
+            continue
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def keys_missing(layout: Layout, written: Ranges) -> Sequence[int]:
+    """The keys of the layout whose block is not wholly inside one written range, in order."""
+    stride, block = layout.stride_bytes, layout.block_bytes
+    first, end = layout.first_key, layout.first_key + layout.keys
+    gaps, at = [], first
+    for start, stop in written:
+        # The keys whose blocks lie in [start, stop).
+        low, high = max(-(-start // stride), at), min((stop - block) // stride + 1, end)
+        if low < high:
+            gaps.append(range(at, low))
+            at = high
+    gaps.append(range(at, end))
+    gaps = [gap for gap in gaps if gap]
+    if not gaps:
+        return range(0)
+    if len(gaps) == 1:
+        return gaps[0]
+    joined: npt.NDArray[np.int64] = np.concatenate([np.arange(gap.start, gap.stop) for gap in gaps])
+    return joined  # type: ignore[return-value]  # an array is a sequence of ints to its readers
+
+
+def uncovered(first: int, end: int, ranges: Ranges) -> int:
+    """How many bytes of [first, end) none of `ranges` covers."""
+    return end - first - sum(max(0, min(end, stop) - max(first, start)) for start, stop in ranges)
+
+
+@contextmanager
+def alone(fd: int) -> Iterator[None]:
+    """Hold the data file against the other workers of this run while it is grown."""
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def grow(fd: int, first: int, end: int, reserve: bool) -> None:
+    """Make the file reach `end` (it never shrinks) and, where the file system can, reserve [first, end) in few pieces.
+
+    What is reserved reads as zeros and counts as unwritten. Raises OSError (ENOSPC, EFBIG, EDQUOT).
+    """
+    if os.fstat(fd).st_size < end:
+        os.ftruncate(fd, end)
+    if not reserve or end <= first:
+        return
+    # posix_fallocate would write zeros where the file system cannot reserve, and these would pass for data.
+    if _fallocate(fd, 0, first, end - first) < 0:
+        code = ctypes.get_errno()
+        if code not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINTR):
+            raise OSError(code, os.strerror(code))
+
+
+_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+_fallocate.restype = ctypes.c_int
+_fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
