@@ -1,0 +1,42 @@
+# `make run` and `make test` set up everything they need in .venv; PYTHON=... picks the interpreter.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo "$$p" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+SCENARIO ?= scenarios/llama70b.kvs
+
+.PHONY: run test test-fast check bench clean
+
+run: $(VENV)/.run
+	$(BIN)/kvscen run $(SCENARIO)
+
+test: check
+	$(BIN)/python -m pytest
+
+# Without the tests that make virtual environments or run for long.
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.run
+	$(BIN)/python benchmarks/posix.py
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "kvscen needs Python 3.11, 3.12 or 3.13 with venv; name one with: make PYTHON=/path/to/python3.12"; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.run
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,69 @@
+"""From the arguments of `plan` and `run` to a plan: warnings on stderr, errors rendered there with exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from kvscen.language.diagnose import Diagnostic, ScenarioError, has_errors
+from kvscen.plan.point import Plan
+
+#: The exit code where the scenario or the command is wrong.
+USAGE = 2
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def scenario_arguments(command: F) -> F:
+    """SCENARIO [--set path=value]... [--sweep NAME]..."""
+    command = click.option(
+        "--sweep", "sweeps", multiple=True, metavar="NAME", help="Only this sweep. May be given several times."
+    )(command)
+    command = click.option(
+        "--set",
+        "pins",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Fix a setting, an axis or a `let`: --set pages.requests=100, --set dir=/mnt/nvme. May be given several times.",
+    )(command)
+    return click.argument("scenario", type=click.Path(path_type=Path))(command)
+
+
+def load_plan(scenario: Path, pins: Sequence[str], sweeps: Sequence[str]) -> Plan:
+    """The plan of a scenario. Ends the program where it has errors."""
+    from kvscen.lint import lint_file
+    from kvscen.plan.expand import make_plan
+
+    checked = lint_file(scenario)
+    if checked.scenario is None or has_errors(checked.diagnostics):
+        refuse(checked.diagnostics)
+    show(checked.diagnostics)
+    try:
+        return make_plan(checked.scenario, pins, sweeps)
+    except ScenarioError as error:
+        refuse(error.diagnostics)
+
+
+def show(diagnostics: Iterable[Diagnostic]) -> None:
+    from kvscen.language.render import render
+
+    text = render(diagnostics, "full", color=sys.stderr.isatty())
+    if text:
+        click.echo(text, err=True, nl=False)
+
+
+def refuse(diagnostics: Iterable[Diagnostic]) -> NoReturn:
+    show(diagnostics)
+    sys.exit(USAGE)
+
+
+def fail(message: str, remedy: str = "", code: int = USAGE) -> NoReturn:
+    """End with one sentence and what to do."""
+    click.echo(f"error: {message}", err=True)
+    if remedy:
+        click.echo(f"  help: {remedy}", err=True)
+    sys.exit(code)

@@ -1,0 +1,130 @@
+"""What a person sees while a run goes on, on stderr: which point, what is done with it, how much is left.
+
+On a terminal one line that is redrawn; elsewhere one line for each finished trial. The time left is computed
+from what the trials so far really took, beside what the scenario asks for, and says nothing before the first has
+ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from kvscen.execute.order import trials_in_order
+from kvscen.language.values import format_value
+from kvscen.plan.point import Plan, Point
+from kvscen.report.numbers import show_one
+from kvscen.results.record import TrialRecord
+
+
+class RunProgress:
+    """A watcher (kvscen.execute.conductor.Watcher). Use as a context manager."""
+
+    def __init__(self, plan: Plan, done: Collection[tuple[str, int]], console: Console) -> None:
+        self._console = console
+        self._left = [(p, t) for p, t in trials_in_order(plan) if (p.id, t) not in done]
+        self._total = len(self._left)
+        self._number = 0
+        self._eta = Eta()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("starting", total=self._total, left="")
+
+    def __enter__(self) -> RunProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def phase(self, point: Point, trial: int, what: str) -> None:
+        self._eta.phase(point, what)
+        self._bar.update(self._task, description=f"{what}: {describe(point)}, trial {trial}")
+
+    def finished(self, point: Point, record: TrialRecord, seconds: float) -> None:
+        self._number += 1
+        self._left = [(p, t) for p, t in self._left if (p.id, t) != (record.point_id, record.trial)]
+        self._eta.finished(point, seconds)
+        left = self._eta.left_s(self._left)
+        words = "" if left is None or not self._left else f"about {duration(left)} left"
+        self._bar.update(self._task, completed=self._number, left=words)
+        if record.status != "ok" or not self._console.is_terminal:
+            rate = record.measures.get("throughput_bytes_per_s")
+            figure = show_one(rate, "B/s") if record.status == "ok" and isinstance(rate, float) else record.reason
+            self._console.print(
+                f"[{self._number}/{self._total}] {describe(point)}, trial {record.trial}: {record.status}  {figure}"
+                + (f"  ({words})" if words and not self._console.is_terminal else ""),
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+class Eta:
+    """Seconds left, from what trials of a point cost beyond their asked-for time, and from what a new point's
+    set-up costs.
+    """
+
+    def __init__(self) -> None:
+        self._over: list[float] = []
+        self._set_up: list[float] = []
+        self._known: set[str] = set()
+        self._began = time.monotonic()
+        self._measuring_since: float | None = None
+
+    def phase(self, point: Point, what: str) -> None:
+        now = time.monotonic()
+        if what == "measuring":
+            self._measuring_since = now
+        else:
+            self._measuring_since = None
+
+    def finished(self, point: Point, seconds: float) -> None:
+        measured = seconds if self._measuring_since is None else time.monotonic() - self._measuring_since
+        if point.id not in self._known:
+            self._known.add(point.id)
+            self._set_up.append(max(0.0, seconds - measured))
+        self._over.append(max(0.0, measured - asked_s(point)))
+
+    def left_s(self, left: list[tuple[Point, int]]) -> float | None:
+        if not self._over:
+            return None
+        over = sum(self._over) / len(self._over)
+        new = {point.id for point, _ in left} - self._known
+        set_up = sum(self._set_up) / len(self._set_up)
+        return sum(asked_s(point) + over for point, _ in left) + len(new) * set_up
+
+
+def asked_s(point: Point) -> float:
+    """Seconds that the scenario asks for in one trial; 0 where operations are counted or the clock is virtual."""
+    if point.work.time_ns is None or point.tier.driver == "sim":
+        return 0.0
+    return (point.work.warmup_ns + point.work.time_ns) / 1e9
+
+
+def duration(seconds: float) -> str:
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def describe(point: Point) -> str:
+    """A point by its axes; without axes by its pattern and tier."""
+    axes: dict[str, Any] = dict(point.axes)
+    if not axes:
+        return f"{point.pattern.name} on {point.tier.name}"
+    return ", ".join(f"{path.rpartition('.')[2]} {format_value(value)}" for path, value in axes.items())
