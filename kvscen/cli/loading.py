@@ -28,7 +28,7 @@ def scenario_arguments(command: F) -> F:
         "pins",
         multiple=True,
         metavar="PATH=VALUE",
-        help="Fix a setting, an axis or a `let`: --set pages.requests=100, --set dir=/mnt/nvme. May be given several times.",
+        help="Fix a setting, an axis or a `let`: --set pages.requests=100. May be given several times.",
     )(command)
     return click.argument("scenario", type=click.Path(path_type=Path))(command)
 

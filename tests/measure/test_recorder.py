@@ -1,0 +1,122 @@
+"""What counts inside the window, by hand; batches and requests; memory that does not grow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvscen.measure.recorder import MAX_INTERVALS, Groups, Recorder, Sample, Window
+from kvscen.plugin import COMPLETION, ERROR, MISS, OK, OPERATION, READ, WRITE
+
+MS = 1_000_000
+
+
+def rows(*operations: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(asked, submitted, ended) in ms -> rows of 100 bytes each."""
+    ops = np.zeros(len(operations), OPERATION)
+    done = np.zeros(len(operations), COMPLETION)
+    for row, (asked, submitted, ended) in enumerate(operations):
+        ops[row]["due"], done[row]["submit"], done[row]["end"] = asked * MS, submitted * MS, ended * MS
+        ops[row]["batch"] = ops[row]["request"] = row
+        ops[row]["bytes"] = done[row]["bytes"] = 100
+    return ops, done
+
+
+def recorded(ops: np.ndarray, done: np.ndarray, end_ms: int | None = 200, open_loop: bool = False) -> Sample:
+    recorder = Recorder(Window(100 * MS, None if end_ms is None else end_ms * MS), 1, 1, open_loop)
+    recorder.push(ops, done)
+    return recorder.finish()
+
+
+def test_bytes_count_where_they_end_and_latency_where_it_was_asked() -> None:
+    # Asked in the warm-up and ended inside; inside; asked inside and ended after; all after.
+    sample = recorded(*rows((90, 90, 110), (120, 120, 150), (190, 190, 230), (210, 210, 220)))
+    assert (sample.operations, sample.moved_bytes, sample.load_bytes) == (2, 200, 400)
+    latency = sample.series["read", "block", "latency"]
+    assert (latency.number, latency.smallest, latency.largest) == (2, 30 * MS, 40 * MS)
+
+
+def test_counted_operations_are_those_asked_after_the_warm_up() -> None:
+    sample = recorded(*rows((90, 90, 110), (120, 121, 150), (190, 190, 230)), end_ms=None)
+    assert (sample.operations, sample.first_ns, sample.last_ns) == (2, 121 * MS, 230 * MS)
+
+
+def test_an_open_loop_counts_the_delay_before_the_submission() -> None:
+    sample = recorded(*rows((120, 130, 150)), open_loop=True)
+    series = sample.series
+    assert series["read", "block", "latency"].largest == 30 * MS
+    assert series["read", "block", "service"].largest == 20 * MS
+    assert series["read", "block", "delay"].largest == 10 * MS
+
+
+def test_failures_and_misses_are_no_bytes_and_no_latency() -> None:
+    ops, done = rows((110, 110, 120), (110, 110, 120), (110, 110, 120))
+    done["outcome"] = [OK, ERROR, MISS]
+    done["bytes"] = [100, 50, 0]
+    sample = recorded(ops, done)
+    assert (sample.operations, sample.errors, sample.misses, sample.moved_bytes) == (1, 1, 1, 100)
+    assert sample.series["read", "block", "latency"].number == 1
+    assert sample.series["miss", "block", "latency"].number == 1
+
+
+def test_reads_and_writes_have_series_of_their_own() -> None:
+    ops, done = rows((110, 110, 120), (110, 110, 140))
+    ops["kind"] = [READ, WRITE]
+    sample = recorded(ops, done)
+    assert (sample.reads, sample.writes) == (1, 1)
+    assert sample.series["write", "block", "latency"].smallest == 30 * MS
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 7))
+def test_a_group_lasts_from_its_first_due_to_its_last_end(order: list[int], chunk: int) -> None:
+    size = 3
+    ids = np.repeat(np.arange(10), size)
+    generator = np.random.Generator(np.random.PCG64(len(order) * 100 + sum(order)))
+    shuffled = generator.permutation(len(ids))
+    due, end = np.arange(30) * 10, np.arange(30) * 10 + generator.integers(1, 50, 30)
+    failed = np.zeros(30, bool)
+    failed[4] = True  # one operation of group 1
+    groups, found = Groups(size), []
+    for start in range(0, 30, chunk):
+        some = shuffled[start : start + chunk]
+        found += groups.update(ids[some], due[some], end[some], failed[some]).tolist()
+    expected = [[due[ids == g].min(), end[ids == g].max()] for g in range(10) if g != 1]
+    assert sorted(found) == sorted(expected)
+    assert len(groups._kept) == 0
+
+
+@pytest.mark.parametrize("seconds", [1, 200])
+def test_the_timeline_stays_small_and_complete(seconds: int) -> None:
+    recorder = Recorder(Window(0, None), 1, 1, False)
+    total = 0
+    for start in range(0, seconds * 1000, 10):
+        ops, done = rows((start, start, start + 5))
+        recorder.push(ops, done)
+        total += 1
+    sample = recorder.finish()
+    timeline = sample.timeline()
+    assert len(timeline) <= MAX_INTERVALS
+    assert sum(row["operations"] or 0 for row in timeline) == total == sample.operations
+    assert timeline[-1]["start_ns"] <= seconds * 1000 * MS
+
+
+def test_merging_lanes_aligns_their_intervals() -> None:
+    long, short = Recorder(Window(0, None), 1, 1, False), Recorder(Window(0, None), 1, 1, False)
+    long.push(*rows((0, 0, 5), (100_000, 100_000, 100_001)))
+    short.push(*rows((0, 0, 5)))
+    merged = Sample()
+    for sample in (long.finish(), short.finish()):
+        merged.merge(sample)
+    timeline = merged.timeline()
+    assert timeline[0]["operations"] == 2 and timeline[-1]["operations"] == 1
+    assert (merged.operations, merged.moved_bytes) == (3, 300)
+
+
+def test_many_rows_at_once() -> None:
+    count = 10_000
+    ops, done = np.zeros(count, OPERATION), np.zeros(count, COMPLETION)
+    done["submit"], done["end"], done["bytes"] = 150 * MS, 160 * MS, 1
+    ops["due"] = 150 * MS
+    assert recorded(ops, done).operations == count
