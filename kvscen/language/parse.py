@@ -17,7 +17,9 @@ def parse(source: Source) -> tuple[Document, tuple[Diagnostic, ...]]:
         return document, ()
     from kvscen.language.recover import recover
 
-    return recover(source, problems)
+    document, found = recover(source)
+    # Should the pieces all be right by themselves, the whole is wrong all the same.
+    return document, found or problems
 
 
 def parse_value(source: Source) -> tuple[Expr | None, tuple[Diagnostic, ...]]:

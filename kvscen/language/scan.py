@@ -10,6 +10,9 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+#: The kinds of block.
+KINDS = ("model", "tier", "pattern", "sweep")
+
 Kind: TypeAlias = Literal["newline", "string", "open_string", "number", "name", "sign", "foreign"]
 
 _SCANNER = re.compile(
@@ -17,11 +20,11 @@ _SCANNER = re.compile(
       (?P<space>[ \t\r\f]+ | \#[^\n]*)
     | (?P<newline>\n)
     | (?P<string>"(?:[^"\\\n]|\\[^\n])*")
-    | (?P<open_string>"[^\n]*)
+    | (?P<open_string>"[^\n]*?(?=[ \t]*\}?[ \t\r]*(?:\n|\Z)))    # a brace at the end of the line is the block's
     | (?P<number>[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]+)?)
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
     | (?P<sign>==|!=|<=|>=|[-+*/%=<>:;,.(){}\[\]])
-    | (?P<foreign>.)
+    | (?P<foreign>\$\{[^}\n]*\} | .)
     """,
     re.VERBOSE | re.DOTALL,
 )
