@@ -1,8 +1,8 @@
 """Host memory for operations, on huge pages where the kernel gives them.
 
 Huge pages matter: pinning a buffer of 4 KiB pages for direct I/O costs more than the system call itself, and halves the
-throughput of a fast disk. Shared memory (the default of `mmap.mmap`) seldom gets them, so this maps private memory, asks
-for huge pages, touches every page and then looks at what it really got.
+throughput of a fast disk. Shared memory (the default of `mmap.mmap`) seldom gets them, so this maps private memory,
+asks for huge pages, touches every page and then looks at what it really got.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class Synchronous(Protocol):
 class ThreadLane(Lane):
     """At most `depth` operations in flight, `threads` of them (default: all) running at once on threads of their own.
 
-    With one thread an operation runs inside `reap`. A transfer of fewer bytes than asked for is an error (EIO), and so is
-    any exception: with its errno where it is an OSError, else EIO and a line in the log.
+    With one thread an operation runs inside `reap`. A transfer of fewer bytes than asked for is an error (EIO), and so
+    is any exception: with its errno where it is an OSError, else EIO and a line in the log.
     """
 
     def __init__(self, store: Synchronous, arena: Arena, depth: int, clock: Clock, threads: int | None = None) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from kvscen.plugin import (
     READ,
+    WRITE,
     Arena,
     Availability,
     Count,
@@ -40,7 +41,7 @@ from kvscen.plugin import (
     show_bytes,
 )
 from kvscen_drivers.posix import honesty, layout, uring
-from kvscen_drivers.posix.folder import DATA, Claim, claim, folder_error, is_marked
+from kvscen_drivers.posix.folder import DATA, Claim, claim, examine, folder_error
 from kvscen_drivers.posix.lane import UringLane
 
 #: The largest transfer of one system call on Linux (MAX_RW_COUNT).
@@ -69,7 +70,7 @@ class PosixSettings:
 
 
 class PosixStore(Store):
-    """The data file of one folder. The same file serves every point: block `key` lies at key x stride, whatever the stride."""
+    """The data file of one folder: block `key` lies at key x stride. The same file serves every point, of any stride."""
 
     def __init__(self, tier: Tier, work: Work) -> None:
         self._tier, self._work = tier, work
@@ -117,8 +118,8 @@ class PosixStore(Store):
         if self._settings.direct and alignment is None:
             if not self._settings.allow_buffered:
                 raise DriverError(
-                    f"tier `{self._tier.name}` asks for direct I/O, but {where} at {self._folder} serves it from the page "
-                    "cache, or does not say that it does not",
+                    f"tier `{self._tier.name}` asks for direct I/O, but {where} at {self._folder} serves it from the "
+                    "page cache, or does not say that it does not",
                     "choose a folder on a disk; or set `direct = false` to measure the page cache, "
                     "or `allow_buffered = true` to take what there is",
                 )
@@ -141,8 +142,8 @@ class PosixStore(Store):
     def prepare(self, wanted: Layout) -> Sequence[int]:
         if wanted.stride_bytes % self.limits.alignment_bytes:
             raise DriverError(
-                f"tier `{self._tier.name}`: a stride of {wanted.stride_bytes} bytes is not a multiple of its alignment of "
-                f"{self.limits.alignment_bytes}"
+                f"tier `{self._tier.name}`: a stride of {wanted.stride_bytes} bytes is not a multiple of its alignment, "
+                f"{self.limits.alignment_bytes} bytes"
             )
         if wanted.stride_bytes > MAX_BLOCK_BYTES:
             raise DriverError(
@@ -178,8 +179,8 @@ class PosixStore(Store):
         free = found.f_bavail * found.f_frsize
         if needed > free:
             raise DriverError(
-                f"tier `{self._tier.name}` needs {show_bytes(needed)} more in {self._folder}, where {show_bytes(free)} are free: "
-                f"{show_bytes(needed - free)} are missing",
+                f"tier `{self._tier.name}` needs {show_bytes(needed)} in {self._folder}, where {show_bytes(free)} are "
+                f"free: {show_bytes(needed - free)} are missing",
                 "free some space, choose another folder, or touch fewer keys (`working_set`)",
             )
 
@@ -197,10 +198,12 @@ class PosixStore(Store):
 
     def transfer(self, op: np.void, view: npt.NDArray[np.uint8]) -> int:
         """One operation of the engine `threads`."""
-        at = self._area.locate(op)
-        if len(view) != op["bytes"]:
-            raise OSError(errno.EINVAL, "outside the arena")
-        return (os.preadv if op["kind"] == READ else os.pwritev)(self._io_file, [view], at)
+        kind, nbytes = op["kind"], int(op["bytes"])
+        at = self._area.find(int(op["key"]), int(op["offset"]), nbytes)
+        if at is None or len(view) != nbytes or kind not in (READ, WRITE):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        call = os.preadv if kind == READ else os.pwritev
+        return call(self._io_file, [view.data], at)
 
     def settle(self) -> None:
         try:
@@ -237,8 +240,8 @@ class PosixDriver(Driver):
         if work.block_bytes > MAX_BLOCK_BYTES:
             yield Finding(
                 "KVS302",
-                f"a block of {show_bytes(work.block_bytes)} is more than the {show_bytes(MAX_BLOCK_BYTES)} that Linux moves in "
-                "one call",
+                f"a block of {show_bytes(work.block_bytes)} is more than the {show_bytes(MAX_BLOCK_BYTES)} that Linux "
+                "moves in one call",
                 help="use smaller blocks",
             )
         elif tier.settings.direct and work.block_bytes % 512:

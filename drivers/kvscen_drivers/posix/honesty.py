@@ -1,8 +1,8 @@
-"""What the machine says about a file: does direct I/O go past the page cache, which file system and device are under it.
+"""What the machine says about a file: does direct I/O bypass the page cache, which file system and device are under it.
 
 That `open` accepts O_DIRECT proves nothing: some file systems take the flag and serve from the page cache. Proof is the
-alignment that statx reports (Linux 6.1 and newer), or, where the kernel is too old to say, that a read which is not aligned
-is refused and one that is aligned is not.
+alignment that statx reports (Linux 6.1 and newer), or, where the kernel does not say, that a read which is not aligned is
+refused and one that is aligned is not.
 """
 
 from __future__ import annotations
@@ -44,8 +44,10 @@ class Alignment:
 
 
 def scratch(folder: Path, name: str | None = None) -> int | None:
-    """An unnamed file in the folder, gone when it is closed. Where the file system has no such files: one that is called
-    `name` for a moment, or None. Raises OSError."""
+    """An unnamed file in the folder, gone when it is closed. Raises OSError.
+
+    Where the file system has no such files: one that is called `name` for a moment, or None where no name is given.
+    """
     try:
         return os.open(folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -126,7 +128,7 @@ def file_system(path: Path) -> str:
 
 
 def device_bytes(path: Path) -> dict[str, int]:
-    """Bytes read and written since boot by the block device under `path`, by whoever; empty where there is none to see."""
+    """Bytes that the block device under `path` has read and written since boot, for whomever; empty where there is none."""
     device = _block_device(path)
     if device is None:
         return {}
@@ -137,6 +139,6 @@ def device_bytes(path: Path) -> dict[str, int]:
 
 def _block_device(path: str | Path) -> Path | None:
     """The folder of the device in /sys. Network, memory and stacked file systems have none."""
-    number = os.stat(path).st_dev
+    number = Path(path).stat().st_dev
     link = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
     return link.resolve() if (link / "stat").exists() else None

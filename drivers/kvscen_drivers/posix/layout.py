@@ -1,7 +1,7 @@
 """Where the blocks lie in the data file, and which parts of it hold data.
 
-A block that was never written costs nothing to read: the kernel makes up zeros for holes and for space that is only reserved, at
-the speed of memory. So what counts as data is what the file system says was written, not the size of the file:
+A block that was never written costs nothing to read: the kernel makes up zeros for holes and for space that is only
+reserved, at the speed of memory. So what counts as data is what the file system says was written, not the file's size:
 
     extents    FIEMAP: extents that are allocated and written
     seek       SEEK_DATA and SEEK_HOLE, where these are more than a pretence
@@ -24,7 +24,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.plugin import READ, WRITE, Layout, Rows
+from kvscen.plugin import Layout, Rows
 
 Method: TypeAlias = Literal["extents", "seek", "record"]
 #: Half-open ranges of bytes, sorted, apart from each other.
@@ -76,20 +76,17 @@ class Area:
         wrong |= ops["buffer"] > np.uint64(arena_bytes) - nbytes
         return wrong
 
-    def locate(self, op: np.void) -> int:
-        """`offset` for one operation. Raises OSError EINVAL where `refuses` says so."""
-        key, offset, nbytes = int(op["key"]), int(op["offset"]), int(op["bytes"])
+    def find(self, key: int, offset: int, nbytes: int) -> int | None:
+        """The place of one operation in the file; None where `refuses` says no."""
         layout = self.layout
         if not 0 <= key - layout.first_key < layout.keys or offset + nbytes > layout.stride_bytes:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        if op["kind"] not in (READ, WRITE):
-            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+            return None
         return key * layout.stride_bytes + offset
 
 
 @attrs.frozen
 class Holding:
-    """What the file system says about a file: ranges that hold data, and ranges that take space (written or reserved)."""
+    """What the file system says about a file: the ranges that hold data, and those that take space (also if reserved)."""
 
     written: Ranges
     allocated: Ranges
@@ -110,7 +107,10 @@ def method_for(fd: int) -> Method:
 
 
 def holding_by_extents(fd: int, first: int, end: int) -> Holding:
-    """By FIEMAP, after writing back what is dirty: the extents that touch [first, end). Raises OSError where there is none."""
+    """By FIEMAP, after writing back what is dirty: the extents that touch [first, end).
+
+    Raises OSError where the file system has no FIEMAP.
+    """
     room = np.zeros(_HEAD.itemsize + _EXTENTS * _EXTENT.itemsize, np.uint8)
     head, extents = room[: _HEAD.itemsize].view(_HEAD), room[_HEAD.itemsize :].view(_EXTENT)
     written, allocated = [], []

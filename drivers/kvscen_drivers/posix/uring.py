@@ -10,6 +10,7 @@ import ctypes
 import errno
 import mmap
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,9 @@ _SQE = np.dtype(
     ]
 )
 _CQE = np.dtype([("user_data", "<u8"), ("result", "<i4"), ("flags", "<u4")])
+#: The same without numpy: an entry up to and with `user_data`, and a completion.
+_SQE_HEAD = struct.Struct("<BBHiQQIIQ")
+_CQE_FORM = struct.Struct("<QiI")
 
 _syscall = ctypes.CDLL(None, use_errno=True).syscall
 _syscall.restype = ctypes.c_long
@@ -61,8 +65,9 @@ _syscall.argtypes = [ctypes.c_long] * 7
 class Ring:
     """One ring of at least `entries` submissions. Raises OSError where the kernel does not give it.
 
-    `sqes` are the submission entries; entry i is queued with `queue([i])` and handed over by the next `enter`. A completion's
-    `user_data` is preset to the number of its submission entry. `cqes[position & cq_mask]` are the completions.
+    `sqes` are the submission entries; what is filled in is queued with `queue` and handed over by the next `enter`. A
+    completion's `user_data` is the number of its submission entry. `queue_one` and `take_one` are the same for a single
+    operation: arrays cost more than they save when there are few.
     """
 
     def __init__(self, entries: int) -> None:
@@ -89,15 +94,16 @@ class Ring:
 
         self._sq_tail, self._cq_head, self._cq_tail = cell("sq_tail"), cell("cq_head"), cell("cq_tail")
         self._array = np.frombuffer(self._rings, np.uint32, size, int(params["sq_array"]))
-        self._sq_mask, self.cq_mask = size - 1, cq_size - 1
+        self._sq_mask, self._cq_mask = size - 1, cq_size - 1
         self.sqes = np.frombuffer(self._entries, _SQE, size)
-        self.cqes = np.frombuffer(self._rings, _CQE, cq_size, int(params["cqes"]))
+        self._cq_offset = int(params["cqes"])
+        self._cqes = np.frombuffer(self._rings, _CQE, cq_size, self._cq_offset)
         self.sqes["user_data"] = np.arange(size)
         self._steps = np.arange(size)
-        self._tail, self.head = int(self._sq_tail[0]), int(self._cq_head[0])
+        self._tail, self._head = int(self._sq_tail[0]), int(self._cq_head[0])
         #: Entries that are queued and not yet handed over.
         self.queued = 0
-        # struct io_uring_getevents_arg {sigmask, sigmask_sz, pad, ts} and the struct __kernel_timespec that `ts` points to.
+        # struct io_uring_getevents_arg {sigmask, sigmask_sz, pad, ts} and the __kernel_timespec that `ts` points to.
         self._wait = np.zeros(5, np.int64)
         self._wait[2] = self._wait.ctypes.data + 24
 
@@ -110,21 +116,37 @@ class Ring:
         self._sq_tail[0] = self._tail
         self.queued += count
 
+    def queue_one(self, slot: int, opcode: int, fd: int, offset: int, address: int, length: int) -> None:
+        """Fill in the entry `slot` and queue it."""
+        _SQE_HEAD.pack_into(self._entries, 64 * slot, opcode, 0, 0, fd, offset, address, length, 0, slot)
+        self._array[self._tail & self._sq_mask] = slot
+        self._tail = (self._tail + 1) & 0xFFFFFFFF
+        self._sq_tail[0] = self._tail
+        self.queued += 1
+
     def ready(self) -> int:
         """Completions that wait to be taken."""
-        return (int(self._cq_tail[0]) - self.head) & 0xFFFFFFFF
+        return (int(self._cq_tail[0]) - self._head) & 0xFFFFFFFF
 
     def take(self, count: int) -> npt.NDArray[np.void]:
         """The first `count` of them (a copy); count <= ready()."""
-        taken: npt.NDArray[np.void] = self.cqes[(np.arange(count) + self.head) & self.cq_mask]
-        self.head = (self.head + count) & 0xFFFFFFFF
-        self._cq_head[0] = self.head
+        taken: npt.NDArray[np.void] = self._cqes[(np.arange(count) + self._head) & self._cq_mask]
+        self._head = (self._head + count) & 0xFFFFFFFF
+        self._cq_head[0] = self._head
         return taken
+
+    def take_one(self) -> tuple[int, int]:
+        """`user_data` and `result` of the first of them; 1 <= ready()."""
+        slot, result, _ = _CQE_FORM.unpack_from(self._rings, self._cq_offset + 16 * (self._head & self._cq_mask))
+        self._head = (self._head + 1) & 0xFFFFFFFF
+        self._cq_head[0] = self._head
+        return slot, result
 
     def enter(self, wait_for: int, timeout_ns: int) -> None:
         """Hand over what is queued, then wait until `wait_for` completions are ready or `timeout_ns` has passed.
 
-        One system call. It may do less (a signal, no memory for all requests): the caller looks and calls again. Raises OSError.
+        One system call. It may do less (a signal, no memory for all requests): the caller looks and calls again.
+        Raises OSError.
         """
         flags = argument = size = 0
         if wait_for:
@@ -139,7 +161,7 @@ class Ring:
     def close(self) -> None:
         """The kernel finishes or cancels what is in flight by itself; its buffers stay pinned until then."""
         os.close(self.fd)
-        for name in ("_sq_tail", "_cq_head", "_cq_tail", "_array", "sqes", "cqes"):
+        for name in ("_sq_tail", "_cq_head", "_cq_tail", "_array", "sqes", "_cqes"):
             setattr(self, name, None)
         with contextlib.suppress(BufferError):  # a view that somebody still holds: the mapping goes with it
             self._rings.close()
