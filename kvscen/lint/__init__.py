@@ -1,0 +1,50 @@
+"""Warnings about scenarios that have no errors: one module for a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from kvscen.language.check import check_file
+from kvscen.language.diagnose import Diagnostic, ScenarioError
+from kvscen.language.parse import parse
+from kvscen.language.render import sorted_by_place
+from kvscen.language.scenario import Scenario
+from kvscen.lint import replication, seed, trials, units
+from kvscen.lint.rule import Rule, Subject
+from kvscen.plan.expand import make_plan
+from kvscen.plan.point import Plan
+
+RULES: tuple[Rule, ...] = (units.RULE, replication.RULE, trials.RULE, seed.RULE)
+
+
+@attrs.frozen(eq=False)
+class Linted:
+    """`scenario` and `plan` are None where an error stands in their way."""
+
+    scenario: Scenario | None
+    plan: Plan | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def lint_file(path: Path, pins: Sequence[str] = (), sweeps: Sequence[str] = ()) -> Linted:
+    """Everything that can be said about a scenario without looking at the machine.
+
+    `pins` are the `--set path=value`s of the command and `sweeps` its `--sweep`s: what is missing, and what a warning is
+    about, depends on them.
+    """
+    checked = check_file(path)
+    if checked.scenario is None:
+        return Linted(None, None, checked.diagnostics)
+    try:
+        plan = make_plan(checked.scenario, pins, sweeps)
+    except ScenarioError as error:
+        return Linted(checked.scenario, None, sorted_by_place([*checked.diagnostics, *error.diagnostics]))
+    # A scenario without errors has a sweep, and the sweep its place in the scenario's own file.
+    source = checked.scenario.sweeps[checked.scenario.runs[0]].span.source
+    document, _ = parse(source)
+    subject = Subject(checked.scenario, document, plan)
+    warnings = [found for rule in RULES for found in rule(subject)]
+    return Linted(checked.scenario, plan, sorted_by_place([*checked.diagnostics, *warnings], source))

@@ -16,8 +16,10 @@ OPERATORS = ("+", "-", "*", "/")
 
 @attrs.frozen
 class Wrong:
-    """A piece that was read as `start`, in words without newlines. The grammar stopped at word number `at`: `len(words)`
-    where the piece ended too early."""
+    """A piece that was read as `start`, in words without newlines.
+
+    The grammar stopped at word number `at`, which is `len(words)` where the piece ended too early.
+    """
 
     source: Source
     start: str

@@ -1,0 +1,59 @@
+"""What a rule is made of: a code and a function from a scenario that has no errors to warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import attrs
+
+from kvscen.language.diagnose import Diagnostic, Source, Span
+from kvscen.language.scenario import Scenario
+from kvscen.language.syntax import Document
+from kvscen.plan.point import Plan
+
+
+@attrs.frozen(eq=False)
+class Subject:
+    """What a rule looks at: a scenario, the document of its own file, and the plan that the scenario comes to."""
+
+    scenario: Scenario
+    document: Document
+    plan: Plan
+
+    @property
+    def source(self) -> Source:
+        return self.document.source
+
+    def place(self, sweep: str, key: str) -> Span:
+        """Where a sweep's points take `key` (`trials`, `llama.tp`) from: an axis, a setting of the sweep or of the block,
+        else the name of the block or sweep."""
+        levels = [self.scenario.sweeps[name] for name in self.scenario.sweeps[sweep].chain]
+        for level in levels:
+            for axis in level.axes:
+                for target, span in zip(axis.targets, axis.path_spans, strict=True):
+                    if target.key == key:
+                        return span
+        for level in levels:
+            if key in level.assigned:
+                return level.assigned[key].path_span
+        block, _, setting = key.rpartition(".")
+        if block in self.scenario.blocks:
+            for name in self.scenario.blocks[block].chain:
+                owner = self.scenario.blocks.get(name)
+                if owner is not None and setting in owner.settings:
+                    return owner.settings[setting].path_span
+            return self.scenario.blocks[block].span
+        return self.scenario.sweeps[sweep].span
+
+
+@attrs.frozen
+class Rule:
+    """`code` is the one of kvscen.language.codes that the rule reports."""
+
+    code: str
+    check: Callable[[Subject], Iterable[Diagnostic]]
+
+    def __call__(self, subject: Subject) -> Iterator[Diagnostic]:
+        for found in self.check(subject):
+            assert found.code == self.code, f"the rule for {self.code} reports {found.code}"
+            yield found
