@@ -208,7 +208,7 @@ class Session:
             point.arenas[0].view, point.content_seed, point.keys.first, _generations(point.keys), advance=False
         )
         source = ListSource(missing, WRITE, point.stride_bytes)
-        self._pass(point, [(0, source, written, len(missing))])
+        self._pass(point, [(0, source, written, len(missing))], attrs.evolve(point.shape, batch=None))
         point.store.settle()
         return messages.Prepared(len(missing) * point.stride_bytes)
 
@@ -236,7 +236,7 @@ class Session:
                 keys = point.lane_keys[lane]
                 source = LaneSource(closed, keys, point.stride_bytes, seed=work.seed + lane, kind=kind)
                 passes.append((lane, source, content_, keys.count))
-            self._pass(point, passes)
+            self._pass(point, passes, point.shape)
             mismatch = next((c.mismatch for c in stamped if c.mismatch), "")
             if mismatch:
                 return messages.Verified(sum(c.verified_bytes for c in stamped), mismatch=mismatch)
@@ -244,11 +244,11 @@ class Session:
                 point.store.settle()
         return messages.Verified(sum(c.verified_bytes for c in stamped), sum(c.misses for c in stamped))
 
-    def _pass(self, point: OpenPoint, passes: Sequence[tuple[int, LaneSource | ListSource, Stamped, int]]) -> None:
+    def _pass(
+        self, point: OpenPoint, passes: Sequence[tuple[int, LaneSource | ListSource, Stamped, int]], shape: Shape
+    ) -> None:
         loops = [
-            LaneLoop(
-                point.store, point.lanes[lane], source, point.shape, self.beat, content=content_, quota=Quota(count)
-            )
+            LaneLoop(point.store, point.lanes[lane], source, shape, self.beat, content=content_, quota=Quota(count))
             for lane, source, content_, count in passes
         ]
         run_loops(loops, point.store)
