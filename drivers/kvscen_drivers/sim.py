@@ -192,7 +192,7 @@ class SimStore(Store):
 
 class SimDriver(Driver):
     name = "sim"
-    summary = "a computed tier: bandwidth, latency and parallelism from the scenario, on a virtual clock"
+    summary = "A computed tier: bandwidth, latency and parallelism of the scenario, on a virtual clock."
     settings = SimSettings
     memory = frozenset({"dram", "vram"})
     max_processes = 1  # one clock

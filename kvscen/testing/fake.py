@@ -258,7 +258,7 @@ class FakeLane(Lane):
 
 class FakeDriver(Driver):
     name = "fake"
-    summary = "blocks in memory, and one thing that goes wrong: for tests"
+    summary = "Blocks in memory, and one thing that goes wrong: for tests."
     settings = FakeSettings
 
     def probe(self, tier: Tier | None) -> Availability:

@@ -24,7 +24,7 @@ __all__ = ["TieredDriver", "TieredSettings"]
 
 class TieredDriver(Driver):
     name = "tiered"
-    summary = "a cache over several tiers: least recently used blocks move down, level by level"
+    summary = "A cache over several tiers: the least recently used blocks move down, level by level."
     settings = TieredSettings
     max_processes = 1  # one bookkeeping
     levels_setting = "levels"
