@@ -10,7 +10,7 @@ from typing import Literal, TextIO, TypeAlias
 
 from kvscen.report.machine import report_csv, report_json, report_object
 from kvscen.report.run import Report, load_report
-from kvscen.report.table import WIDTH, run_table
+from kvscen.report.table import WIDTH, plain_table, run_table
 
 Format: TypeAlias = Literal["table", "json", "csv"]
 FORMATS: tuple[Format, ...] = ("table", "json", "csv")
@@ -20,6 +20,7 @@ __all__ = [
     "Format",
     "Report",
     "load_report",
+    "plain_table",
     "report_csv",
     "report_json",
     "report_object",
@@ -37,5 +38,8 @@ def write_report(report: Report, format: Format, out: TextIO) -> None:
     else:
         from rich.console import Console
 
-        console = Console(file=out, width=None if out.isatty() else WIDTH, highlight=False)
-        console.print(run_table(report, console.width))
+        if out.isatty():
+            console = Console(file=out, highlight=False)
+            console.print(run_table(report, console.width))
+        else:
+            out.write(plain_table(report, WIDTH))

@@ -33,14 +33,15 @@ class TableColumn:
 
 @attrs.frozen
 class SweepTable:
-    """The content of a sweep's table. `shared` is what all points have in common, `notes` explain marks and gaps;
-    `marks[i]` are the numbers of the notes that concern point i."""
+    """The content of a sweep's table. `shared` is what all points have in common. `notes` are numbered from 1;
+    `losses[i]` and `warnings[i]` are the numbers of those that concern the trials and the figures of point i."""
 
     sweep: str
     shared: tuple[tuple[str, str], ...]
     columns: tuple[TableColumn, ...]
     notes: tuple[str, ...]
-    marks: tuple[tuple[int, ...], ...]
+    losses: tuple[tuple[int, ...], ...]
+    warnings: tuple[tuple[int, ...], ...]
     footnotes: tuple[str, ...]
 
 
@@ -90,15 +91,19 @@ def _table(report: Report, sweep: str, points: Sequence[PointReport]) -> SweepTa
                 shared.append(("driver", cells[0]))
             continue
         if said.isdisjoint(same):
-            rank = {"in flight": 2, "batch": 3}.get(name, 0)
+            rank = {"in flight": 1, "batch": 4}.get(name, 0)
             place(name, cells, rank, numeric=name not in ("model", "tier", "op"))
     columns += _measured(report, points)
     place("path", [_paths(point) for point in points], numeric=False)
     place("pages", [_facts(point, "pages") for point in points], rank=6, numeric=False)
     place("verified", _verified(points), rank=5)
     columns.append(TableColumn("trials", "", tuple(point.status for point in points), numeric=False))
-    notes, marks = _notes(points)
-    return SweepTable(sweep, tuple(shared), tuple(columns), notes, marks, _footnotes(points))
+    numbers: dict[str, int] = {}
+    warnings = tuple(_number(point.warnings, numbers) for point in points)
+    losses = tuple(_number(point.losses, numbers) for point in points)
+    return SweepTable(
+        sweep, tuple(shared), tuple(columns), tuple(numbers), losses, warnings, (*_ways(points), *_footnotes(points))
+    )
 
 
 def _axis_headers(points: Iterable[PointReport]) -> dict[str, str]:
@@ -117,8 +122,9 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
     found = {name: [aggregate(point.trials, column) for point in points] for name, column in names.items()}
     scale = scale_for((one.median for cells in found.values() for one in cells), "ns")
     for name, cells in found.items():
-        shown = tuple(scale.show(one.median) for one in cells)
-        columns.append(TableColumn(name, scale.unit, shown, rank=4 if name == "p99.9" else 0))
+        digits = scale.digits_for(one.median for one in cells)
+        shown = tuple(digits.show(one.median) for one in cells)
+        columns.append(TableColumn(name, scale.unit, shown, rank=2 if name == "p99.9" else 0))
     if _any(points, "hit_rate"):
         hit_rates = [aggregate(point.trials, "hit_rate").median for point in points]
         percent = scale_for([None if rate is None else rate * 100 for rate in hit_rates], "1")
@@ -210,14 +216,20 @@ def _starts_with_digit(cell: str) -> bool:
     return cell == NOTHING or cell[:1].isdigit()
 
 
-def _notes(points: Sequence[PointReport]) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
-    """The sentences about single points, each once, and which of them concern each point."""
-    numbers: dict[str, int] = {}
-    marks = []
-    for point in points:
-        mine = [numbers.setdefault(text, len(numbers) + 1) for text in (*point.losses, *point.warnings)]
-        marks.append(tuple(mine))
-    return tuple(numbers), tuple(marks)
+def _number(sentences: Iterable[str], numbers: dict[str, int]) -> tuple[int, ...]:
+    """The numbers of sentences; one that is new gets the next."""
+    return tuple(numbers.setdefault(sentence, len(numbers) + 1) for sentence in sentences)
+
+
+def _ways(points: Sequence[PointReport]) -> list[str]:
+    """Which way the bytes went and how that is known."""
+    seen = dict.fromkeys(
+        (str(t.measures["path"]), str(t.measures["path_evidence"]))
+        for point in points
+        for t in ok(point.trials)
+        if t.measures.get("path") and t.measures.get("path_evidence")
+    )
+    return [f"path {path}: {evidence}" for path, evidence in seen]
 
 
 def _footnotes(points: Sequence[PointReport]) -> tuple[str, ...]:

@@ -29,6 +29,13 @@ class Scale:
     factor: Fraction
     decimals: int
 
+    def digits_for(self, values: Iterable[float | int | None]) -> Scale:
+        """The same unit, with as many decimals as the smallest of these values needs for three digits."""
+        scaled = sorted(abs(value) / float(self.factor) for value in values if value)
+        if not scaled or all(value.is_integer() for value in scaled):
+            return attrs.evolve(self, decimals=0)
+        return attrs.evolve(self, decimals=min(3, max(0, 2 - math.floor(math.log10(scaled[0])))))
+
     def show(self, value: float | int | None) -> str:
         if value is None:
             return NOTHING
@@ -36,19 +43,14 @@ class Scale:
 
 
 def scale_for(values: Iterable[float | int | None], unit: str | None) -> Scale:
-    """The scale for a column: the largest unit in which no value falls below 0.1, and three digits of the smallest."""
+    """The scale for a column: the largest unit in which no value falls below 1, and three digits of the smallest."""
     present = sorted(abs(value) for value in values if value)
-    ladder = _LADDERS.get(unit or "", ((unit if unit not in (None, "1", "operations") else "", Fraction(1)),))
+    ladder = _LADDERS.get(unit or "", (("" if unit in (None, "1", "operations") else str(unit), Fraction(1)),))
     name, factor = ladder[0]
-    if not present:
-        return Scale(name or "", factor, 0)
     for candidate in ladder:
-        if present[0] / float(candidate[1]) >= 0.1:
+        if present and present[0] >= candidate[1]:
             name, factor = candidate
-    smallest = present[0] / float(factor)
-    whole = all(float(value / float(factor)).is_integer() for value in present)
-    decimals = 0 if whole else min(3, max(0, 2 - math.floor(math.log10(smallest))))
-    return Scale(name or "", factor, decimals)
+    return Scale(name, factor, 0).digits_for(present)
 
 
 def show_one(value: float | int | None, unit: str | None) -> str:

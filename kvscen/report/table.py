@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,17 +39,24 @@ def run_table(report: Report, width: int = WIDTH) -> RenderableType:
     return Group(*parts)
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Print it as wide as the console is."""
-    console.print(run_table(report, console.width), highlight=False, soft_wrap=False)
+def plain_table(report: Report, width: int = WIDTH) -> str:
+    """The report as text without colours and without blanks at the ends of lines."""
+    out = io.StringIO()
+    Console(file=out, width=width, highlight=False, color_system=None, legacy_windows=False).print(
+        run_table(report, width)
+    )
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines()).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _sweep(report: Report, content: SweepTable, width: int) -> list[RenderableType]:
     head = Text.assemble((report.scenario, "bold"), "  sweep ", (content.sweep, "bold"))
     lines: list[RenderableType] = [head]
     if content.shared:
-        shared = Text("   ").join(Text.assemble((f"{name} ", "dim"), value) for name, value in content.shared)
-        lines.append(Padding(_glue(shared), (0, 0, 0, 2)))
+        # A name stays with its value where the line is broken.
+        pairs = [
+            Text.assemble((f"{name}\N{NO-BREAK SPACE}", "dim"), _unbroken(value)) for name, value in content.shared
+        ]
+        lines.append(Padding(Text("   ").join(pairs), (0, 0, 0, 2)))
     columns, dropped = _fitting(content, width - 2)
     lines += [Text(), Padding(_grid(content, columns), (0, 0, 0, 2))]
     footnotes = [*content.footnotes]
@@ -62,9 +70,8 @@ def _sweep(report: Report, content: SweepTable, width: int) -> list[RenderableTy
     return lines
 
 
-def _glue(text: Text) -> Text:
-    """A name stays with its value where a line is broken."""
-    return text
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _grid(content: SweepTable, columns: Sequence[TableColumn]) -> Table:
@@ -77,18 +84,24 @@ def _grid(content: SweepTable, columns: Sequence[TableColumn]) -> Table:
             no_wrap=column.numeric,
             max_width=None if column.numeric else _LONGEST_CELL,
         )
-    for row, marks in enumerate(content.marks):
-        cells = []
-        for column in columns:
-            cell = Text(column.cells[row])
-            if column.name == "trials" and marks:
-                cell = Text.assemble(cell, (" " + _mark(marks), "yellow"))
-                cell.stylize("yellow", 0, len(column.cells[row]))
-            elif column.cells[row] == NOTHING:
-                cell.stylize("dim")
-            cells.append(cell)
-        grid.add_row(*cells)
+    for row in range(len(content.losses)):
+        grid.add_row(*(_cell(content, column, row) for column in columns))
     return grid
+
+
+def _cell(content: SweepTable, column: TableColumn, row: int) -> Text:
+    text = column.cells[row]
+    marks = _marks(content, column)
+    if any(marks):
+        mark = _mark(marks[row])
+        # Where there is none its place stays empty, so that numbers stand below each other.
+        tail = " " * (1 + max(len(_mark(each)) for each in marks) - len(mark)) + mark if column.numeric else " " + mark
+        return Text(text + tail, "yellow" if mark else "")
+    return Text(text, "dim" if text == NOTHING else "")
+
+
+def _marks(content: SweepTable, column: TableColumn) -> tuple[tuple[int, ...], ...]:
+    return {"throughput": content.warnings, "trials": content.losses}.get(column.name, ())
 
 
 def _mark(marks: Sequence[int]) -> str:
@@ -99,18 +112,16 @@ def _fitting(content: SweepTable, width: int) -> tuple[list[TableColumn], list[T
     """The columns that fit into the width and those given up for it, the least needed first."""
     columns = list(content.columns)
     dropped: list[TableColumn] = []
-    while _width(columns, content.marks) > width and any(column.rank for column in columns):
+    while _width(content, columns) > width and any(column.rank for column in columns):
         least = max(columns, key=lambda column: column.rank)
         columns.remove(least)
         dropped.append(least)
     return columns, dropped
 
 
-def _width(columns: Sequence[TableColumn], marks: Sequence[Sequence[int]]) -> int:
+def _width(content: SweepTable, columns: Sequence[TableColumn]) -> int:
     def one(column: TableColumn) -> int:
-        cells = [len(cell) for cell in column.cells]
-        if column.name == "trials":
-            cells = [size + (1 + len(_mark(mine)) if mine else 0) for size, mine in zip(cells, marks, strict=True)]
+        cells = [len(_cell(content, column, row).plain.rstrip()) for row in range(len(column.cells))]
         widest = max(len(column.name), len(column.unit), *cells)
         return widest if column.numeric else min(widest, _LONGEST_CELL)
 

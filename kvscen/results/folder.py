@@ -63,12 +63,12 @@ def _make(path: Path) -> None:
         return
     except FileExistsError:
         pass
-    except FileNotFoundError as error:
-        raise ResultsError(
-            f"cannot make the folder {path}: its parent {path.absolute().parent} does not exist",
-            f"mkdir -p {path.absolute().parent}",
-        ) from error
     except OSError as error:
+        parent = path.absolute().parent
+        if not parent.exists():
+            raise ResultsError(
+                f"cannot make the folder {path}: its parent {parent} does not exist", f"mkdir -p {parent}"
+            ) from error
         raise ResultsError(f"cannot make the folder {path}: {why(error)}", "give --out another folder") from error
     if not path.is_dir():
         raise ResultsError(f"{path} is a file, not a folder", "give --out a new or an empty folder")
