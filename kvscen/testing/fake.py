@@ -217,7 +217,7 @@ class FakeLane(Lane):
         moved, code, outcome = nbytes, 0, OK
         if fault == "error":
             moved, code, outcome = 0, errno.EIO, ERROR
-        elif offset + nbytes > store.stride_bytes:
+        elif offset + nbytes > store.stride_bytes or len(lent) < nbytes:
             moved, code, outcome = 0, errno.EINVAL, ERROR
         elif op["kind"] == WRITE:
             self._write(key, offset, lent, fault)

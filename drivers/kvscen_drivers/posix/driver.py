@@ -70,7 +70,7 @@ class PosixSettings:
 
 
 class PosixStore(Store):
-    """The data file of one folder: block `key` lies at key x stride. The same file serves every point, of any stride."""
+    """The data file of one folder: block `key` lies at key x stride. One file serves every point, of any stride."""
 
     def __init__(self, tier: Tier, work: Work) -> None:
         self._tier, self._work = tier, work
@@ -142,7 +142,7 @@ class PosixStore(Store):
     def prepare(self, wanted: Layout) -> Sequence[int]:
         if wanted.stride_bytes % self.limits.alignment_bytes:
             raise DriverError(
-                f"tier `{self._tier.name}`: a stride of {wanted.stride_bytes} bytes is not a multiple of its alignment, "
+                f"tier `{self._tier.name}`: a stride of {wanted.stride_bytes} bytes is no multiple of its alignment, "
                 f"{self.limits.alignment_bytes} bytes"
             )
         if wanted.stride_bytes > MAX_BLOCK_BYTES:
@@ -283,13 +283,13 @@ def _look(path: Path, settings: PosixSettings) -> dict[str, str]:
     """What can be said about a tier's folder without leaving anything there. Raises DriverError, OSError."""
     folder = examine(path)
     facts = {"file system": honesty.file_system(folder)}
-    scratch = honesty.scratch(folder)
-    if scratch is None:
-        return facts
+    descriptor = honesty.scratch(folder)
+    if descriptor is None:
+        return facts | {"direct I/O": "known when the tier is opened"}
     try:
-        alignment = honesty.direct_alignment(scratch)
+        alignment = honesty.direct_alignment(descriptor)
     finally:
-        os.close(scratch)
+        os.close(descriptor)
     facts["direct I/O"] = str(alignment) if alignment else "none that can be relied on"
     if settings.direct and alignment is None and not settings.allow_buffered:
         raise DriverError(

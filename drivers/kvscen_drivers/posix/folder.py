@@ -1,8 +1,8 @@
 """The folder of a tier: made, marked as ours, and held against other runs.
 
-`.kvscen-data` marks the folder as ours; a folder that holds anything else and no mark is never touched. `.kvscen-lock` is
-held shared by every store that is open on the folder, and names the run that they belong to: the process that started the
-workers.
+`.kvscen-data` marks the folder as ours; a folder that holds anything else and no mark is never touched.
+`.kvscen-lock` is held shared by every store that is open on the folder, and names the run that they belong to: the
+process that started the workers.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _read(descriptor: int) -> dict[str, object] | None:
 
 
 def _run() -> dict[str, object]:
-    """Who this run is: the process that started this worker, by its number, its start time and this boot of the machine."""
+    """Who this run is: the process that started this worker, by number, start time and boot of the machine."""
     parent = os.getppid()
     try:
         # Field 22 of /proc/PID/stat; the second field, the name, may hold spaces and parentheses.

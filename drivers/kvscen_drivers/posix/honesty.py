@@ -1,8 +1,8 @@
 """What the machine says about a file: does direct I/O bypass the page cache, which file system and device are under it.
 
 That `open` accepts O_DIRECT proves nothing: some file systems take the flag and serve from the page cache. Proof is the
-alignment that statx reports (Linux 6.1 and newer), or, where the kernel does not say, that a read which is not aligned is
-refused and one that is aligned is not.
+alignment that statx reports (Linux 6.1 and newer), or, where the kernel does not say, that a read which is not aligned
+is refused while an aligned one works.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def file_system(path: Path) -> str:
 
 
 def device_bytes(path: Path) -> dict[str, int]:
-    """Bytes that the block device under `path` has read and written since boot, for whomever; empty where there is none."""
+    """Bytes that the block device under `path` has read and written, for whomever; empty where there is none."""
     device = _block_device(path)
     if device is None:
         return {}

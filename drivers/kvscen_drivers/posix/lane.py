@@ -1,4 +1,4 @@
-"""The lane of the engine `io_uring`: one ring, whole arrays at a time, one system call for a round of submit and reap."""
+"""The lane of the engine `io_uring`: one ring, whole arrays at a time, one system call for submit and reap together."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class UringLane(Lane):
         return len(rows)
 
     def close(self) -> None:
-        """Waits a second for what is in flight. What hangs longer is abandoned; its buffers stay pinned in the kernel."""
+        """Waits a second for what is in flight. What hangs longer is abandoned; the kernel keeps its buffers pinned."""
         if self._closed:
             return
         if not self._busy.acquire(timeout=_CLOSE_NS / 1e9):

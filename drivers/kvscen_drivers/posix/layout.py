@@ -86,7 +86,7 @@ class Area:
 
 @attrs.frozen
 class Holding:
-    """What the file system says about a file: the ranges that hold data, and those that take space (also if reserved)."""
+    """What the file system says about a file: the ranges that hold data, and those that take space (or reserve it)."""
 
     written: Ranges
     allocated: Ranges
