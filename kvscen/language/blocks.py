@@ -1,4 +1,5 @@
-"""What the blocks of the core may contain: sweeps, the families of models, the types of patterns. Drivers declare their own."""
+"""What the blocks of the core may contain: sweeps, the families of models, the types of patterns. Drivers declare their
+own."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ _DTYPE = Word(*DTYPE_BITS)
 
 @attrs.frozen
 class HeadsSettings:
-    """A model whose every layer keeps K and V for each KV head: multi-head (`mha`) or grouped-query (`gqa`) attention."""
+    """A model whose every layer keeps K and V for each KV head: multi-head (`mha`) or grouped-query (`gqa`)
+    attention."""
 
     layers: int = setting(Count(), help="layers that keep KV")
     kv_heads: int = setting(Count(), help="KV heads of a layer (of `mha`: all its heads)")
@@ -103,7 +105,8 @@ class HeadsSettings:
 
 @attrs.frozen
 class LatentSettings:
-    """A model with multi-head latent attention (`mla`): one compressed vector for a token and layer, whatever the heads."""
+    """A model with multi-head latent attention (`mla`): one compressed vector for a token and layer, whatever the
+    heads."""
 
     layers: int = setting(Count(), help="layers that keep KV")
     latent_dim: int = setting(Count(), help="numbers in the compressed KV vector of a token and layer")
@@ -152,14 +155,16 @@ class TransferSettings:
         Size(minimum=1), default=None, help="distinct bytes that are touched, in whole blocks (default: batch x block)"
     )
     op: str = setting(Word("read", "write", "mixed"), help="what is done with a block")
-    reads_share: Fraction | None = setting(Share(), default=None, help="with `op = mixed`: how many operations read")
+    reads_share: Fraction | None = setting(  # noqa: RUF009 - an attrs field
+        Share(), default=None, help="with `op = mixed`: how many operations read"
+    )
     order: str = setting(
         Word("sequential", "random"), default="sequential", help="the order in which the blocks are touched"
     )
     depth: int | None = setting(
         Count(),
         default=None,
-        help="operations (batches where `wait = batch`) in flight in a lane (default: the batch, within the driver's limit)",
+        help="operations, with `wait = batch` batches, in flight in a lane (default: the batch, within the driver's limit)",
     )
     wait: str = setting(
         Word("operation", "batch"),
@@ -168,7 +173,7 @@ class TransferSettings:
     )
     threads: int = setting(Count(), default=1, help="lanes in a worker")
     processes: int = setting(Count(), default=1, help="workers")
-    rate_per_s: Fraction | None = setting(
+    rate_per_s: Fraction | None = setting(  # noqa: RUF009 - an attrs field
         Rate(),
         default=None,
         help="operations that become due per second, of all lanes together (default: as fast as they go)",
@@ -179,10 +184,14 @@ class TransferSettings:
     memory: str = setting(Word("dram", "vram"), default="dram", help="where the program's buffers are")
 
     def check(self) -> Iterator[Finding]:
-        of_model = ("access", "page", "prompt", "output", "requests")
-        given = [
-            name for name in of_model if getattr(self, "requests" if name == "requests" else _field(name)) is not None
-        ]
+        of_model = {
+            "access": self.access,
+            "page": self.page_tokens,
+            "prompt": self.prompt_tokens,
+            "output": self.output_tokens,
+            "requests": self.requests,
+        }
+        given = [name for name, value in of_model.items() if value is not None]
         if self.model is not None:
             for name, value in (("block", self.block_bytes), ("batch", self.batch)):
                 if value is not None:
@@ -238,10 +247,6 @@ class TransferSettings:
         elif self.arrival is None:
             done["arrival"] = "constant"
         return attrs.evolve(self, **done)
-
-
-def _field(name: str) -> str:
-    return {"page": "page_tokens", "prompt": "prompt_tokens", "output": "output_tokens"}.get(name, name)
 
 
 #: The families of models by name.

@@ -1,7 +1,7 @@
 """From a text to a checked scenario: every problem that can be seen without making the points, all in one go.
 
-What depends on the point (a required setting that is missing, settings that exclude each other, sizes) is found when the points are
-made: kvscen.plan.expand.
+What depends on the point (a required setting that is missing, settings that exclude each other, sizes) is found when
+the points are made: kvscen.plan.expand.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def check_file(path: Path, registry: Registry | None = None) -> Checked:
 
 
 def check_source(source: Source, folder: Path | None, registry: Registry | None = None) -> Checked:
-    """Check a text. `folder` is what its `use "file"` is relative to; None: it cannot use files. `registry` holds the drivers."""
+    """Check a text. `folder` is what its `use "file"` is relative to; None: it cannot use files. `registry` holds the
+    drivers."""
     try:
         return _check(source, folder, registry or installed())
     except RecursionError:

@@ -33,8 +33,9 @@ class BuiltIn:
 
 @attrs.frozen(eq=False)
 class Definitions:
-    """`blocks` and `lets` are by name, as written. `chains` are the names of a block and its bases, nearest first; `built_ins` what
-    stands at the end. A block with a problem in its bases is in neither. `runs` are the sweeps of the scenario's own file."""
+    """`blocks` and `lets` are by name, as written. `chains` are the names of a block and its bases, nearest first;
+    `built_ins` what stands at the end. A block with a problem in its bases is in neither. `runs` are the sweeps of the
+    scenario's own file."""
 
     blocks: Mapping[str, syntax.Block]
     lets: Mapping[str, syntax.Let]

@@ -1,8 +1,8 @@
 """Expressions to values: exact arithmetic with dimensions, ranges, and names.
 
-Percentages: `70 % + 10 %` and `70 % / 2` are percentages, `70 % * 10` is the number 7, `70 % * 4 GiB` a size. `+` joins two texts.
-Nothing here can hang or grow without bound: numbers beyond 2^63 - 1 base units (bytes, nanoseconds, tokens), fractions, texts and
-lists that grow too long are errors.
+Percentages: `70 % + 10 %` and `70 % / 2` are percentages, `70 % * 10` is the number 7, `70 % * 4 GiB` a size. `+` joins
+two texts. Nothing here can hang or grow without bound: numbers beyond 2^63 - 1 base units (bytes, nanoseconds, tokens),
+fractions, texts and lists that grow too long are errors.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ def problem(code: str, message: str, span: Span, *, label: str = "", help: str =
 
 
 def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Value:
-    """The value of an expression. `target` is the type of the setting that it is for, None in a `let`: it gives bare names their
-    meaning, it does not check the value (see SettingType.convert). Raises ScenarioError with every problem found."""
+    """The value of an expression. `target` is the type of the setting that it is for, None in a `let`: it gives bare
+    names their meaning, it does not check the value (see SettingType.convert). Raises ScenarioError with every problem
+    found."""
     match expr:
         case syntax.Number():
             return _number(expr)
@@ -296,8 +297,8 @@ def _linear(first: Quantity, last: Quantity, count: int, expr: syntax.Call) -> l
 
 
 def _log(first: Quantity, last: Quantity, count: int, expr: syntax.Call) -> list[Fraction]:
-    """Equal ratios. Decimal's `ln` and `exp` are correctly rounded, so that every machine computes the same digits; 30 of the 50
-    are kept, so that a step that is exact comes out exact."""
+    """Equal ratios. Decimal's `ln` and `exp` are correctly rounded, so that every machine computes the same digits; 30
+    of the 50 are kept, so that a step that is exact comes out exact."""
     if first.value <= 0 or last.value <= 0:
         raise problem("KVS109", "`log` needs values above zero", expr.span)
     ratio = last.value / first.value
@@ -359,5 +360,6 @@ def _call(expr: syntax.Call, names: Names) -> Value:
                 help=f"write `{usage}`",
             )
         values = _COUNTED[name](first, last, steps.value.numerator, expr)
-    # The values of a range lie between its ends; only the length of their fractions can be new, and only a converted value matters.
+    # The values of a range lie between its ends; only the length of their fractions can be new, and only a converted
+    # value matters.
     return tuple(Quantity(value, first.dimension, first.percent, loose=True) for value in values)

@@ -9,10 +9,9 @@ import attrs
 
 from kvscen.language import syntax
 from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, SweepSettings
-from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
 from kvscen.language.evaluate import evaluate, problem
-from kvscen.language.scenario import BlockDef, LetType, Target
+from kvscen.language.scenario import BlockDef, LetType, Scenario, Target
 from kvscen.language.schema import ListOf, SettingType, Unfit, settings_of
 from kvscen.language.suggest import did_you_mean, listed
 from kvscen.language.values import Symbol, Value
@@ -28,8 +27,9 @@ OWN = settings_of(SweepSettings)
 
 @attrs.frozen(eq=False)
 class Universe:
-    """The names of a scenario. `kinds` maps each block's name to its kind, `lets` each let's to its type (None: broken), `blocks`
-    holds the blocks whose base is known. `words` are the words of all settings. `complete`: the whole text could be read."""
+    """The names of a scenario. `kinds` maps each block's name to its kind, `lets` each let's to its type (None:
+    broken), `blocks` holds the blocks whose base is known. `words` are the words of all settings. `complete`: the whole
+    text could be read."""
 
     kinds: Mapping[str, str]
     lets: Mapping[str, LetType | None]
@@ -142,7 +142,8 @@ def unknown_setting(name: str, kind: str, built_in: str, settings: Mapping[str, 
 
 @attrs.frozen(eq=False)
 class ScopeNames:
-    """The names of a universe as an expression sees them; `value_of` gives a let's value where the expression stands."""
+    """The names of a universe as an expression sees them; `value_of` gives a let's value where the expression
+    stands."""
 
     universe: Universe
     value_of: Callable[[str], Value]
@@ -305,5 +306,10 @@ def all_words(declarations: Iterator[type]) -> frozenset[str]:
     return frozenset(words)
 
 
-def duplicate(code: str, message: str, span: Span, first: Span, help: str = "") -> Diagnostic:
-    return diagnostic(code, message, span, help=help, related=((first, "first given here"),))
+def universe_of(scenario: Scenario) -> Universe:
+    """The names of a checked scenario."""
+    kinds = {name: block.kind for name, block in scenario.blocks.items()}
+    kinds.update(dict.fromkeys(scenario.sweeps, "sweep"))
+    lets: dict[str, LetType | None] = {name: item.type for name, item in scenario.lets.items()}
+    words = all_words(driver.settings for driver in scenario.drivers.values())
+    return Universe(kinds, lets, scenario.blocks, words, True)

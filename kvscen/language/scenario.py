@@ -1,7 +1,8 @@
-"""A checked scenario: blocks, lets and sweeps with everything in them bound to its declaration, values still as expressions.
+"""A checked scenario: blocks, lets and sweeps with everything in them bound to its declaration, values still as
+expressions.
 
-Values stay expressions because they bind late: what `disk.path` is depends on the point, for an axis, a sweep or `--set` may change
-a `let` or a base block that it comes from.
+Values stay expressions because they bind late: what `disk.path` is depends on the point, for an axis, a sweep or
+`--set` may change a `let` or a base block that it comes from.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ def _kind(value: Value) -> Any:
 class Target:
     """What a path leads to.
 
-    `key` names it the same way everywhere: `disk.direct` a block's setting, `dir` a `let`, `trials` the running sweep's own.
-    `info` is None for a `let`, `block` is the name of the block, None for a `let` and the sweep's own.
+    `key` names it the same way everywhere: `disk.direct` a block's setting, `dir` a `let`, `trials` the running sweep's
+    own. `info` is None for a `let`, `block` is the name of the block, None for a `let` and the sweep's own.
     """
 
     key: str
@@ -84,8 +85,8 @@ class LetDef:
 
 @attrs.frozen(eq=False)
 class BlockDef:
-    """A model, tier or pattern. `chain` is its name and its bases', nearest first; `built_in` the family, driver or pattern type
-    at the end of it and `declaration` the attrs class of that one's settings."""
+    """A model, tier or pattern. `chain` is its name and its bases', nearest first; `built_in` the family, driver or
+    pattern type at the end of it and `declaration` the attrs class of that one's settings."""
 
     kind: str
     name: str
@@ -165,8 +166,8 @@ class SweepDef:
 
 @attrs.frozen(eq=False)
 class Scenario:
-    """`name` is the file's name without its ending; `files` are (name, text), the scenario first; `runs` names the sweeps of the
-    scenario's own file, in its order; `drivers` holds those that its tiers name."""
+    """`name` is the file's name without its ending; `files` are (name, text), the scenario first; `runs` names the
+    sweeps of the scenario's own file, in its order; `drivers` holds those that its tiers name."""
 
     name: str
     files: tuple[tuple[str, str], ...]

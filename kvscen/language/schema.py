@@ -6,11 +6,12 @@
         direct: bool = setting(Flag(), default=True, help="bypass the page cache (O_DIRECT)")
         capacity_bytes: int | None = setting(Size(), default=None, help="most bytes to keep")
 
-A field that holds a raw number ends in its unit (`capacity_bytes`, `time_ns`); the language calls it by the name before the
-unit (`capacity`, `time`). The type of a setting turns a value of the language into a Python value and back into text.
-A settings class may have two methods more. `def check(self) -> Iterable[Finding]` says what is wrong with several settings
-together. `def complete(self) -> Self` then fills in the defaults that depend on other settings and takes out (sets to None) the
-settings that have no meaning beside the others; a setting that is taken out does not belong to the point.
+A field that holds a raw number ends in its unit (`capacity_bytes`, `time_ns`); the language calls it by the name before
+the unit (`capacity`, `time`). The type of a setting turns a value of the language into a Python value and back into
+text. A settings class may have two methods more. `def check(self) -> Iterable[Finding]` says what is wrong with several
+settings together. `def complete(self) -> Self` then fills in the defaults that depend on other settings and takes out
+(sets to None) the settings that have no meaning beside the others; a setting that is taken out does not belong to the
+point.
 """
 
 from __future__ import annotations

@@ -21,8 +21,9 @@ LIBRARIES = ("models",)
 
 @attrs.frozen
 class Loaded:
-    """`own` is the scenario's document, `used` those of the files that it uses (a file before the one that uses it), `catalogue`
-    the shipped models where `use models` asks for them. `complete` is False where some text could not be understood."""
+    """`own` is the scenario's document, `used` those of the files that it uses (a file before the one that uses it),
+    `catalogue` the shipped models where `use models` asks for them. `complete` is False where some text could not be
+    understood."""
 
     own: syntax.Document
     used: tuple[syntax.Document, ...]

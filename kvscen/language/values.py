@@ -1,7 +1,7 @@
 """The values of the language: exact quantities with a dimension, and how they are printed.
 
-A quantity is an exact rational in base units (bytes, seconds, tokens) with a dimension. Nothing is rounded on the way from
-the text to a driver: `Quantity.to_int` refuses what is not whole.
+A quantity is an exact rational in base units (bytes, seconds, tokens) with a dimension. Nothing is rounded on the way
+from the text to a driver: `Quantity.to_int` refuses what is not whole.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def _units() -> dict[str, Unit]:
 #: Every unit of the language by its name.
 UNITS: dict[str, Unit] = _units()
 
-# The units in which a value of each dimension is printed: the one with the shortest number is taken, the earlier of equals.
+# The units in which a value of each dimension is printed: the one with the shortest number is taken, the earlier of
+# equals.
 _PRINT_UNITS: dict[Dimension, tuple[str, ...]] = {
     BYTES: ("TiB", "GiB", "MiB", "KiB", "TB", "GB", "MB", "kB", "B"),
     BANDWIDTH: (
@@ -129,8 +130,9 @@ _PRINT_UNITS: dict[Dimension, tuple[str, ...]] = {
 class Quantity:
     """An exact number with a dimension, in base units (bytes, seconds, tokens).
 
-    `percent` remembers that the value was written with `%`: a setting that is a share asks for it. `loose` marks a value that
-    comes out of a range or a draw: where a whole number is needed it is rounded to the nearest, ties to even.
+    `percent` remembers that the value was written with `%`: a setting that is a share asks for it. `loose` marks a
+    value that comes out of a range or a draw: where a whole number is needed it is rounded to the nearest, ties to
+    even.
     """
 
     value: Fraction

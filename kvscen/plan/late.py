@@ -1,0 +1,247 @@
+"""Which value a path has at a point. Values bind late: `--set`, axis, the sweep's `=`, the block, its base, the
+default.
+
+A sweep with its bases and the pins is first laid out flat: what it fixes and what it varies, by path. A point is then a
+choice of one row for each axis that its values ask for, and only for those: the axes that a point does not reach never
+multiply it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from kvscen.language import syntax
+from kvscen.language.diagnose import ScenarioError, Span
+from kvscen.language.evaluate import problem
+from kvscen.language.resolve import Reading, ScopeNames, Universe, axis_rows, read_value
+from kvscen.language.scenario import Assigned, AxisDef, Scenario, SweepDef
+from kvscen.language.schema import SettingType
+from kvscen.language.values import Value
+from kvscen.plan.pins import Pin
+
+
+@attrs.frozen(eq=False)
+class Axis:
+    """What varies together: the keys of its paths, and rows of one value for each."""
+
+    keys: tuple[str, ...]
+    rows: tuple[tuple[Reading, ...], ...]
+    row_spans: tuple[Span, ...]
+    key_spans: tuple[Span, ...]
+
+
+@attrs.frozen(eq=False)
+class Flat:
+    """A sweep with its bases and the pins. A key of `fixed` is never one of an axis, nor of `pins`; the sweep's own
+    settings are keyed by their bare names, in `fixed` even where they are pinned."""
+
+    sweep: SweepDef
+    levels: tuple[SweepDef, ...]
+    pins: Mapping[str, Pin]
+    fixed: Mapping[str, Assigned | Pin]
+    axes: tuple[Axis, ...]
+    axis_of: Mapping[str, tuple[int, int]]
+
+
+class Unchosen(Exception):
+    """The value depends on an axis of which no row is chosen yet."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__(axis)
+        self.axis = axis
+
+
+@attrs.define
+class Trace:
+    """What an evaluation asked for: keys of pins, axes and fixed paths, and the `let`s with their values."""
+
+    used: set[str] = attrs.field(factory=set)
+    lets: dict[str, Value] = attrs.field(factory=dict)
+
+
+@attrs.frozen(eq=False)
+class Found:
+    """The value of a path. `span` is where it is written (None: a default). `answers` are the paths that it is the
+    value of: the block's own and those of the bases that were asked on the way. `by` is the statement or pin that gave
+    it."""
+
+    reading: Reading
+    span: Span | None
+    answers: tuple[str, ...]
+    trace: Trace
+    by: Assigned | Pin | None = None
+
+
+def flatten(scenario: Scenario, universe: Universe, sweep: SweepDef, pins: Mapping[str, Pin]) -> Flat:
+    """Lay out a sweep: a derived one's `=` or axis of a path replaces its base's, and a pin replaces both."""
+    levels = tuple(scenario.sweeps[name] for name in sweep.chain)
+    fixed: dict[str, Assigned | Pin] = {}
+    varied: list[tuple[AxisDef, tuple[str, ...]]] = []
+
+    def drop(keys: Iterable[str]) -> None:
+        gone = set(keys)
+        for key in gone:
+            fixed.pop(key, None)
+        kept = [(axis, tuple(key for key in left if key not in gone)) for axis, left in varied]
+        varied[:] = [(axis, left) for axis, left in kept if left]
+
+    for level in reversed(levels):
+        for key, assigned in level.assigned.items():
+            drop([key])
+            fixed[key] = assigned
+        for axis in level.axes:
+            keys = tuple(target.key for target in axis.targets)
+            place = next((i for i, (_, left) in enumerate(varied) if left == keys), None)
+            if place is not None:
+                varied[place] = (axis, keys)
+            else:
+                drop(keys)
+                varied.append((axis, keys))
+        for key, pin in pins.items():
+            if key.startswith(f"{level.name}."):
+                own = key.removeprefix(f"{level.name}.")
+                drop([own])
+                fixed[own] = pin
+    drop(pins)
+    names = _fixed_names(scenario, universe, fixed, pins, {key for _, keys in varied for key in keys})
+    axes = tuple(_axis(axis, keys, names) for axis, keys in varied)
+    axis_of = {key: (i, j) for i, axis in enumerate(axes) for j, key in enumerate(axis.keys)}
+    return Flat(sweep, levels, pins, fixed, axes, axis_of)
+
+
+def _axis(axis: AxisDef, keys: tuple[str, ...], names: ScopeNames) -> Axis:
+    rows = axis_rows(axis.values, axis.targets, names)
+    columns = [i for i, target in enumerate(axis.targets) if target.key in keys]
+    return Axis(
+        tuple(axis.targets[i].key for i in columns),
+        tuple(tuple(readings[i] for i in columns) for readings, _ in rows),
+        tuple(span for _, span in rows),
+        tuple(axis.path_spans[i] for i in columns),
+    )
+
+
+def _fixed_names(
+    scenario: Scenario,
+    universe: Universe,
+    fixed: Mapping[str, Assigned | Pin],
+    pins: Mapping[str, Pin],
+    varied: set[str],
+) -> ScopeNames:
+    """Names as the values of an axis see them: with the `let`s that the sweep or a pin fixes, and none that varies."""
+
+    asked: list[str] = []
+
+    def value_of(name: str) -> Value:
+        asked.append(name)
+        try:
+            return find(name)
+        finally:
+            asked.pop()
+
+    def find(name: str) -> Value:
+        if name in asked[:-1]:
+            raise let_cycle(asked, scenario.lets[name].span)
+        if name in varied:
+            raise problem(
+                "KVS118",
+                f"the values of an axis use `{name}`, which varies itself",
+                scenario.lets[name].span,
+                help="vary both together: `(a, b) in [(1, 2), ...]`",
+            )
+        given = pins.get(name) or fixed.get(name)
+        if isinstance(given, Pin):
+            return given.reading.value
+        if given is not None:
+            return read_value(given.expr, given.target.type, names).value
+        return read_value(scenario.lets[name].expr, scenario.lets[name].type, names).value
+
+    names = ScopeNames(universe, value_of)
+    return names
+
+
+def let_cycle(asked: list[str], span: Span) -> ScenarioError:
+    """The last of the `let`s that were asked for stands among the others."""
+    cycle = " -> ".join(asked[asked.index(asked[-1]) :])
+    return problem("KVS111", f"these `let`s need each other: {cycle}", span, help="give one of them a value of its own")
+
+
+@attrs.frozen(eq=False)
+class Late:
+    """Looks up paths for the points of one flat sweep. `choice` maps axes to rows, as far as they are chosen."""
+
+    scenario: Scenario
+    universe: Universe
+    flat: Flat
+    _asked: list[str] = attrs.field(factory=list)
+
+    def own(self, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
+        """The value of the sweep's own setting; None: nothing gives one."""
+        return self._given((setting,), setting, kind, choice)
+
+    def of_block(self, block: str, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
+        """The value of a block's setting; None: nothing gives one."""
+        asked: tuple[str, ...] = ()
+        for level in self.scenario.blocks[block].chain:
+            key = f"{level}.{setting}"
+            asked = (*asked, key)
+            found = self._given(asked, key, kind, choice)
+            if found is not None:
+                return found
+            written = self.scenario.blocks[level].settings.get(setting)
+            if written is not None:
+                trace = Trace()
+                return Found(self._read(written.expr, kind, choice, trace), written.expr.span, asked, trace, written)
+        return None
+
+    def _given(self, asked: tuple[str, ...], key: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
+        """What a pin, an axis or the sweep gives a path."""
+        given = self.flat.pins.get(key) or self.flat.fixed.get(key)
+        if isinstance(given, Pin):
+            return Found(given.reading, given.span, asked, Trace({given.key}), given)
+        if given is not None:
+            trace = Trace({key})
+            return Found(self._read(given.expr, kind, choice, trace), given.expr.span, asked, trace, given)
+        if key in self.flat.axis_of:
+            index, column = self.flat.axis_of[key]
+            axis, row = self.flat.axes[index], choice.get(index)
+            if row is None:
+                raise Unchosen(index)
+            return Found(axis.rows[row][column], axis.row_spans[row], asked, Trace({key}))
+        return None
+
+    def _read(self, expr: syntax.Expr, kind: SettingType, choice: Mapping[int, int], trace: Trace) -> Reading:
+        return read_value(expr, kind, self.names(choice, trace))
+
+    def compared(self, expr: syntax.Expr, kind: SettingType, choice: Mapping[int, int]) -> Any | None:
+        """The value that a condition compares with, at a point; None where it depends on an axis that the point does
+        not reach."""
+        try:
+            return self._read(expr, kind, choice, Trace()).python
+        except Unchosen:
+            return None
+
+    def names(self, choice: Mapping[int, int], trace: Trace) -> ScopeNames:
+        """Names with the `let`s as they are at the chosen point; what they ask for goes into `trace`."""
+        return ScopeNames(self.universe, lambda name: self._let(name, choice, trace))
+
+    def _let(self, name: str, choice: Mapping[int, int], trace: Trace) -> Value:
+        definition = self.scenario.lets[name]
+        found = None
+        self._asked.append(name)
+        try:
+            if name in self._asked[:-1]:
+                raise let_cycle(self._asked, definition.span)
+            found = self._given((name,), name, definition.type, choice)
+            if found is not None:
+                trace.used |= found.trace.used
+                trace.lets.update(found.trace.lets)
+                value = found.reading.value
+            else:
+                value = self._read(definition.expr, definition.type, choice, trace).value
+        finally:
+            self._asked.pop()
+        trace.lets[name] = value
+        return value
