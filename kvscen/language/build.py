@@ -54,7 +54,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 @v_args(meta=True)
 class Builder(Transformer_NonRecursive[Token, Any]):
-    """Makes the nodes. `offset`: where the parsed text begins in the source; `problems`: what is wrong inside tokens."""
+    """Makes the nodes. `offset`: where the text begins in the source; `problems`: what is wrong inside of tokens."""
 
     def __init__(self, source: Source, offset: int = 0) -> None:
         super().__init__(visit_tokens=False)
@@ -248,13 +248,14 @@ _TREES_OF_EXPRESSIONS = frozenset(
 
 
 def too_deep(tree: Tree[Token]) -> tuple[int, int] | None:
-    """(start, end) of an expression that is nested too deeply, or None."""
-    stack: list[tuple[Tree[Token], int]] = [(tree, 0)]
+    """(start, end) of a whole expression with too many others inside each other, or None."""
+    stack: list[tuple[Tree[Token], int, Tree[Token]]] = [(tree, 0, tree)]
     while stack:
-        node, depth = stack.pop()
+        node, depth, outermost = stack.pop()
         if node.data in _TREES_OF_EXPRESSIONS:
             depth += 1
+            outermost = node if depth == 1 else outermost
             if depth > MAX_DEPTH:
-                return node.meta.start_pos, node.meta.end_pos
-        stack.extend((child, depth) for child in node.children if isinstance(child, Tree))
+                return outermost.meta.start_pos, outermost.meta.end_pos
+        stack.extend((child, depth, outermost) for child in node.children if isinstance(child, Tree))
     return None

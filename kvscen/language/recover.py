@@ -210,13 +210,21 @@ class _Reader:
         first = self.at
         end, bracket = self._piece_end(first)
         brace = self._past_newlines(end)
-        if bracket is None and self._text(brace) == "{":
+        plain = self._text(first) in ("let", "use", "kvs")
+        if bracket is None and self._text(brace) == "{" and not plain:
             self._astray = False
             self._read_block(first, end, brace)
             return
         self.at = max(end, first + 1)
         if bracket is not None:
             self._report_open(bracket)
+        elif self._text(end) == "{":
+            self._report(
+                diagnostic(
+                    "KVS020", f"`{self._text(first)}` has no braces", self._span(end), help="a list stands in [ ]"
+                )
+            )
+            self.at = self._skip_braces(end)
         elif self._text(first) == "kvs":
             self._report(
                 diagnostic(

@@ -17,6 +17,7 @@ _MISTAKES: tuple[Mistake, ...] = (
     marks.number,
     marks.bare_path,
     marks.comment,
+    marks.foreign,
     items.version,
     items.unknown_kind,
     items.misplaced_item,
@@ -24,13 +25,12 @@ _MISTAKES: tuple[Mistake, ...] = (
     conditions.when,
     items.header,
     statements.sign,
-    marks.foreign,
     statements.bracket,
     conditions.condition,
+    items.item,
     statements.comma,
     statements.missing_value,
     statements.second_value,
-    items.item,
 )
 
 
