@@ -16,6 +16,7 @@ from kvscen.cli.loading import fail, load_plan, scenario_arguments
 if TYPE_CHECKING:
     from kvscen.execute.conductor import Conductor
     from kvscen.plan.point import Plan
+    from kvscen.report import Format
     from kvscen.results.record import TrialRecord
 
 
@@ -30,9 +31,16 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on in the folder of an interrupted run."
 )
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to print the measured points.",
+)
 def command(
-    scenario: Path, pins: tuple[str, ...], sweeps: tuple[str, ...], out: Path | None, resume: Path | None, form: str
+    scenario: Path, pins: tuple[str, ...], sweeps: tuple[str, ...], out: Path | None, resume: Path | None, form: Format
 ) -> None:
     """Run SCENARIO and write its tables.
 
@@ -52,9 +60,9 @@ def command(
         fail(str(error), error.remedy, code=3)
 
 
-def _run(plan: Plan, out: Path | None, resume: Path | None, form: str) -> int:
+def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int:
     from kvscen.plan.render import plan_json
-    from kvscen.report.table import print_run
+    from kvscen.report import load_report, write_report
     from kvscen.results import environment, folder
     from kvscen.results.errors import ResultsError
     from kvscen.results.journal import Journal, read_journals
@@ -85,7 +93,7 @@ def _run(plan: Plan, out: Path | None, resume: Path | None, form: str) -> int:
     records = read_journals(place)
     verdicts = judge(plan, records)
     write_tables(place, plan, records, run_id, verdicts)
-    print_run(place, form)
+    write_report(load_report(place), form, sys.stdout)
     click.echo(f"The run is in {place}", err=True)
     if interrupted:
         click.echo(f"It was interrupted; go on with: kvscen run ... --resume {place}", err=True)

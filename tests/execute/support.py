@@ -75,7 +75,7 @@ Script = Callable[[Request], str | None]
 
 
 class InProcessChannel:
-    """A session in this process. `script` makes it hang (no reply, no heartbeat), creep (no reply, but a heartbeat) or die."""
+    """A session in this process. `script` makes it hang (no reply, no heartbeat), creep (a heartbeat alone) or die."""
 
     pid = 0
 

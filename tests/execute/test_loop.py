@@ -105,7 +105,7 @@ def test_a_batch_is_posted_when_one_has_ended(seed: int, batches: int, slots: in
 def test_an_open_loop_submits_nothing_before_it_is_due() -> None:
     work = attrs.evolve(WORK, rate_per_s=Fraction(10**9, 7))
     lane = RandomLane(3, 100)
-    loop, _, store = loop_of(lane, work, Shape(100, 512), 50)
+    loop, _, _ = loop_of(lane, work, Shape(100, 512), 50)
     submitted_at: list[int] = []
     while True:
         before = len(lane.seen)
