@@ -1,0 +1,68 @@
+"""The reference of the tables in docs/results.md, made from the schema.
+
+`python -m kvscen.results.reference docs/results.md` brings the page up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+
+from kvscen.results import schema
+from kvscen.results.schema import Column
+
+BEGIN, END = "<!-- columns: made by kvscen.results.reference -->", "<!-- end of columns -->"
+
+_ROWS = {
+    "trials": "each trial of each point",
+    "latency": "each bucket of each histogram",
+    "timeline": "each interval of each trial",
+    "tiers": "each tier of each trial, and each edge between two tiers",
+    "workers": "each worker of each trial",
+    "verdicts": "each expectation of each point",
+}
+
+
+def columns_markdown() -> str:
+    """Every table with its columns, types, units and descriptions."""
+    parts = [_table("trials", (*schema.TRIALS, schema.SETTINGS))]
+    parts.append(
+        "After these come `axis.<path>` for each axis of the run, typed (a size in bytes, a time in ns, a share between "
+        "0 and 1; the unit is in the metadata), and the columns that the run's drivers declare.\n"
+    )
+    parts += [_table(name, columns) for name, columns in schema.TABLES.items()]
+    return "\n".join(parts)
+
+
+def up_to_date(page: str) -> str:
+    """The page with the part between its marks made anew. ValueError where the marks are missing."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page lacks `{BEGIN}` or `{END}`")
+    return f"{before}{BEGIN}\n\n{columns_markdown()}\n{END}{after}"
+
+
+def _table(name: str, columns: Iterable[Column]) -> str:
+    lines = [
+        f"### {name}.parquet: one row for {_ROWS[name]}",
+        "",
+        "| column | type | unit | what it is |",
+        "|---|---|---|---|",
+    ]
+    for column in columns:
+        description = column.description.replace("|", "\\|")
+        lines.append(f"| `{column.name}` | {_type(column.type)} | {column.unit or ''} | {description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _type(type: pa.DataType) -> str:
+    return "map of text" if pa.types.is_map(type) else {"string": "text", "double": "float64"}.get(str(type), str(type))
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(up_to_date(path.read_text("utf-8")), "utf-8")
