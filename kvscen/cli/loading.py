@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from kvscen.language.diagnose import Diagnostic, ScenarioError, has_errors
+from kvscen.language.diagnose import Diagnostic, has_errors
 from kvscen.plan.point import Plan
 
 #: The exit code where the scenario or the command is wrong.
@@ -36,16 +36,12 @@ def scenario_arguments(command: F) -> F:
 def load_plan(scenario: Path, pins: Sequence[str], sweeps: Sequence[str]) -> Plan:
     """The plan of a scenario. Ends the program where it has errors."""
     from kvscen.lint import lint_file
-    from kvscen.plan.expand import make_plan
 
-    checked = lint_file(scenario)
-    if checked.scenario is None or has_errors(checked.diagnostics):
-        refuse(checked.diagnostics)
-    show(checked.diagnostics)
-    try:
-        return make_plan(checked.scenario, pins, sweeps)
-    except ScenarioError as error:
-        refuse(error.diagnostics)
+    linted = lint_file(scenario, pins, sweeps)
+    if linted.plan is None or has_errors(linted.diagnostics):
+        refuse(linted.diagnostics)
+    show(linted.diagnostics)
+    return linted.plan
 
 
 def show(diagnostics: Iterable[Diagnostic]) -> None:

@@ -1,4 +1,4 @@
-"""Every diagnostic code, once: its title and its severity. Each has a page docs/rules/<code>.md and tests/rules/<code>/.
+"""Every diagnostic code, once: its title and its severity. It has a page docs/rules/<code>.md and tests/rules/<code>/.
 
 KVS001-099 file and syntax, KVS1xx names, settings, values, units and axes, KVS2xx models and sizes, KVS3xx drivers and
 tiers, KVS4xx the method of measuring. A code is never given to another problem, not even when its problem is gone.
@@ -74,6 +74,7 @@ _TABLE = (
     Code("KVS123", "There is nothing to run"),
     Code("KVS124", "A `--set` cannot be used"),
     Code("KVS125", "A statement has no effect", _WARNING),
+    Code("KVS126", "Every point is skipped"),
     # ---- models and sizes (KVS2xx)
     Code("KVS201", "KV heads cannot be shared by so many ranks"),
     Code("KVS202", "KV that does not fill whole bytes"),

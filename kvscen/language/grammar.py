@@ -1,4 +1,4 @@
-"""The grammar's tables. Computing them from kvs.lark takes longer than all else that `kvscen lint` does: they are cached."""
+"""The grammar's tables. Computing them takes longer than all else that `kvscen lint` does, so they are cached."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def grammar_text() -> str:
 
 
 def build(**options: Any) -> lark.Lark:
-    """The parser, computed, or loaded with `cache=path`. `strict=True` (needs interegular) proves it free of conflicts."""
+    """The parser; `cache=path` loads it. `strict=True` (needs interegular) proves that it has no conflict."""
     return lark.Lark(
         grammar_text(),
         parser="lalr",
@@ -55,8 +55,8 @@ def build(**options: Any) -> lark.Lark:
 def parser() -> lark.Lark:
     """The parser of this process.
 
-    lark keeps a hash of the grammar, of its own version and of Python's with the tables, and computes them afresh where it
-    differs or the file is torn. A cache that cannot be written is done without.
+    lark keeps a hash of the grammar, of its own version and of Python's with the tables, and computes them afresh where
+    it differs or the file is torn. A cache that cannot be written is done without.
     """
     folder = _cache_folder()
     if folder is None:

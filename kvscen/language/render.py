@@ -29,8 +29,11 @@ _GITHUB = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: 
 
 
 def render(diagnostics: Iterable[Diagnostic], format: Format = "full", color: bool = False) -> str:
-    """The diagnostics in this order, each line ended. `full` and `concise` close with a line that counts them and are empty
-    where there are none; json is an object all the same. `color` (ANSI) is for `full` and `concise`."""
+    """The diagnostics in this order, each line ended.
+
+    `full` and `concise` close with a line that counts them and are empty where there are none; json is an object even
+    then. `color` (ANSI) is for `full` and `concise`.
+    """
     found = tuple(diagnostics)
     if format == "json":
         return json.dumps(_object(found), indent=2, ensure_ascii=True) + "\n"

@@ -8,13 +8,13 @@ from pathlib import Path
 import attrs
 
 from kvscen.language.check import check_file
-from kvscen.language.diagnose import Diagnostic, ScenarioError
+from kvscen.language.diagnose import Diagnostic
 from kvscen.language.parse import parse
 from kvscen.language.render import sorted_by_place
 from kvscen.language.scenario import Scenario
 from kvscen.lint import replication, seed, trials, units
 from kvscen.lint.rule import Rule, Subject
-from kvscen.plan.expand import make_plan
+from kvscen.plan.expand import expand
 from kvscen.plan.point import Plan
 
 RULES: tuple[Rule, ...] = (units.RULE, replication.RULE, trials.RULE, seed.RULE)
@@ -32,19 +32,19 @@ class Linted:
 def lint_file(path: Path, pins: Sequence[str] = (), sweeps: Sequence[str] = ()) -> Linted:
     """Everything that can be said about a scenario without looking at the machine.
 
-    `pins` are the `--set path=value`s of the command and `sweeps` its `--sweep`s: what is missing, and what a warning is
-    about, depends on them.
+    `pins` are the `--set path=value`s of the command and `sweeps` its `--sweep`s: what is missing, and what is warned
+    of, depends on them.
     """
     checked = check_file(path)
     if checked.scenario is None:
         return Linted(None, None, checked.diagnostics)
-    try:
-        plan = make_plan(checked.scenario, pins, sweeps)
-    except ScenarioError as error:
-        return Linted(checked.scenario, None, sorted_by_place([*checked.diagnostics, *error.diagnostics]))
+    expanded = expand(checked.scenario, pins, sweeps)
+    found = [*checked.diagnostics, *expanded.diagnostics]
+    if expanded.plan is None:
+        return Linted(checked.scenario, None, sorted_by_place(found))
     # A scenario without errors has a sweep, and the sweep its place in the scenario's own file.
     source = checked.scenario.sweeps[checked.scenario.runs[0]].span.source
     document, _ = parse(source)
-    subject = Subject(checked.scenario, document, plan)
-    warnings = [found for rule in RULES for found in rule(subject)]
-    return Linted(checked.scenario, plan, sorted_by_place([*checked.diagnostics, *warnings], source))
+    subject = Subject(checked.scenario, document, expanded.plan)
+    found += [warning for rule in RULES for warning in rule(subject)]
+    return Linted(checked.scenario, expanded.plan, sorted_by_place(found, source))

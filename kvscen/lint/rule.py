@@ -25,8 +25,8 @@ class Subject:
         return self.document.source
 
     def place(self, sweep: str, key: str) -> Span:
-        """Where a sweep's points take `key` (`trials`, `llama.tp`) from: an axis, a setting of the sweep or of the block,
-        else the name of the block or sweep."""
+        """Where a sweep's points take `key` (`trials`, `llama.tp`) from: an axis, a setting of the sweep or of the
+        block, else the name of the block or sweep."""
         levels = [self.scenario.sweeps[name] for name in self.scenario.sweeps[sweep].chain]
         for level in levels:
             for axis in level.axes:

@@ -20,7 +20,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
         if trials < ENOUGH:
             yield diagnostic(
                 "KVS401",
-                f"{trials} trial{'s' if trials > 1 else ''} of a point cannot show how far its results spread",
+                f"{trials} trial{'s do' if trials > 1 else ' does'} not show how far the results of a point spread",
                 subject.place(sweep, "trials"),
                 help=f"take at least `trials = {ENOUGH}`; the default is 5",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import attrs
 
@@ -53,7 +54,8 @@ def numbers_in(document: Document) -> Iterator[Number]:
         elif isinstance(node, tuple):
             pending.extend(reversed(node))
         elif type(node).__module__ == syntax.__name__ and attrs.has(type(node)):
-            pending.extend(reversed([getattr(node, field.name) for field in attrs.fields(type(node))]))
+            fields = attrs.fields(cast(Any, type(node)))
+            pending.extend(reversed([getattr(node, field.name) for field in fields]))
 
 
 RULE = Rule("KVS110", check)
