@@ -218,17 +218,18 @@ def _is_behind(trials: pa.Table, records: Sequence[Any]) -> bool:
 def _point(trials: Sequence[TrialRow], units: Mapping[str, str]) -> PointReport:
     row = trials[0].measures
     axes = {
-        path: _spell(path, row[AXIS + path], unit, row["settings"])
+        path: _spell((path, f"{row['sweep']}.{path}"), row[AXIS + path], unit, row["settings"])
         for path, unit in units.items()
         if row[AXIS + path] is not None
     }
     return PointReport(row["point_id"], row["sweep"], axes, row, tuple(trials))
 
 
-def _spell(path: str, value: Any, unit: str, settings: Mapping[str, str]) -> str:
-    """An axis's value as the language spells it, without the quotes of a text."""
-    if path in settings:
-        return settings[path].strip('"')
+def _spell(paths: Sequence[str], value: Any, unit: str, settings: Mapping[str, str]) -> str:
+    """An axis's value as the language spells it, without the quotes of a text. `paths`: where its setting may be."""
+    for path in paths:
+        if path in settings:
+            return settings[path].strip('"')
     if isinstance(value, bool):
         return "true" if value else "false"
     return show_one(value, unit) if isinstance(value, int | float) else str(value)

@@ -45,18 +45,14 @@ def plain_table(report: Report, width: int = WIDTH) -> str:
     Console(file=out, width=width, highlight=False, color_system=None, legacy_windows=False).print(
         run_table(report, width)
     )
-    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines()).replace("\N{NO-BREAK SPACE}", " ")
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
 
 
 def _sweep(report: Report, content: SweepTable, width: int) -> list[RenderableType]:
     head = Text.assemble((report.scenario, "bold"), "  sweep ", (content.sweep, "bold"))
     lines: list[RenderableType] = [head]
     if content.shared:
-        # A name stays with its value where the line is broken.
-        pairs = [
-            Text.assemble((f"{name}\N{NO-BREAK SPACE}", "dim"), _unbroken(value)) for name, value in content.shared
-        ]
-        lines.append(Padding(Text("   ").join(pairs), (0, 0, 0, 2)))
+        lines.append(Padding(_shared(content.shared, width - 2), (0, 0, 0, 2)))
     columns, dropped = _fitting(content, width - 2)
     lines += [Text(), Padding(_grid(content, columns), (0, 0, 0, 2))]
     footnotes = [*content.footnotes]
@@ -70,8 +66,20 @@ def _sweep(report: Report, content: SweepTable, width: int) -> list[RenderableTy
     return lines
 
 
-def _unbroken(text: str) -> str:
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
+def _shared(pairs: Sequence[tuple[str, str]], width: int) -> Text:
+    """`name value` pairs, in lines that are broken between pairs only."""
+    text, used = Text(), 0
+    for name, value in pairs:
+        size = len(name) + 1 + len(value)
+        if used and used + 3 + size > width:
+            text.append("\n")
+            used = 0
+        elif used:
+            text.append("   ")
+            used += 3
+        text.append(f"{name} ", "dim").append(value)
+        used += size
+    return text
 
 
 def _grid(content: SweepTable, columns: Sequence[TableColumn]) -> Table:

@@ -54,13 +54,17 @@ def make_point(
         index=number,
         sweep=sweep,
         axes=axes if axes is not None else {"pages.op": Symbol(op), "pages.requests": Quantity.of(number)},
-        pattern=PatternBlock("pages", "transfer", Transfer(op=op)),
+        pattern=PatternBlock("pages", "transfer", Transfer(op=op, requests=_whole((axes or {}).get("pages.requests")))),
         tier=Tier(tier, driver, Disk()),
         model=None,
         sweep_settings=SweepSettings(pattern="pages", tier=tier, trials=trials, time_ns=10**9),
         work=Work(op, block_bytes, batch, keys=batch, time_ns=10**9, **work),
         expectations=expectations,
     )
+
+
+def _whole(value: Value | None) -> int:
+    return int(value.value) if isinstance(value, Quantity) else 1
 
 
 def make_plan(*points: Point, scenario: str = "demo", text: str = "kvs 1\n") -> Plan:
