@@ -164,7 +164,7 @@ class TransferSettings:
     depth: int | None = setting(
         Count(),
         default=None,
-        help="operations, with `wait = batch` batches, in flight in a lane (default: the batch, within the driver's limit)",
+        help="operations (batches where `wait = batch`) in flight in a lane (default: the batch, if the driver can)",
     )
     wait: str = setting(
         Word("operation", "batch"),

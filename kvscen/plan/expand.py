@@ -132,7 +132,7 @@ def _idle_pins(pins: Mapping[str, Pin], used: set[str]) -> list[Diagnostic]:
 def _all_skipped(sweeps: Sequence[SweepDef]) -> Diagnostic:
     spans = [skip.span for sweep in sweeps for skip in sweep.skips]
     return diagnostic(
-        "KVS123",
+        "KVS126",
         "every point is skipped",
         spans[0] if spans else None,
         help="let the conditions after `skip when` spare some",
@@ -243,7 +243,7 @@ class _Sweep:
                                 "KVS119",
                                 f"varying `{key}` changes no point of the sweep `{self.sweep.name}`",
                                 span,
-                                help="vary what the points reach: a setting of their pattern, model or tier that nothing nearer gives",
+                                help="vary a setting that the points take from here, or take the axis out",
                             )
                         ],
                         "",

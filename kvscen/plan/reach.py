@@ -175,7 +175,7 @@ def _ask_each(
     if work.memory not in driver.memory:
         yield diagnostic(
             "KVS302",
-            f"the driver `{tier.driver}` of the tier `{tier.name}` cannot move blocks from or to `memory = {work.memory}`",
+            f"the driver `{tier.driver}` of the tier `{tier.name}` cannot use `memory = {work.memory}`",
             pattern.span_of("memory") if "memory" in pattern.found else resolved.span,
             help=f"it can use {listed(sorted(driver.memory))}",
         )

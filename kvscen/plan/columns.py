@@ -1,0 +1,86 @@
+"""What the tables and `kvscen plan` say about a point before it runs. Names are those of trials.parquet."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TypeAlias
+
+from kvscen.language.schema import show_settings
+from kvscen.language.values import TIME, Quantity, Symbol, Value, format_value
+from kvscen.plan.point import Point, Tier
+
+Cell: TypeAlias = "int | float | str | bool | None"
+
+
+def describe(point: Point) -> dict[str, Cell]:
+    """The fixed columns that are known before the run. Raw numbers carry their unit in the name."""
+    work = point.work
+    return {
+        "model": point.model.name if point.model else None,
+        "pattern": point.pattern.name,
+        "tier": point.tier.name,
+        "driver": point.tier.driver,
+        "op": work.op,
+        "block_bytes": work.block_bytes,
+        "batch": work.batch,
+        "depth": work.depth,
+        "threads": work.threads,
+        "processes": work.processes,
+        "requests": work.requests,
+        "keys": work.keys,
+        "working_set_bytes": work.working_set_bytes,
+        "page_tokens": getattr(point.pattern.settings, "page_tokens", None),
+        "prompt_tokens": getattr(point.pattern.settings, "prompt_tokens", None),
+        "read_share": float(work.read_share),
+        "order": work.order,
+        "wait": work.wait,
+        "rate_per_s": None if work.rate_per_s is None else float(work.rate_per_s),
+        "arrival": None if work.rate_per_s is None else work.arrival,
+        "memory": work.memory,
+        "warmup_ns": work.warmup_ns,
+        "time_ns": work.time_ns,
+        "operations_planned": work.operations,
+        "timeout_ns": work.timeout_ns,
+        "verify": work.verify,
+        "seed": work.seed,
+        "trials": point.trials,
+    }
+
+
+def axes(point: Point) -> dict[str, Cell]:
+    """The axes that the point reaches, by their path: quantities as numbers in bytes, nanoseconds, tokens or ones
+    (shares and what is not whole as floats), words and texts as text."""
+    return {path: typed(value) for path, value in point.axes.items()}
+
+
+def typed(value: Value) -> Cell:
+    """A value as a cell of a table."""
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, Quantity):
+        number: Fraction = value.value * 10**9 if value.dimension == TIME else value.value
+        return number.numerator if number.denominator == 1 and not value.percent else float(number)
+    if isinstance(value, Symbol):
+        return value.name
+    return format_value(value)
+
+
+def settings(point: Point) -> dict[str, str]:
+    """Every setting that the point reaches, `block.setting` -> its value as the language spells it; the sweep's under
+    its name."""
+    shown: dict[str, str] = {}
+
+    def add(block: str, values: object) -> None:
+        shown.update({f"{block}.{name}": text for name, text in show_settings(values).items()})
+
+    def add_tier(tier: Tier) -> None:
+        add(tier.name, tier.settings)
+        for level in tier.levels:
+            add_tier(level)
+
+    add(point.sweep, point.sweep_settings)
+    add(point.pattern.name, point.pattern.settings)
+    if point.model is not None:
+        add(point.model.name, point.model.settings)
+    add_tier(point.tier)
+    return shown

@@ -1,0 +1,110 @@
+"""What a plan will cost: bytes, disk space and time, from the scenario alone. Nothing is looked up on the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from kvscen.plan.point import Plan, Point, Tier
+from kvscen.plugin.contract import Driver
+from kvscen.plugin.registry import Registry
+
+#: What laying out and verifying data is reckoned at. No claim about a device: NVMe is faster, a network share may be
+#: slower.
+ALLOWED_BYTES_PER_S = 500 * 10**6
+#: Starting a worker and opening a tier.
+ALLOWED_START_NS = 500 * 10**6
+
+
+@attrs.frozen
+class PointCost:
+    """What one point will cost.
+
+    `measured_operations` and `measured_bytes` of a trial are known where operations are counted, or where a rate limits
+    them (then: at most); else None, and `batch_bytes` says what one batch moves. `layout_bytes` are written before the
+    first trial where they are not there yet, `verify_bytes` are moved by verification. `load_ns` is trials x (warm-up +
+    window) where the window is a time.
+    """
+
+    batch_bytes: int
+    measured_operations: int | None
+    measured_bytes: int | None
+    layout_bytes: int
+    verify_bytes: int
+    load_ns: int | None
+    memory_bytes: int
+    disk_bytes: int
+
+
+@attrs.frozen
+class PlanCost:
+    """What the whole plan will cost. `disk_bytes` is the sum over tiers of the most that one of its points keeps there,
+    for points on one tier share a data set. `load_ns` leaves out `uncounted` points, whose trials last as long as their
+    operations take. `allowance_ns` is for layout, verification and the start of workers, reckoned at
+    ALLOWED_BYTES_PER_S."""
+
+    points: tuple[PointCost, ...]
+    disk_bytes: int
+    memory_bytes: int
+    load_ns: int
+    allowance_ns: int
+    uncounted: int
+
+
+def plan_cost(plan: Plan, registry: Registry) -> PlanCost:
+    drivers = {name: registry.driver(name) for name in sorted({name for p in plan.points for name in _drivers(p.tier)})}
+    costs = tuple(point_cost(point, drivers) for point in plan.points)
+    disk: dict[str, int] = {}
+    layout: dict[str, int] = {}
+    for point, cost in zip(plan.points, costs, strict=True):
+        disk[point.tier.name] = max(disk.get(point.tier.name, 0), cost.disk_bytes)
+        layout[point.tier.name] = max(layout.get(point.tier.name, 0), cost.layout_bytes)
+    moved = sum(layout.values()) + sum(cost.verify_bytes for cost in costs)
+    return PlanCost(
+        costs,
+        sum(disk.values()),
+        max((cost.memory_bytes for cost in costs), default=0),
+        sum(cost.load_ns or 0 for cost in costs),
+        moved * 10**9 // ALLOWED_BYTES_PER_S + ALLOWED_START_NS * len(disk),
+        sum(cost.load_ns is None for cost in costs),
+    )
+
+
+def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
+    work = point.work
+    operations = work.operations
+    if operations is None and work.rate_per_s is not None and work.time_ns is not None:
+        operations = int(work.rate_per_s * work.time_ns / 10**9)
+    memory = disk = 0
+    for tier in _tiers(point.tier):
+        footprint = drivers[tier.driver].footprint(tier, work)
+        memory += footprint.memory_bytes
+        disk += footprint.disk_bytes
+    return PointCost(
+        batch_bytes=work.batch * work.block_bytes,
+        measured_operations=operations,
+        measured_bytes=None if operations is None else operations * work.block_bytes,
+        layout_bytes=work.working_set_bytes,
+        verify_bytes=_passes(point) * work.working_set_bytes,
+        load_ns=None if work.time_ns is None else point.trials * (work.warmup_ns + work.time_ns),
+        memory_bytes=memory,
+        disk_bytes=disk,
+    )
+
+
+def _passes(point: Point) -> int:
+    """How often verification moves the data set: it writes all, (mixed: both) and reads all."""
+    if point.work.verify != "full":
+        return 0
+    return 3 if point.work.op == "mixed" else 2
+
+
+def _tiers(tier: Tier) -> Iterable[Tier]:
+    yield tier
+    for level in tier.levels:
+        yield from _tiers(level)
+
+
+def _drivers(tier: Tier) -> Iterable[str]:
+    return (each.driver for each in _tiers(tier))

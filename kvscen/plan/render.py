@@ -1,0 +1,204 @@
+"""A plan as JSON, as rows and as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from kvscen.language.values import format_value
+from kvscen.plan.columns import Cell, axes, describe, settings
+from kvscen.plan.cost import ALLOWED_BYTES_PER_S, PlanCost, PointCost
+from kvscen.plan.point import Plan, Point, Skipped, Tier
+from kvscen.report.numbers import NOTHING, plural, show_one
+
+#: Of plan.json: a run goes on only with the plan that it was begun with.
+PLAN_VERSION = 1
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Everything that decides what is run, and nothing that depends on the machine: equal plans give equal bytes."""
+    return {
+        "plan_version": PLAN_VERSION,
+        "scenario": plan.scenario,
+        "pins": [{"path": path, "value": value} for path, value in plan.pins],
+        "points": [_point_json(point) for point in plan.points],
+        "skipped": [_skipped_json(point) for point in plan.skipped],
+    }
+
+
+def _point_json(point: Point) -> dict[str, Any]:
+    return {
+        "point_id": point.id,
+        "index": point.index,
+        "sweep": point.sweep,
+        **describe(point),
+        "axes": axes(point),
+        "settings": settings(point),
+        "family": point.model.family if point.model else None,
+        "pattern_type": point.pattern.type,
+        "levels": [_tier_json(level) for level in point.tier.levels],
+        "expectations": [
+            {"measure": e.measure, "operator": e.operator, "value": format_value(e.value), "text": e.text}
+            for e in point.expectations
+        ],
+    }
+
+
+def _tier_json(tier: Tier) -> dict[str, Any]:
+    return {"tier": tier.name, "driver": tier.driver, "levels": [_tier_json(level) for level in tier.levels]}
+
+
+def _skipped_json(point: Skipped) -> dict[str, Any]:
+    shown = {path: format_value(value) for path, value in point.axes.items()}
+    return {"point_id": point.id, "sweep": point.sweep, "axes": shown, "skip_when": point.condition}
+
+
+def priced_json(plan: Plan, cost: PlanCost) -> dict[str, Any]:
+    """plan_json with what the plan will cost: what `kvscen plan --format json` prints."""
+    shown = plan_json(plan)
+    for point, own in zip(shown["points"], cost.points, strict=True):
+        point["cost"] = attrs.asdict(own)
+    shown["cost"] = attrs.asdict(cost, filter=attrs.filters.exclude("points"))
+    return shown
+
+
+def rows(plan: Plan, cost: PlanCost) -> Iterator[dict[str, Cell]]:
+    """One flat row for each point, then for each skipped one; every row has every column."""
+    all_points: tuple[Point | Skipped, ...] = (*plan.points, *plan.skipped)
+    paths = list(dict.fromkeys(path for point in all_points for path in point.axes))
+    empty: dict[str, Cell] = {}
+    for point, own in zip(plan.points, cost.points, strict=True):
+        values = axes(point)
+        row: dict[str, Cell] = {"point_id": point.id, "sweep": point.sweep, "skipped_by": None, **describe(point)}
+        row.update({f"axis.{path}": values.get(path) for path in paths})
+        row.update(attrs.asdict(own))
+        empty = empty or dict.fromkeys(row)
+        yield row
+    for dropped in plan.skipped:
+        row = {**empty, "point_id": dropped.id, "sweep": dropped.sweep, "skipped_by": dropped.condition}
+        row.update({f"axis.{path}": format_value(value) for path, value in dropped.axes.items()})
+        yield row
+
+
+# ---- the terminal
+
+
+def plan_table(plan: Plan, cost: PlanCost) -> RenderableType:
+    """The plan for a person: for each sweep its points and what it skips, then what all of it will cost."""
+    parts: list[RenderableType] = []
+    priced = list(zip(plan.points, cost.points, strict=True))
+    all_points: tuple[Point | Skipped, ...] = (*plan.points, *plan.skipped)
+    for sweep in dict.fromkeys(point.sweep for point in all_points):
+        own = [(point, price) for point, price in priced if point.sweep == sweep]
+        skipped = [point for point in plan.skipped if point.sweep == sweep]
+        parts += [*_sweep(plan.scenario, sweep, own, skipped), Text()]
+    parts += [Text(line) for line in summary(plan, cost)]
+    return Group(*parts)
+
+
+def _sweep(
+    scenario: str, sweep: str, points: Sequence[tuple[Point, PointCost]], skipped: Sequence[Skipped]
+) -> Iterator[RenderableType]:
+    trials = {point.trials for point, _ in points}
+    each = f", {plural(trials.pop(), 'trial')} each" if len(trials) == 1 else ""
+    yield Text.assemble((scenario, "bold"), "  sweep ", (sweep, "bold"), f"  {plural(len(points), 'point')}{each}")
+    columns, shared = _columns([point for point, _ in points], [price for _, price in points])
+    if shared:
+        yield Padding(Text("   ").join(Text.assemble((f"{k} ", "dim"), v) for k, v in shared), (0, 0, 0, 2))
+    if points:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
+        for header, values in columns.items():
+            right = all(value[:1].isdigit() or value == NOTHING for value in values) and header != "point"
+            table.add_column(header, justify="right" if right else "left", no_wrap=True)
+        for cells in zip(*columns.values(), strict=True):
+            table.add_row(*map(Text, cells))
+        yield Padding(table, (0, 0, 0, 2))
+    for dropped in skipped:
+        where = ", ".join(f"{path} = {format_value(value)}" for path, value in dropped.axes.items())
+        yield Padding(Text(f"skipped {dropped.id}  {where}  when {dropped.condition}", "dim"), (0, 0, 0, 2))
+
+
+def _columns(
+    points: Sequence[Point], prices: Sequence[PointCost]
+) -> tuple[dict[str, list[str]], list[tuple[str, str]]]:
+    """The columns of a sweep's table, and what all its points share."""
+    columns: dict[str, list[str]] = {"point": [point.id for point in points]}
+    shared: list[tuple[str, str]] = []
+    paths = list(dict.fromkeys(path for point in points for path in point.axes))
+    for path in paths:
+        columns[path] = [format_value(point.axes[path]) if path in point.axes else NOTHING for point in points]
+    known = {path.rpartition(".")[2] for path in paths}
+    facts: Mapping[str, list[str]] = {
+        "tier": [f"{p.tier.name} ({p.tier.driver})" if "tier" not in paths else p.tier.driver for p in points],
+        "pattern": [p.pattern.name for p in points],
+        "model": [p.model.name if p.model else NOTHING for p in points],
+        "op": [p.work.op for p in points],
+        "block": [show_one(p.work.block_bytes, "B") for p in points],
+        "batch": [f"{p.work.batch:,}" for p in points],
+        "data set": [show_one(p.work.working_set_bytes, "B") for p in points],
+        "a batch moves": [show_one(price.batch_bytes, "B") for price in prices],
+        "operations a trial": [_operations(p, price) for p, price in zip(points, prices, strict=True)],
+    }
+    for name, values in facts.items():
+        if name == "tier" and "tier" in paths:
+            columns["driver"] = values
+        elif name in known or all(value == NOTHING for value in values) or (name == "a batch moves" and values == facts["data set"]):
+            continue
+        elif len(set(values)) == 1 and len(points) > 1:
+            shared.append((name, values[0]))
+        else:
+            columns[name] = values
+    return columns, shared
+
+
+def _operations(point: Point, price: PointCost) -> str:
+    if price.measured_operations is None:
+        return NOTHING
+    most = "" if point.work.operations is not None else "at most "
+    return f"{most}{price.measured_operations:,}"
+
+
+def summary(plan: Plan, cost: PlanCost) -> Iterable[str]:
+    """What all of it will cost, each figure with what it means."""
+    trials = sum(point.trials for point in plan.points)
+    skipped = f", {len(plan.skipped):,} skipped" if plan.skipped else ""
+    yield f"points   {len(plan.points):,}{skipped}; {plural(trials, 'trial')}"
+    counted = [(p, c) for p, c in zip(plan.points, cost.points, strict=True) if c.measured_bytes is not None]
+    if counted:
+        moved = sum(p.trials * (c.measured_bytes or 0) for p, c in counted)
+        only = "" if len(counted) == len(plan.points) else f" by {plural(len(counted), 'point')} with a known count"
+        yield f"moves    {show_one(moved, 'B')} in measured windows{only}"
+    if len(counted) < len(plan.points):
+        least = sum(p.trials * c.batch_bytes for p, c in zip(plan.points, cost.points, strict=True))
+        yield f"moves    at least {show_one(least, 'B')}, one batch in each trial; how much more, the device decides"
+    if cost.disk_bytes:
+        yield f"disk     {show_one(cost.disk_bytes, 'B')} at most; points on one tier share a data set"
+    if cost.memory_bytes:
+        yield f"memory   {show_one(cost.memory_bytes, 'B')} at most, for one point's buffers and data"
+    yield f"time     {_time(plan, cost)}"
+
+
+def _time(plan: Plan, cost: PlanCost) -> str:
+    layout = (
+        f"about {_seconds(cost.allowance_ns)} for layout, verification and starts "
+        f"(reckoned at {ALLOWED_BYTES_PER_S // 10**6} MB/s)"
+    )
+    if cost.uncounted == len(plan.points):
+        return f"as long as the operations take, and {layout}"
+    open_end = f", {plural(cost.uncounted, 'point')} as long as the operations take" if cost.uncounted else ""
+    return f"{_seconds(cost.load_ns)} of load (trials x (warm-up + window)){open_end}, and {layout}"
+
+
+def _seconds(time_ns: int) -> str:
+    tenths = -(-time_ns // 10**8)
+    if tenths < 600:
+        return f"{tenths // 10}.{tenths % 10} s" if tenths % 10 else f"{tenths // 10} s"
+    minutes, seconds = divmod(-(-time_ns // 10**9), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
