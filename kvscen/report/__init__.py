@@ -1,19 +1,32 @@
 """What a run's tables say, for people and for programs.
 
-`load_report(folder)` reads a run; `run_table`, `report_json` and `report_csv` say it; `write_report` prints it in a
-format.
+`load_report(folder)` reads a run; `run_table`, `report_json` and `report_csv` say it; `write_report` prints it in a format.
+Names are imported when they are asked for: a verb that only wants `kvscen.report.numbers` does not pay for pyarrow.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TextIO, TypeAlias
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from kvscen.report.machine import report_csv, report_json, report_object
-from kvscen.report.run import Report, load_report
-from kvscen.report.table import WIDTH, plain_table, run_table
+if TYPE_CHECKING:
+    from kvscen.report.machine import report_csv, report_json, report_object
+    from kvscen.report.run import Report, load_report
+    from kvscen.report.table import plain_table, run_table
+    from kvscen.report.write import FORMATS, Format, write_report
 
-Format: TypeAlias = Literal["table", "json", "csv"]
-FORMATS: tuple[Format, ...] = ("table", "json", "csv")
+_HOMES = {
+    "FORMATS": "write",
+    "Format": "write",
+    "Report": "run",
+    "load_report": "run",
+    "plain_table": "table",
+    "report_csv": "machine",
+    "report_json": "machine",
+    "report_object": "machine",
+    "run_table": "table",
+    "write_report": "write",
+}
 
 __all__ = [
     "FORMATS",
@@ -29,17 +42,7 @@ __all__ = [
 ]
 
 
-def write_report(report: Report, format: Format, out: TextIO) -> None:
-    """Print a report. A table is as wide as the terminal, and 100 columns wide where there is none."""
-    if format == "json":
-        out.write(report_json(report))
-    elif format == "csv":
-        out.write(report_csv(report))
-    else:
-        from rich.console import Console
-
-        if out.isatty():
-            console = Console(file=out, highlight=False)
-            console.print(run_table(report, console.width))
-        else:
-            out.write(plain_table(report, WIDTH))
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -6,6 +6,7 @@ killed before it wrote them, the same tables are made in memory from its journal
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -190,10 +191,7 @@ def make_report(
     notes = list(notes)
     missing = planned - trials.num_rows
     if missing > 0:
-        notes.append(
-            f"{plural(missing, 'trial')} of {planned:,} did not run: "
-            f"go on with kvscen run {run.path / 'scenario.kvs'} --resume {run.path}"
-        )
+        notes.append(f"{plural(missing, 'trial')} of {planned:,} did not run: go on with {_resume(run)}")
     return Report(
         folder=run.path,
         run_id=run.run_id,
@@ -205,6 +203,11 @@ def make_report(
         trials=trials,
         notes=tuple(notes),
     )
+
+
+def _resume(run: RunFolder) -> str:
+    pins = [f"--set {shlex.quote(pin['path'] + '=' + pin['value'])}" for pin in run.plan.get("pins", ())]
+    return " ".join(["kvscen run SCENARIO", *pins, "--resume", shlex.quote(str(run.path))])
 
 
 def _is_behind(trials: pa.Table, records: Sequence[Any]) -> bool:

@@ -146,8 +146,8 @@ def check_same_plan(run: RunFolder, plan_json: str | Mapping[str, Any]) -> None:
     now = json.loads(_json(plan_json))
     if now == run.plan:
         return
-    then_ids = {point["point_id"] for point in run.plan.get("points", ()) if "point_id" in point}
-    now_ids = {point["point_id"] for point in now.get("points", ()) if "point_id" in point}
+    then_ids = {point["point_id"] for point in run.plan.get("points", ())}
+    now_ids = {point["point_id"] for point in now.get("points", ())}
     if then_ids != now_ids:
         what = (
             f"{len(now_ids - then_ids)} of its points are not in that run, "
@@ -158,7 +158,7 @@ def check_same_plan(run: RunFolder, plan_json: str | Mapping[str, Any]) -> None:
         what = f"they differ in {', '.join(keys)}"
     raise ResultsError(
         f"this scenario does not make the plan of {run.path}: {what}",
-        f"resume with {run.path / 'scenario.kvs'} and the same --set, or start a new run",
+        f"resume with the text in {run.path / 'scenario.kvs'} and the same --set, or start a new run",
     )
 
 
