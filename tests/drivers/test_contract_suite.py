@@ -1,4 +1,4 @@
-"""The contract's test suite finds what it is there to find: each fault of the fake driver fails the test meant for it."""
+"""The contract's test suite finds what it is there to find: each fault of the fake driver fails its test."""
 
 import pytest
 

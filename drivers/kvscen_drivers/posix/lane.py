@@ -76,9 +76,11 @@ class UringLane(Lane):
             slot = int(self._free[self._free_count])
             number, key, offset, nbytes, buffer, _, _, _, kind, _ = op.item()
             at = self._area.find(key, offset, nbytes)
-            opcode = _OPCODE[kind] if at is not None and buffer + nbytes <= self._arena_bytes else OP_INVALID
             self._report[slot] = (number, now, 0, nbytes, 0, 0, OK, 0, 0)
-            self._ring.queue_one(slot, opcode, self._fd, at or 0, self._address + buffer, nbytes)
+            if at is None or buffer + nbytes > self._arena_bytes:
+                self._ring.queue_one(slot, OP_INVALID, self._fd, 0, 0, 0)
+            else:
+                self._ring.queue_one(slot, _OPCODE[kind], self._fd, at, self._address + buffer, nbytes)
         return len(ops)
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
