@@ -91,8 +91,6 @@ VARIABLES: tuple[Column, ...] = (
     Column("prompt_tokens", _INT, "tokens", "tokens of a request's prompt; null without a model"),
     Column("keys", _INT, None, "distinct blocks touched"),
     Column("working_set_bytes", _INT, "B", "distinct bytes touched"),
-    Column("page_tokens", _INT, "tokens", "tokens of a page, for a model"),
-    Column("prompt_tokens", _INT, "tokens", "tokens of a request's prompt, for a model"),
     Column("read_share", _FLOAT, "1", "share of reads among the operations"),
     Column("order", _TEXT, None, "order in which the keys are visited"),
     Column("wait", _TEXT, None, "what is waited for before more is posted: operation or batch"),
