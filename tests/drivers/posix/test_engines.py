@@ -17,7 +17,7 @@ from tests.drivers.posix.support import BLOCK, child, do, fill, layout_of, open_
 needs_uring = pytest.mark.skipif(uring.why_not() is not None, reason=f"no io_uring: {uring.why_not()}")
 ENGINES = [pytest.param("io_uring", marks=needs_uring), "threads"]
 
-# A child in which io_uring_setup (425) fails with the errno of argv[3], by a seccomp filter that returns SECCOMP_RET_ERRNO.
+# A child in which io_uring_setup (425) fails with the errno of argv[3]: a seccomp filter returns SECCOMP_RET_ERRNO.
 WITHOUT_URING = """
 import ctypes, struct, sys
 from kvscen_drivers.posix.driver import PosixDriver, PosixSettings
