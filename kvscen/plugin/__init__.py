@@ -55,6 +55,7 @@ from kvscen.plugin.contract import (
     VirtualLane,
 )
 from kvscen.plugin.threads import Miss, Synchronous, ThreadLane
+from kvscen.results.measures import MEASURES, MeasureInfo
 
 __all__ = [
     "API_VERSION",
@@ -63,6 +64,7 @@ __all__ = [
     "ERROR",
     "KINDS",
     "LOOKUP",
+    "MEASURES",
     "MISS",
     "OK",
     "OPERATION",
@@ -86,6 +88,7 @@ __all__ = [
     "Limits",
     "ListOf",
     "Measure",
+    "MeasureInfo",
     "Miss",
     "Number",
     "PathReport",
