@@ -9,7 +9,7 @@ import attrs
 from kvscen.language import syntax
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
-from kvscen.language.evaluate import evaluate, problem
+from kvscen.language.evaluate import describe, evaluate, problem
 from kvscen.language.resolve import ScopeNames, axis_rows, broken, read_value
 from kvscen.language.scenario import (
     AllOf,
@@ -25,9 +25,18 @@ from kvscen.language.scenario import (
     Test,
 )
 from kvscen.language.suggest import did_you_mean
-from kvscen.language.values import Quantity, Symbol, Value
+from kvscen.language.values import BANDWIDTH, BYTES, NUMBER, RATE, TIME, TOKEN_RATE, Quantity, Symbol, Value
 from kvscen.plugin.contract import Driver
 from kvscen.results.measures import MEASURES, TIER_MEASURES, MeasureInfo, driver_measure
+
+_EXAMPLES = {
+    NUMBER: "0",
+    BYTES: "4 GiB",
+    TIME: "2 ms",
+    RATE: "1000 /s",
+    BANDWIDTH: "200 MiB/s",
+    TOKEN_RATE: "5000 tokens/s",
+}
 
 #: Operators that need an order, not only a difference.
 _ORDERING = frozenset({"<", "<=", ">", ">="})
@@ -235,5 +244,11 @@ def expectation_value(expr: syntax.Expr, info: MeasureInfo, names: ScopeNames) -
     value: Value = evaluate(expr, None, names)
     if isinstance(value, Quantity) and value.dimension == info.dimension and value.percent == info.percent:
         return value
-    wanted = "a percentage such as `85 %`" if info.percent else str(info.dimension)
-    raise problem("KVS120", f"`{info.name}` is {wanted}, and this is not", expr.span, help=f"write {wanted}")
+    wanted = "a percentage" if info.percent else str(info.dimension)
+    example = "85 %" if info.percent else _EXAMPLES.get(info.dimension, "1")
+    raise problem(
+        "KVS120",
+        f"`{info.name}` is {wanted}, and this is {describe(value)}",
+        expr.span,
+        help=f"write {wanted} such as `{example}`",
+    )

@@ -65,6 +65,7 @@ class _Definer:
     chains: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     built_ins: dict[str, BuiltIn] = attrs.field(factory=dict)
     drivers: dict[str, Driver] = attrs.field(factory=dict)
+    taken: set[str] = attrs.field(factory=set)
     broken: set[str] = attrs.field(factory=set)
     diagnostics: list[Diagnostic] = attrs.field(factory=list)
 
@@ -111,6 +112,7 @@ class _Definer:
             return
         taken = self._taken(name, isinstance(item, syntax.Let))
         if taken:
+            self.taken.add(name)
             self._say("KVS115", f"`{name}` is the name of {taken}", item.name.span, "choose another name")
         if isinstance(item, syntax.Block):
             self.blocks[name] = item
@@ -171,7 +173,7 @@ class _Definer:
 
     def _base_block(self, block: syntax.Block) -> str | None:
         """The name of the block of the same kind that this one is based on."""
-        if isinstance(block.base, syntax.Ident):
+        if isinstance(block.base, syntax.Ident) and block.base.name not in self.taken:
             base = self.blocks.get(block.base.name)
             if base is not None and base.kind == block.kind:
                 return block.base.name
@@ -203,9 +205,14 @@ class _Definer:
             )
             return None
         if isinstance(base, syntax.Call):
-            self._say("KVS109", f"`{base.function.name}(...)` is not part of this version of kvscen", base.span)
+            self._say(
+                "KVS109",
+                f"`{base.function.name}(...)` is not part of this version of kvscen",
+                base.span,
+                f"the base is {self._choices(block.kind)}",
+            )
             return None
-        if base.name in self.blocks or base.name in self.lets:
+        if base.name not in self.taken and (base.name in self.blocks or base.name in self.lets):
             other = self.blocks.get(base.name)
             what = f"a {other.kind}" if other else "a `let`"
             related = ((other.name.span, f"`{base.name}` is here"),) if other else ()
@@ -229,17 +236,27 @@ class _Definer:
         base = block.base
         assert base is not None
         if isinstance(base, syntax.Call):
-            self._say("KVS117", "a sweep's base is a sweep", base.span)
+            self._say("KVS117", "a sweep's base is a sweep", base.span, "write the name of another sweep, or none")
             return
         name = base.name
         other = self.blocks.get(name)
         if other is not None:
-            self._say("KVS117", f"`{name}` is a {other.kind}, and a {block.kind} cannot be one", base.span)
+            self._say(
+                "KVS117",
+                f"`{name}` is a {other.kind}, and a {block.kind} cannot be one",
+                base.span,
+                f"the base is {self._choices(block.kind)}",
+            )
             return
         if not self.loaded.complete:
             return
         if block.kind == "model" and name in PLANNED_FAMILIES:
-            self._say("KVS117", f"the family `{name}` is not part of this version of kvscen", base.span)
+            self._say(
+                "KVS117",
+                f"the family `{name}` is not part of this version of kvscen",
+                base.span,
+                f"the families here are {listed(FAMILIES)}",
+            )
             return
         if block.kind == "model" and self.loaded.catalogue is None and name in catalogue_names():
             help_text = "it is a model of the catalogue: add `use models` below the first line"

@@ -180,23 +180,22 @@ def _name(expr: syntax.Name, target: SettingType | None, names: Names) -> Value:
 def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType | None, names: Names) -> ScenarioError:
     if kind is not None:
         wanted = target.describe() if target else "a value"
-        return problem("KVS105", f"`{name}` is a {kind}; expected {wanted}", expr.span)
+        return problem("KVS105", f"`{name}` is a {kind}; expected {wanted}", expr.span, help=f"write {wanted}")
     usable = [
         other for other in names.known() if names.is_let(other) or (target and names.kind_of(other) == target.refers_to)
     ]
     words = list(target.words) if target else []
-    help_text = did_you_mean(name, [*words, *usable])
-    if not help_text and words:
-        help_text = f"this setting takes {listed(words)}"
-    elif not help_text and target is not None and target.refers_to:
-        kinds = [other for other in names.known() if names.kind_of(other) == target.refers_to]
-        help_text = (
-            f"the {target.refers_to}s here are {listed(kinds)}" if kinds else f"there is no {target.refers_to} here"
-        )
+    otherwise = f"define it: `let {name} = ...`"
+    if words:
+        otherwise = f"this setting takes {listed(words)}"
+    elif target is not None and target.refers_to:
+        there = [other for other in names.known() if names.kind_of(other) == target.refers_to]
+        otherwise = f"the {target.refers_to}s here are {listed(there)}" if there else f"define a {target.refers_to}"
         if target.refers_to == "model":
-            help_text += "; `use models` brings in the catalogue"
-    elif not help_text and target is not None:
-        help_text = f"write {target.describe()}"
+            otherwise += "; `use models` brings in the catalogue"
+    elif target is not None:
+        otherwise = f"write {target.describe()}"
+    help_text = did_you_mean(name, [*words, *usable], otherwise)
     return problem("KVS101", f"nothing is called `{name}` here", expr.span, help=help_text)
 
 
@@ -225,7 +224,8 @@ def _size(value: Value) -> int:
     return 1 + sum(_size(item) for item in value) if isinstance(value, tuple) else 1
 
 
-def _describe(value: Value) -> str:
+def describe(value: Value) -> str:
+    """A value's kind in a few words: "a size in bytes"."""
     if isinstance(value, bool):
         return f"`{format_value(value)}`"
     if isinstance(value, Quantity):
@@ -237,7 +237,12 @@ def _describe(value: Value) -> str:
 
 def _quantity(value: Value, expr: syntax.Expr, operator: str) -> Quantity:
     if isinstance(value, bool) or not isinstance(value, Quantity):
-        raise problem("KVS106", f"`{operator}` needs a number, and this is {_describe(value)}", expr.span)
+        raise problem(
+            "KVS106",
+            f"`{operator}` needs a number, and this is {describe(value)}",
+            expr.span,
+            help="write a number with its unit, or a `let` that is one",
+        )
     return value
 
 
@@ -254,8 +259,8 @@ def _binary(expr: syntax.Binary, names: Names) -> Value:
         if a.dimension != b.dimension or a.percent != b.percent:
             raise problem(
                 "KVS106",
-                f"cannot {'add' if operator == '+' else 'subtract'} {_describe(right)} "
-                f"{'to' if operator == '+' else 'from'} {_describe(left)}",
+                f"cannot {'add' if operator == '+' else 'subtract'} {describe(right)} "
+                f"{'to' if operator == '+' else 'from'} {describe(left)}",
                 expr.span,
                 help="both sides need the same kind of unit",
             )
@@ -266,7 +271,7 @@ def _binary(expr: syntax.Binary, names: Names) -> Value:
             Quantity(a.value * b.value, a.dimension * b.dimension, a.percent and b.percent, loose), expr.span
         )
     if b.value == 0:
-        raise problem("KVS106", "division by zero", expr.right.span)
+        raise problem("KVS106", "division by zero", expr.right.span, help="divide by a number other than zero")
     return _bounded(Quantity(a.value / b.value, a.dimension / b.dimension, a.percent and b.is_count, loose), expr.span)
 
 
@@ -300,7 +305,7 @@ def _log(first: Quantity, last: Quantity, count: int, expr: syntax.Call) -> list
     """Equal ratios. Decimal's `ln` and `exp` are correctly rounded, so that every machine computes the same digits; 30
     of the 50 are kept, so that a step that is exact comes out exact."""
     if first.value <= 0 or last.value <= 0:
-        raise problem("KVS109", "`log` needs values above zero", expr.span)
+        raise problem("KVS109", "`log` needs values above zero", expr.span, help="begin and end above zero")
     ratio = last.value / first.value
     with decimal.localcontext(decimal.Context(prec=50, rounding=decimal.ROUND_HALF_EVEN)) as context:
         exponent = (decimal.Decimal(ratio.numerator) / decimal.Decimal(ratio.denominator)).ln()
@@ -327,7 +332,12 @@ def _call(expr: syntax.Call, names: Names) -> Value:
     name = expr.function.name
     if name not in FUNCTIONS:
         if name in PLANNED_FUNCTIONS:
-            raise problem("KVS109", f"`{name}` is not part of this version of kvscen", expr.function.span)
+            raise problem(
+                "KVS109",
+                f"`{name}` is not part of this version of kvscen",
+                expr.function.span,
+                help=f"the functions here are {listed(FUNCTIONS)}",
+            )
         raise problem(
             "KVS101",
             f"no function is called `{name}`",
@@ -344,7 +354,7 @@ def _call(expr: syntax.Call, names: Names) -> Value:
     if (first.dimension, first.percent) != (last.dimension, last.percent):
         raise problem(
             "KVS106",
-            f"the range goes from {_describe(first)} to {_describe(last)}",
+            f"the range goes from {describe(first)} to {describe(last)}",
             expr.span,
             help="both ends need the same kind of unit",
         )

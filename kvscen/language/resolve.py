@@ -206,7 +206,8 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
         fitting = kind.fit(value)
         python = kind.convert(fitting)
     except Unfit as unfit:
-        raise problem("KVS105", str(unfit), expr.span, help=unfit.help) from None
+        help_text = unfit.help or f"write {kind.describe()}"
+        raise problem("KVS105", str(unfit), expr.span, help=help_text) from None
     if kind.refers_to is not None:
         for name in _symbols(fitting):
             found_kind = universe.kinds.get(name)
@@ -214,7 +215,12 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
                 continue
             if found_kind != kind.refers_to:
                 what = f"a {found_kind}" if found_kind else "a word"
-                raise problem("KVS105", f"`{name}` is {what}; expected {kind.describe()}", expr.span)
+                raise problem(
+                    "KVS105",
+                    f"`{name}` is {what}; expected {kind.describe()}",
+                    expr.span,
+                    help=f"write {kind.describe()}",
+                )
     return Reading(fitting, python)
 
 
@@ -252,7 +258,7 @@ def axis_rows(
     if failed:
         raise ScenarioError(found)
     if not rows:
-        raise problem("KVS118", "this axis has no values", values.span)
+        raise problem("KVS118", "this axis has no values", values.span, help="give it at least one")
     return tuple(rows)
 
 

@@ -127,7 +127,7 @@ class _Measured(SettingType):
             return scaled
         if scaled.denominator != 1:
             raise Unfit(
-                f"{float(scaled):.6g} {self.unit_word or 'is'} {'is ' if self.unit_word else ''}not a whole number",
+                f"{float(scaled):.12g} {self.unit_word or 'is'} {'is ' if self.unit_word else ''}not a whole number",
                 "quantities are exact and nothing is rounded silently: write a value that comes out whole",
             )
         return scaled.numerator

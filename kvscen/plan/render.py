@@ -148,7 +148,11 @@ def _columns(
     for name, values in facts.items():
         if name == "tier" and "tier" in paths:
             columns["driver"] = values
-        elif name in known or all(value == NOTHING for value in values) or (name == "a batch moves" and values == facts["data set"]):
+        elif (
+            name in known
+            or all(value == NOTHING for value in values)
+            or (name == "a batch moves" and values == facts["data set"])
+        ):
             continue
         elif len(set(values)) == 1 and len(points) > 1:
             shared.append((name, values[0]))
