@@ -21,7 +21,7 @@ from tests.e2e.support import MEMORY, command, environment, kvscen, scenario, tr
 FAKE = """kvs 1
 tier bad  : fake {{ fault = {fault}; after = {after}; latency = 100 us }}
 tier good : fake {{ latency = 100 us }}
-pattern pages : transfer {{ block = 4 KiB; batch = 4; working_set = 64 KiB }}
+pattern pages : transfer {{ op = read; block = 4 KiB; batch = 4; working_set = 64 KiB }}
 sweep blocks {{
   pattern = pages
   tier in [bad, good]
@@ -47,7 +47,7 @@ def test_a_run_leaves_a_folder_that_any_tool_reads(tmp_path: Path) -> None:
     assert Counter(row["status"] for row in trials(run)) == {"ok": 12}
     plan = json.loads(kvscen(tmp_path, "plan", "test.kvs", "--format", "json").stdout)
     assert {p["point_id"] for p in plan["points"]} == {row["point_id"] for row in trials(run)}
-    assert kvscen(tmp_path, "show", run).stdout == done.stdout
+    assert kvscen(tmp_path, "show").stdout == done.stdout
 
 
 @pytest.mark.parametrize(
