@@ -94,9 +94,10 @@ def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int
     verdicts = judge(plan, records)
     write_tables(place, plan, records, run_id, verdicts)
     write_report(load_report(place), form, sys.stdout)
-    click.echo(f"The run is in {place}", err=True)
+    if form != "table":
+        click.echo(f"the run is in {place}", err=True)
     if interrupted:
-        click.echo(f"It was interrupted; go on with: kvscen run ... --resume {place}", err=True)
+        click.echo(f"interrupted; the same command with --resume {place} goes on", err=True)
     return exit_code(records, verdicts, interrupted)
 
 

@@ -36,7 +36,7 @@ def test_a_run_leaves_a_folder_that_any_tool_reads(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
     assert "GiB/s" in done.stdout
-    assert str(run.relative_to(tmp_path)) in done.stderr
+    assert str(run.relative_to(tmp_path)) in done.stdout
     for name in ("trials", "latency", "timeline", "tiers", "workers", "verdicts"):
         assert (run / f"{name}.parquet").exists()
     assert (run / "scenario.kvs").read_text() == MEMORY
