@@ -24,6 +24,7 @@ waits for, or by the whole timeout if that comes first. A lane with nothing in f
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -32,6 +33,8 @@ import attrs
 import numpy as np
 
 from kvscen.plugin import (
+    ERROR,
+    KINDS,
     OK,
     READ,
     WRITE,
@@ -112,18 +115,17 @@ class SimLane(VirtualLane):
     def __init__(self, store: SimStore) -> None:
         self._store = store
         self._model = store.model
-        #: (end, id, submit, bytes, outcome), in the order of submission, which is the order of the ends.
+        #: (end, id, submit, bytes, errno), in the order of submission, which is the order of the ends.
         self._flying: deque[tuple[int, int, int, int, int]] = deque()
 
     def submit(self, ops: Rows) -> int:
         room = self._store.limits.max_in_flight - len(self._flying)
         accepted = ops[: max(room, 0)]
         model, now = self._model, self._model.now_ns
-        for ident, kind, nbytes in zip(
-            accepted["id"].tolist(), accepted["kind"].tolist(), accepted["bytes"].tolist(), strict=True
-        ):
-            moved = nbytes if kind in (READ, WRITE) else 0
-            self._flying.append((model.serve(moved), ident, now, moved, OK))
+        for ident, key, offset, nbytes, kind in accepted[["id", "key", "offset", "bytes", "kind"]].tolist():
+            good = self._store.holds(key, offset + nbytes) and kind < len(KINDS)
+            moved = nbytes if good and kind in (READ, WRITE) else 0
+            self._flying.append((model.serve(moved), ident, now, moved, 0 if good else errno.EINVAL))
         return len(accepted)
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
@@ -135,8 +137,8 @@ class SimLane(VirtualLane):
             model.now_ns = max(model.now_ns, min(last, limit))
         count = 0
         while flying and count < len(out) and flying[0][0] <= model.now_ns:
-            end, ident, submit, nbytes, outcome = flying.popleft()
-            out[count] = (ident, submit, end, nbytes, 0, 0, outcome, 0, 0)
+            end, ident, submit, nbytes, code = flying.popleft()
+            out[count] = (ident, submit, end, nbytes, 0, code, ERROR if code else OK, 0, 0)
             count += 1
         return count
 
@@ -155,6 +157,7 @@ class SimStore(Store):
         self.tier = tier
         self.settings: SimSettings = tier.settings
         self.model = _Model(self.settings)
+        self._layout: Layout | None = None
 
     def clock(self) -> int:
         return self.model.now_ns
@@ -176,7 +179,13 @@ class SimStore(Store):
                 f"tier {self.tier.name} holds {capacity} bytes, the pattern touches {needed}",
                 "raise the tier's capacity or lower the pattern's working_set",
             )
+        self._layout = layout
         return range(0)
+
+    def holds(self, key: int, end: int) -> bool:
+        """Is this in the layout, if there is one yet?"""
+        layout = self._layout
+        return layout is None or (0 <= key - layout.first_key < layout.keys and end <= layout.stride_bytes)
 
     def lane(self, index: int, arena: Arena) -> SimLane:
         return SimLane(self)

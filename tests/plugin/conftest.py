@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from installed import Installed
+
+from .installed import Installed
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from installed import GOOD, Installed
 
 from kvscen.cli.main import main
 from kvscen.plugin import Tier
 from kvscen.plugin.probe import examine, examine_all
 from kvscen.testing.fake import FakeSettings, register
+
+from .installed import GOOD, Installed
 
 
 def good(name: str, more: str = "", top: str = "") -> dict[str, str]:

@@ -8,9 +8,10 @@ import sys
 import warnings
 
 import pytest
-from installed import GOOD, Installed
 
 from kvscen.plugin.registry import ELSEWHERE, GROUP, PluginError, registry
+
+from .installed import GOOD, Installed
 
 OURS = {"command", "memory", "posix", "sim", "tiered"}
 

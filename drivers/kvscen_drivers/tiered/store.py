@@ -12,6 +12,7 @@ from typing import Any
 from kvscen.plugin import (
     DISCARD,
     ERROR,
+    KINDS,
     LOOKUP,
     MISS,
     OK,
@@ -116,6 +117,7 @@ class TieredStore(Store):
         if layout.stride_bytes > self._bounce_bytes:
             raise DriverError(f"tier {self.tier.name}: blocks of {layout.stride_bytes} bytes are larger than announced")
         self._drain()
+        self.cache = self._laid_out = None
         slots = [self._slots(level, layout) for level in range(len(self._levels))]
         for store, count in zip(self._levels, slots, strict=True):
             store.prepare(Layout(count, layout.block_bytes, layout.stride_bytes, 0, count))
@@ -219,6 +221,7 @@ class TieredLane(Lane):
     def __init__(self, store: TieredStore, lanes: Sequence[Lane], arena: TieredArena) -> None:
         self._store = store
         self._lanes = lanes
+        self._arena = arena
         self.mover = Mover(lanes, store.names, arena.bounce, store.clock)
         self._next_tag = 0
         #: What is in flight: tag -> (id, submit). Its result comes from the mover.
@@ -231,13 +234,13 @@ class TieredLane(Lane):
         if cache is None:
             raise RuntimeError("submit before prepare")
         now = self._store.clock()
+        size = self._store.block_bytes
         room = max(self._store.limits.max_in_flight - len(self._flying) - len(self._instant), 0)
         accepted = ops[:room]
         for ident, key, offset, nbytes, buffer, kind in accepted[
             ["id", "key", "offset", "bytes", "buffer", "kind"]
         ].tolist():
-            size = self._store.block_bytes
-            if key not in self._store.keys or offset + nbytes > size or (kind == WRITE and offset):
+            if self._wrong(key, offset, nbytes, buffer, kind):
                 self._instant.append((ident, now, now, 0, 0, errno.EINVAL, ERROR, 0, 0))
             elif kind == WRITE:
                 moves, place = cache.write(key)
@@ -254,6 +257,12 @@ class TieredLane(Lane):
                 self._instant.append((ident, now, now, 0, 0, 0, MISS, 0, 0))
         self.mover.push()
         return len(accepted)
+
+    def _wrong(self, key: int, offset: int, nbytes: int, buffer: int, kind: int) -> bool:
+        """Outside the layout or the arena, of no known kind, or a write of a part of a block."""
+        if key not in self._store.keys or kind >= len(KINDS) or (kind == WRITE and offset):
+            return True
+        return offset + nbytes > self._store.block_bytes or buffer + nbytes > self._arena.nbytes
 
     def _track(self, ident: int, now: int) -> int:
         self._next_tag += 1
