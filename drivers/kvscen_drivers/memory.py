@@ -47,23 +47,56 @@ class MemorySettings:
     )
 
 
+class _Blocks:
+    """The memory of one tier in this worker, shared by the stores of all its points, which come and go: as large as the
+    largest of them needs, given back with the last one."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.pages = "no"
+        self.data = np.empty(0, np.uint8)
+        self._arena: Arena | None = None
+
+    def grow(self, nbytes: int) -> None:
+        """What is held is kept. No operation is in flight. Raises DriverError."""
+        if nbytes <= len(self.data):
+            return
+        try:
+            larger = host_arena(nbytes)
+        except DriverError as error:
+            raise DriverError(str(error), "touch fewer keys (`working_set`), in fewer `processes`") from error
+        np.copyto(larger.view[: len(self.data)], self.data)
+        self.free()
+        self._arena, self.data, self.pages = larger, larger.view, larger.pages
+
+    def free(self) -> None:
+        self.data = np.empty(0, np.uint8)
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
+
+
+_blocks_of: dict[Tier, _Blocks] = {}
+
+
 class MemoryStore(Store):
-    """One worker's blocks, in one anonymous mapping. A lane copies in the thread that reaps."""
+    """One point's view of its tier's blocks. A lane copies in the thread that reaps."""
 
     limits = Limits(alignment_bytes=1, max_in_flight=MAX_IN_FLIGHT)
 
     def __init__(self, tier: Tier) -> None:
         self._tier = tier
-        self._arena: Arena | None = None
-        self._data = np.empty(0, np.uint8)
         self._layout = Layout(0, 0, 1)
         self._written = np.zeros(0, bool)
+        self._blocks = _blocks_of.setdefault(tier, _Blocks())
+        self._blocks.users += 1
+        self._open = True
 
     def allocate(self, nbytes: int, memory: str) -> Arena:
         return host_arena(nbytes)
 
     def prepare(self, layout: Layout) -> Sequence[int]:
-        """The data is kept while the keys and their stride stay the same."""
+        """What this store has written is kept while its layout stays the same."""
         if layout != self._layout:
             total = max(layout.keys, layout.total_keys) * layout.stride_bytes
             capacity = self._tier.settings.capacity_bytes
@@ -73,9 +106,7 @@ class MemoryStore(Store):
                     f"{show_bytes(capacity)}",
                     "give it a larger `capacity` or touch fewer keys (`working_set`)",
                 )
-            self._drop()
-            self._arena = host_arena(layout.keys * layout.stride_bytes)
-            self._data = self._arena.view
+            self._blocks.grow(layout.keys * layout.stride_bytes)
             self._layout = layout
             self._written = np.zeros(layout.keys, bool)
         missing: npt.NDArray[np.int64] = np.flatnonzero(~self._written) + layout.first_key
@@ -91,7 +122,7 @@ class MemoryStore(Store):
         if not 0 <= slot < layout.keys or offset + nbytes > layout.stride_bytes or len(view) != nbytes:
             raise OSError(errno.EINVAL, "outside the layout")
         start = slot * layout.stride_bytes + offset
-        place = self._data[start : start + nbytes]
+        place = self._blocks.data[start : start + nbytes]
         if op["kind"] == READ:
             if not self._written[slot]:
                 raise OSError(errno.ENODATA, "never written")
@@ -104,19 +135,17 @@ class MemoryStore(Store):
         return nbytes
 
     def path(self) -> PathReport:
-        pages = self._arena.pages if self._arena else "no"
-        return PathReport("memory", f"copied by the processor within host memory ({pages} pages)")
+        return PathReport("memory", f"copied by the processor within host memory ({self._blocks.pages} pages)")
 
     def close(self) -> None:
-        self._drop()
-
-    def _drop(self) -> None:
-        self._data = np.empty(0, np.uint8)
+        if not self._open:
+            return
+        self._open = False
         self._layout = Layout(0, 0, 1)
-        self._written = np.zeros(0, bool)
-        if self._arena is not None:
-            self._arena.close()
-            self._arena = None
+        self._blocks.users -= 1
+        if not self._blocks.users:
+            self._blocks.free()
+            del _blocks_of[self._tier]
 
 
 class MemoryDriver(Driver):

@@ -5,9 +5,9 @@ import errno
 import numpy as np
 import pytest
 
-from kvscen.plugin import COMPLETION, ERROR, OPERATION, READ, DriverError, Layout, Tier, Work
+from kvscen.plugin import COMPLETION, ERROR, OK, OPERATION, READ, WRITE, DriverError, Layout, Tier, Work
 from kvscen.testing.contract import DriverContract
-from kvscen_drivers.memory import MemoryDriver, MemorySettings
+from kvscen_drivers.memory import MemoryDriver, MemorySettings, _blocks_of
 
 
 class TestContract(DriverContract):
@@ -18,6 +18,12 @@ class TestContract(DriverContract):
     @pytest.fixture
     def settings(self):
         return MemorySettings()
+
+
+@pytest.fixture(autouse=True)
+def _no_leftovers():
+    yield
+    _blocks_of.clear()
 
 
 def _open(keys=8, block=4096, capacity=None):
@@ -62,3 +68,27 @@ def test_a_block_that_does_not_fit_the_capacity_is_found_by_lint():
 
 def test_path_says_memory():
     assert _open().path().kind == "memory"
+
+
+def test_points_of_a_tier_share_its_memory():
+    """A worker keeps several points open: together they take what the largest needs."""
+    small, large = _open(), _open()
+    arena = small.allocate(4096, "dram")
+    lane = small.lane(0, arena)
+    small.prepare(Layout(8, 4096, 4096, 0, 8))
+    op, out = np.zeros(1, OPERATION), np.zeros(1, COMPLETION)
+    op["key"], op["bytes"], op["kind"] = 7, 4096, WRITE
+    arena.view[:] = 42
+    lane.submit(op)
+    assert lane.reap(out, 1, 10**9) == 1
+    assert len(large.prepare(Layout(1024, 4096, 4096, 0, 1024))) == 1024
+    assert large._blocks is small._blocks and len(large._blocks.data) == 4 << 20
+    arena.view[:] = 0
+    op["kind"] = READ
+    lane.submit(op)
+    assert lane.reap(out, 1, 10**9) == 1
+    assert out["outcome"][0] == OK and (arena.view == 42).all()
+    small.close()
+    assert len(large._blocks.data) == 4 << 20
+    large.close()
+    assert not _blocks_of
