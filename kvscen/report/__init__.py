@@ -1,6 +1,6 @@
 """What a run's tables say, for people and for programs.
 
-`load_report(folder)` reads a run; `run_table`, `report_json` and `report_csv` say it; `write_report` prints it in a format.
+`load_report(folder)` reads a run; `run_table`, `report_json` and `report_csv` say it; `write_report` prints it.
 Names are imported when they are asked for: a verb that only wants `kvscen.report.numbers` does not pay for pyarrow.
 """
 

@@ -12,7 +12,7 @@ import attrs
 
 from kvscen.report.numbers import NOTHING, Scale, plural, scale_for, show_one
 from kvscen.report.run import PointReport, Report
-from kvscen.results.aggregate import Aggregate, aggregate, ok, total, why_lacking
+from kvscen.results.aggregate import Aggregate, aggregate, has_count, ok, total, why_lacking
 from kvscen.results.measures import MEASURES, OPERATIONS_ABOVE
 
 _MAX_OWN = 4
@@ -28,13 +28,13 @@ class TableColumn:
     cells: tuple[str, ...]
     rank: int = 0
     numeric: bool = True
-    marked: bool = False
 
 
 @attrs.frozen
 class SweepTable:
     """The content of a sweep's table. `shared` is what all points have in common. `notes` are numbered from 1;
-    `losses[i]` and `warnings[i]` are the numbers of those that concern the trials and the figures of point i."""
+    `losses[i]` and `warnings[i]` are the numbers of those that concern the trials and the figures of point i.
+    `labels` name the points by their axes."""
 
     sweep: str
     shared: tuple[tuple[str, str], ...]
@@ -43,6 +43,7 @@ class SweepTable:
     losses: tuple[tuple[int, ...], ...]
     warnings: tuple[tuple[int, ...], ...]
     footnotes: tuple[str, ...]
+    labels: tuple[str, ...]
 
 
 #: The variables that every point has: header, what a point shows, and the last parts of paths whose axes say the same.
@@ -58,6 +59,10 @@ _VARIABLES: tuple[tuple[str, Callable[[PointReport], str], tuple[str, ...]], ...
 )
 
 
+#: What other columns are called.
+_HEADERS = frozenset({"path", "pages", "verified", "trials", "errors", "misses", "throughput", "CPU", "driver"})
+
+
 def tables_of(report: Report) -> list[SweepTable]:
     """One table for each sweep, in the order of the run."""
     sweeps: dict[str, list[PointReport]] = {}
@@ -70,12 +75,13 @@ def _table(report: Report, sweep: str, points: Sequence[PointReport]) -> SweepTa
     shared: list[tuple[str, str]] = []
     columns: list[TableColumn] = []
 
-    def place(name: str, cells: Sequence[str], rank: int = 0, numeric: bool = True) -> None:
-        known = {cell for cell in cells if cell != NOTHING}
-        if len(points) > 1 and len(set(cells)) > 1:
+    def place(name: str, cells: Sequence[str], rank: int = 0, numeric: bool = True, partial: bool = False) -> None:
+        """`partial`: a point that has nothing (for no trial was ok) does not make a difference."""
+        known = [cell for cell in cells if cell != NOTHING]
+        if len(set(known if partial else cells)) > 1:
             columns.append(TableColumn(name, "", tuple(cells), rank, numeric))
         elif known:
-            shared.append((name, cells[0]))
+            shared.append((name, known[0]))
 
     headers = _axis_headers(points)
     said = {path.rpartition(".")[2] for path in headers}
@@ -86,31 +92,39 @@ def _table(report: Report, sweep: str, points: Sequence[PointReport]) -> SweepTa
         cells = [show(point) for point in points]
         if name == "tier" and "tier" in headers:
             # The axis says which tier; what is worth a word is the driver, where it is the same for all.
-            cells = [_text(point.row.get("driver")) for point in points]
-            if len(set(cells)) == 1:
-                shared.append(("driver", cells[0]))
+            place("driver", [_text(point.row.get("driver")) for point in points], numeric=False)
             continue
         if said.isdisjoint(same):
             rank = {"in flight": 1, "batch": 4}.get(name, 0)
-            place(name, cells, rank, numeric=name not in ("model", "tier", "op"))
+            place(name, cells, rank, numeric=name not in ("model", "tier", "op"), partial=name == "in flight")
     columns += _measured(report, points)
-    place("path", [_paths(point) for point in points], numeric=False)
-    place("pages", [_facts(point, "pages") for point in points], rank=6, numeric=False)
-    place("verified", _verified(points), rank=5)
+    place("path", [_facts(point, "path") for point in points], numeric=False, partial=True)
+    place("pages", [_facts(point, "pages") for point in points], rank=6, numeric=False, partial=True)
+    place("verified", _verified(points), rank=5, partial=True)
     columns.append(TableColumn("trials", "", tuple(point.status for point in points), numeric=False))
     numbers: dict[str, int] = {}
     warnings = tuple(_number(point.warnings, numbers) for point in points)
     losses = tuple(_number(point.losses, numbers) for point in points)
     return SweepTable(
-        sweep, tuple(shared), tuple(columns), tuple(numbers), losses, warnings, (*_ways(points), *_footnotes(points))
+        sweep=sweep,
+        shared=tuple(shared),
+        columns=tuple(columns),
+        notes=tuple(numbers),
+        losses=losses,
+        warnings=warnings,
+        footnotes=(*_ways(points), *_footnotes(points)),
+        labels=tuple(report.labels[point.point_id] for point in points),
     )
 
 
 def _axis_headers(points: Iterable[PointReport]) -> dict[str, str]:
-    """Path of each axis -> header: its last part where no other axis has the same."""
+    """Path of each axis -> header: its last part, where no other axis and no other column is called so."""
     paths = list(dict.fromkeys(path for point in points for path in point.axes))
     last = [path.rpartition(".")[2] for path in paths]
-    return {path: name if last.count(name) == 1 else path for path, name in zip(paths, last, strict=True)}
+    return {
+        path: name if last.count(name) == 1 and name not in _HEADERS else path
+        for path, name in zip(paths, last, strict=True)
+    }
 
 
 def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn]:
@@ -131,9 +145,9 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
         shown = tuple(percent.show(None if rate is None else rate * 100) for rate in hit_rates)
         columns.append(TableColumn("hit rate", "%", shown))
     for name in ("errors", "misses"):
-        totals = [total(point.trials, name).value for point in points]
+        totals = [total(point.trials, name).value if has_count(point.trials, name) else None for point in points]
         if any(totals):
-            columns.append(TableColumn(name, "", tuple(f"{value:,}" for value in totals)))
+            columns.append(TableColumn(name, "", tuple(_whole(value) for value in totals)))
     columns.append(attrs.evolve(_median("CPU", "cpu_s_per_gib", points), rank=3))
     own = list(dict.fromkeys(name for point in points for name in report.own_columns(point)))
     for name in own[:_MAX_OWN]:
@@ -154,7 +168,7 @@ def _with_spread(name: str, column: str, points: Sequence[PointReport]) -> Table
     width = max(map(len, spreads))
     # A spread keeps its place where a neighbour has none, so that the medians stand below each other.
     cells = [_joined(scale, one, spread, width) for one, spread in zip(found, spreads, strict=True)]
-    return TableColumn(name, scale.unit, tuple(cells), marked=True)
+    return TableColumn(name, scale.unit, tuple(cells))
 
 
 def _joined(scale: Scale, one: Aggregate, spread: str, width: int) -> str:
@@ -184,10 +198,6 @@ def _in_flight(point: PointReport) -> str:
 def _facts(point: PointReport, column: str) -> str:
     seen = dict.fromkeys(_text(t.measures[column]) for t in ok(point.trials) if t.measures.get(column) is not None)
     return ", ".join(seen) or NOTHING
-
-
-def _paths(point: PointReport) -> str:
-    return _facts(point, "path")
 
 
 def _verified(points: Sequence[PointReport]) -> list[str]:

@@ -61,7 +61,7 @@ def show_one(value: float | int | None, unit: str | None) -> str:
     text = scale.show(value)
     if "." in text and unit in ("B", "B/s"):
         text = text.rstrip("0").rstrip(".")
-    return f"{text} {scale.unit}".strip()
+    return f"{text} {scale.unit.removeprefix('1')}".strip()
 
 
 def show_percent(share: float | int | None) -> str:

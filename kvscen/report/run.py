@@ -74,8 +74,13 @@ class PointReport:
         if len(paths) > 1:
             found.append(f"the trials took different paths: {', '.join(map(str, paths))}")
         if "page cache" in paths:
-            share = "" if lowest is None else f"; the device moved {show_percent(lowest)} of the bytes"
-            found.append(f"served by the page cache: this is the speed of memory, not of the device{share}")
+            if lowest is None:
+                found.append("through the page cache: this may be the speed of memory, not of the device")
+            elif lowest < LEAST_DEVICE_RATIO:
+                share = f"the device moved {show_percent(lowest)} of the bytes"
+                found.append(f"served by the page cache: this is the speed of memory, not of the device; {share}")
+            else:
+                found.append("through the page cache: read-ahead and write-back take part in this figure")
         elif lowest is not None and lowest < LEAST_DEVICE_RATIO and "direct" in paths:
             found.append(
                 f"the path is direct, and yet the device moved only {show_percent(lowest)} of the bytes: "
@@ -105,13 +110,14 @@ class PointReport:
 
 @attrs.frozen
 class Report:
-    """A whole run. `planned` is the number of trials of the plan, `points_planned` that of its points; `notes` are
-    sentences about the run as a whole."""
+    """A whole run. `labels` name every point of the plan, measured or not, by its axes; `notes` are sentences about the
+    run as a whole."""
 
     folder: Path
     run_id: str
     scenario: str
     points: tuple[PointReport, ...]
+    labels: Mapping[str, str]
     verdicts: tuple[Mapping[str, Any], ...]
     points_planned: int
     trials_planned: int
@@ -189,14 +195,17 @@ def make_report(
         groups.setdefault(row["point_id"], []).append(TrialRow(row))
     planned = sum(point.trials for point in points)
     notes = list(notes)
-    missing = planned - trials.num_rows
-    if missing > 0:
-        notes.append(f"{plural(missing, 'trial')} of {planned:,} did not run: go on with {_resume(run)}")
+    ended = sum(1 for group in groups.values() for trial in group if trial.status != "interrupted")
+    if ended < planned:
+        bare = sum(1 for point in points if point.point_id not in groups)
+        none = f", {plural(bare, 'point')} of {len(points):,} not once" if bare else ""
+        notes.append(f"{planned - ended:,} of {plural(planned, 'trial')} did not run{none}: go on with {_resume(run)}")
     return Report(
         folder=run.path,
         run_id=run.run_id,
         scenario=str(run.plan.get("scenario", "")),
         points=tuple(_point(group, units) for group in groups.values()),
+        labels={point.point_id: _label(point, units) for point in points},
         verdicts=tuple(verdicts),
         points_planned=len(points),
         trials_planned=planned,
@@ -226,6 +235,16 @@ def _point(trials: Sequence[TrialRow], units: Mapping[str, str]) -> PointReport:
         if row[AXIS + path] is not None
     }
     return PointReport(row["point_id"], row["sweep"], axes, row, tuple(trials))
+
+
+def _label(point: PointColumns, units: Mapping[str, str]) -> str:
+    """`op=read requests=10`."""
+    spelled = {
+        path: _spell((path, f"{point.sweep}.{path}"), value, units.get(path, ""), point.settings)
+        for path, value in point.axes.items()
+        if value is not None
+    }
+    return " ".join(f"{path.rpartition('.')[2]}={value}" for path, value in spelled.items()) or "the point"
 
 
 def _spell(paths: Sequence[str], value: Any, unit: str, settings: Mapping[str, str]) -> str:

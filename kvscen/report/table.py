@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -21,6 +21,7 @@ WIDTH = 100
 
 _SUPERSCRIPT = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹˒")
 _GAP = 2
+#: Where room is short, texts are broken after so many characters.
 _LONGEST_CELL = 28
 
 
@@ -53,8 +54,10 @@ def _sweep(report: Report, content: SweepTable, width: int) -> list[RenderableTy
     lines: list[RenderableType] = [head]
     if content.shared:
         lines.append(Padding(_shared(content.shared, width - 2), (0, 0, 0, 2)))
-    columns, dropped = _fitting(content, width - 2)
-    lines += [Text(), Padding(_grid(content, columns), (0, 0, 0, 2))]
+    columns, longest = _fitting(content, width - 2)
+    body = _grid(content, columns, longest) if columns else _stack(content, width - 4)
+    lines += [Text(), Padding(body, (0, 0, 0, 2))]
+    dropped = [column for column in content.columns if columns and column not in columns]
     footnotes = [*content.footnotes]
     if dropped:
         names = ", ".join(column.name for column in dropped)
@@ -82,7 +85,7 @@ def _shared(pairs: Sequence[tuple[str, str]], width: int) -> Text:
     return text
 
 
-def _grid(content: SweepTable, columns: Sequence[TableColumn]) -> Table:
+def _grid(content: SweepTable, columns: Sequence[TableColumn], longest: int) -> Table:
     grid = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold", collapse_padding=False)
     for column in columns:
         grid.add_column(
@@ -90,7 +93,8 @@ def _grid(content: SweepTable, columns: Sequence[TableColumn]) -> Table:
             justify="right" if column.numeric else "left",
             overflow="fold",
             no_wrap=column.numeric,
-            max_width=None if column.numeric else _LONGEST_CELL,
+            # As wide as `_width` reckons: rich must never cut a number to make room.
+            width=_column_width(content, column, longest),
         )
     for row in range(len(content.losses)):
         grid.add_row(*(_cell(content, column, row) for column in columns))
@@ -116,24 +120,41 @@ def _mark(marks: Sequence[int]) -> str:
     return ",".join(map(str, marks)).translate(_SUPERSCRIPT)
 
 
-def _fitting(content: SweepTable, width: int) -> tuple[list[TableColumn], list[TableColumn]]:
-    """The columns that fit into the width and those given up for it, the least needed first."""
+def _stack(content: SweepTable, width: int) -> RenderableType:
+    """The points one below the other: for a terminal in which not even the columns that matter have room."""
+    parts: list[RenderableType] = []
+    for row, label in enumerate(content.labels):
+        pairs = [
+            (column.name, f"{_cell(content, column, row).plain.strip()} {column.unit}".strip())
+            for column in content.columns
+        ]
+        parts += [Text(label, "bold"), Padding(_shared(pairs, width), (0, 0, 0, 2))]
+    return Group(*parts)
+
+
+def _fitting(content: SweepTable, width: int) -> tuple[list[TableColumn], int]:
+    """The columns that fit into the width, the least needed given up first, and how long their texts may be on a line.
+    No column at all where those that matter have no room."""
     columns = list(content.columns)
-    dropped: list[TableColumn] = []
-    while _width(content, columns) > width and any(column.rank for column in columns):
+    if _width(content, columns, width) <= width:
+        return columns, width
+    while _width(content, columns, _LONGEST_CELL) > width:
         least = max(columns, key=lambda column: column.rank)
+        if not least.rank:
+            return [], _LONGEST_CELL
         columns.remove(least)
-        dropped.append(least)
-    return columns, dropped
+    return columns, _LONGEST_CELL
 
 
-def _width(content: SweepTable, columns: Sequence[TableColumn]) -> int:
-    def one(column: TableColumn) -> int:
-        cells = [len(_cell(content, column, row).plain.rstrip()) for row in range(len(column.cells))]
-        widest = max(len(column.name), len(column.unit), *cells)
-        return widest if column.numeric else min(widest, _LONGEST_CELL)
+def _width(content: SweepTable, columns: Sequence[TableColumn], longest: int) -> int:
+    return sum(_column_width(content, column, longest) + _GAP for column in columns) - _GAP
 
-    return sum(one(column) + _GAP for column in columns) - _GAP
+
+def _column_width(content: SweepTable, column: TableColumn, longest: int) -> int:
+    """The width of a column whose texts are broken after `longest` characters; numbers never are."""
+    widest = max(len(_cell(content, column, row).plain) for row in range(len(column.cells)))
+    heads = max(len(column.name), len(column.unit))
+    return max(heads, widest if column.numeric else min(longest, widest))
 
 
 def _bullet(text: str, style: str, mark: str = "") -> RenderableType:
@@ -155,51 +176,45 @@ def _verdicts(report: Report) -> list[RenderableType]:
     }
     words = {"pass": "passed", "fail": "failed", "not judged": "not judged"}
     said = ", ".join(f"{count} {words[outcome]}" for outcome, count in counts.items() if count)
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column()
-    grid.add_column(overflow="fold")
-    grid.add_column(overflow="fold")
-    labels = _labels(report)
-    many_sweeps = len({point.sweep for point in report.points}) > 1
+    lines: list[RenderableType] = [Text.assemble(("expectations", "bold"), f"  {said}")]
+    many_sweeps = len({sweep for sweep, _ in groups}) > 1
     for (sweep, expectation), verdicts in groups.items():
-        text = f"{sweep}: {expectation}" if many_sweeps else expectation
-        passed = [verdict for verdict in verdicts if verdict["outcome"] == "pass"]
-        if passed:
-            grid.add_row(Text("pass", "green"), text, _passed(passed))
-        for verdict in verdicts:
-            if verdict["outcome"] == "pass":
-                continue
-            failed = verdict["outcome"] == "fail"
-            grid.add_row(
-                Text("FAIL" if failed else "not judged", "bold red" if failed else "yellow"),
-                text,
-                f"{labels.get(verdict['point_id'], verdict['point_id'])}: {_why(verdict)}",
-            )
-    return [Text.assemble(("expectations", "bold"), f"  {said}"), Padding(grid, (0, 0, 0, 2))]
+        lines.append(Padding(Text(f"{sweep}: {expectation}" if many_sweeps else expectation), (0, 0, 0, 2)))
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column()
+        grid.add_column(overflow="fold")
+        for outcome, sentence in _outcomes(report, verdicts):
+            label, style = {"pass": ("pass", "green"), "fail": ("FAIL", "bold red")}.get(outcome, (outcome, "yellow"))
+            grid.add_row(Text(label, style), sentence)
+        lines.append(Padding(grid, (0, 0, 0, 4)))
+    return lines
 
 
-def _labels(report: Report) -> dict[str, str]:
-    return {
-        point.point_id: " ".join(f"{path.rpartition('.')[2]}={value}" for path, value in point.axes.items())
-        or "the point"
-        for point in report.points
-    }
+def _outcomes(report: Report, verdicts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """(outcome, sentence): one for all points that passed, one for each that failed, one for each reason without a
+    value."""
+    passed = [verdict for verdict in verdicts if verdict["outcome"] == "pass"]
+    if passed:
+        yield "pass", _passed(passed)
+    without: dict[tuple[str, str], list[str]] = {}
+    for verdict in verdicts:
+        label = report.labels.get(verdict["point_id"], verdict["point_id"])
+        if verdict["value"] is None and verdict["outcome"] != "pass":
+            without.setdefault((verdict["outcome"], verdict["reason"]), []).append(label)
+        elif verdict["outcome"] == "fail":
+            yield "fail", f"{label}: {_value(verdict['value'], verdict)}, {verdict['reason']}"
+    for (outcome, reason), labels in without.items():
+        yield outcome, f"{'; '.join(labels)}: {reason}"
 
 
 def _passed(verdicts: Sequence[Mapping[str, Any]]) -> str:
-    at = f"at {plural(len(verdicts), 'point')}"
+    at = plural(len(verdicts), "point")
     values = [verdict["value"] for verdict in verdicts if verdict["value"] is not None]
     symbol = verdicts[0]["operator"]
     if not values or symbol in ("==", "!="):
         return at
     nearest = min(values) if symbol in (">", ">=") else max(values)
     return f"{at}, the closest {_value(nearest, verdicts[0])}"
-
-
-def _why(verdict: Mapping[str, Any]) -> str:
-    if verdict["value"] is None:
-        return str(verdict["reason"])
-    return f"{_value(verdict['value'], verdict)}, {verdict['reason']}"
 
 
 def _value(value: float, verdict: Mapping[str, Any]) -> str:

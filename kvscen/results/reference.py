@@ -30,8 +30,8 @@ def columns_markdown() -> str:
     """Every table with its columns, types, units and descriptions."""
     parts = [_table("trials", (*schema.TRIALS, schema.SETTINGS))]
     parts.append(
-        "After these come `axis.<path>` for each axis of the run, typed (a size in bytes, a time in ns, a share between "
-        "0 and 1; the unit is in the metadata), and the columns that the run's drivers declare.\n"
+        "After these come `axis.<path>` for each axis of the run, typed (a size in bytes, a time in ns, a share "
+        "between 0 and 1; the unit is in the metadata), and the columns that the run's drivers declare.\n"
     )
     parts += [_table(name, columns) for name, columns in schema.TABLES.items()]
     return "\n".join(parts)
@@ -47,12 +47,8 @@ def up_to_date(page: str) -> str:
 
 
 def _table(name: str, columns: Iterable[Column]) -> str:
-    lines = [
-        f"### {name}.parquet: one row for {_ROWS[name]}",
-        "",
-        "| column | type | unit | what it is |",
-        "|---|---|---|---|",
-    ]
+    lines = [f"### {name}.parquet: one row for {_ROWS[name]}", ""]
+    lines += ["| column | type | unit | what it is |", "|---|---|---|---|"]
     for column in columns:
         description = column.description.replace("|", "\\|")
         lines.append(f"| `{column.name}` | {_type(column.type)} | {column.unit or ''} | {description} |")

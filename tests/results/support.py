@@ -55,7 +55,7 @@ def make_point(
         sweep=sweep,
         axes=axes if axes is not None else {"pages.op": Symbol(op), "pages.requests": Quantity.of(number)},
         pattern=PatternBlock("pages", "transfer", Transfer(op=op, requests=_whole((axes or {}).get("pages.requests")))),
-        tier=Tier(tier, driver, Disk()),
+        tier=Tier(tier, driver, Disk(path=str((axes or {}).get("disk.path", "./kv-data")))),
         model=None,
         sweep_settings=SweepSettings(pattern="pages", tier=tier, trials=trials, time_ns=10**9),
         work=Work(op, block_bytes, batch, keys=batch, time_ns=10**9, **work),

@@ -1,0 +1,195 @@
+"""Runs whose reports are kept as golden files: each shows something that a reader must see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kvscen.language.values import Quantity, Symbol
+from kvscen.plan.point import Plan
+from kvscen.plan.render import plan_json
+from kvscen.results.folder import write_inputs
+from kvscen.results.journal import Journal
+from kvscen.results.judge import judge
+from kvscen.results.record import TrialRecord
+from kvscen.results.tables import write_tables
+from tests.results.support import (
+    MIB,
+    RUN_ID,
+    expectation,
+    make_plan,
+    make_point,
+    make_record,
+    measures,
+    share,
+)
+
+Scene = tuple[Plan, list[TrialRecord]]
+
+FAST = expectation("throughput", ">=", Quantity.of(200, "MiB/s"), "throughput >= 200 MiB/s when pages.op == read")
+CLEAN = expectation("errors", "==", Quantity.of(0))
+TAIL = expectation("latency_p999", "<=", Quantity.of(12, "ms"))
+
+
+def plain() -> Scene:
+    """Write and read, 1 and 10 requests: all well."""
+    cases = [("write", 1), ("write", 10), ("read", 1), ("read", 10)]
+    points = [
+        make_point(
+            number,
+            op=op,
+            axes={"pages.op": Symbol(op), "pages.requests": Quantity.of(requests)},
+            batch=63 * requests,
+            requests=requests,
+            trials=5,
+            expectations=(CLEAN, FAST) if op == "read" else (CLEAN,),
+        )
+        for number, (op, requests) in enumerate(cases, 1)
+    ]
+    records = [
+        make_record(point, trial, values=measures(1000 + 300 * point.index + 7 * trial, 900 + 200 * point.index))
+        for point in points
+        for trial in range(1, 6)
+    ]
+    return make_plan(*points, scenario="llama70b"), records
+
+
+def troubled() -> Scene:
+    """A hang, a cache that plays the device, percentiles of too few operations, expectations that fail."""
+    plan, records = plain()
+    points = [
+        make_point(
+            point.index,
+            op=point.work.op,
+            axes=point.axes,
+            batch=point.work.batch,
+            requests=point.work.requests,
+            trials=5,
+            expectations=(CLEAN, FAST, TAIL),
+        )
+        for point in plan.points
+    ]
+    changed = []
+    for record in records:
+        number = int(record.point_id, 16)
+        if number == 1:
+            values = measures(1300 + record.trial, 900, operations=400)
+            changed.append(make_record(record.point_id, record.trial, values=values))
+        elif number == 2 and record.trial == 3:
+            changed.append(make_record(record.point_id, 3, "hang", "nothing completed for 30 s; the worker was killed"))
+        elif number == 3:
+            values = {**record.measures, "device_ratio": 0.41}
+            changed.append(make_record(record.point_id, record.trial, values=values))
+        elif number == 4:
+            values = {**record.measures, "device_ratio": 0.02, "path": "page cache", "path_evidence": "buffered I/O"}
+            changed.append(make_record(record.point_id, record.trial, values=values))
+        else:
+            changed.append(record)
+    return make_plan(*points, scenario="llama70b"), changed
+
+
+def unavailable() -> Scene:
+    """One tier is not on this machine, another fails, a third is corrupt: what is left is said."""
+    points = [
+        make_point(number, tier=tier, driver=driver, axes={"tier": Symbol(tier)}, expectations=(FAST,))
+        for number, (tier, driver) in enumerate([("disk", "posix"), ("gpu_direct", "gds"), ("cold", "posix")], 1)
+    ]
+    records = [make_record(points[0], trial, values=measures(50, 40_000, operations=60)) for trial in (1, 2)]
+    records.append(make_record(points[0], 3, "corrupt", "key 17 sector 3: generation 4 instead of 5", {"errors": 1}))
+    records += [make_record(points[1], trial, "unavailable", "no GPU on this machine") for trial in (1, 2, 3)]
+    records += [make_record(points[2], trial, "error", "EIO: Input/output error", {"errors": 4}) for trial in (1, 2, 3)]
+    return make_plan(*points, scenario="tiers"), records
+
+
+def open_loop() -> Scene:
+    """Offered and achieved rate, hit rate, errors, a spread over 5 %, one column of the driver's."""
+    points = [
+        make_point(
+            number,
+            axes={"pages.rate": Quantity.of(rate, "/s")},
+            sweep="load",
+            expectations=(expectation("dram.hit_rate", ">=", share("60")),),
+        )
+        for number, rate in enumerate((100, 1000, 10_000), 1)
+    ]
+    records = []
+    for point in points:
+        rate = 10 ** (1 + point.index)
+        for trial in (1, 2, 3):
+            values = measures(
+                rate / 10 * (1 + trial / 9),
+                120 * 4**point.index,
+                offered_per_s=float(rate),
+                achieved_per_s=rate * (1.0 if point.index < 3 else 0.83),
+                hit_rate=0.7 + point.index / 50,
+                lookups=1000,
+                hits=700,
+                errors=point.index - 1,
+                queue_depth_max=point.index * 3,
+                engine="io_uring",
+            )
+            rows = ({"tier": "dram", "lookups": 10, "hits": 7}, {"tier": "dram", "to_tier": "disk", "operations": 3})
+            records.append(make_record(point, trial, values=values, tiers=rows))
+    return make_plan(*points, scenario="serving"), records
+
+
+def wide() -> Scene:
+    """Long values of axes, and more columns than fit."""
+    long = "/mnt/a-very-long-name-of-a-mounted-file-system/with/more/below"
+    points = [
+        make_point(
+            number,
+            axes={"disk.path": path, "disk.direct": direct, "pages.block": Quantity.of(size, "MiB")},
+            block_bytes=size * MIB,
+            threads=number,
+            batch=number * 8,
+        )
+        for number, (path, direct, size) in enumerate([(long, True, 1), ("./kv-data", False, 64)], 1)
+    ]
+    paths = {1: "direct", 2: "page cache"}
+    records = [
+        make_record(p, t, values=measures(900 * p.index, path=paths[p.index], depth_used=8 * p.index))
+        for p in points
+        for t in (1, 2, 3)
+    ]
+    return make_plan(*points, scenario="wide"), records
+
+
+def single() -> Scene:
+    """One point, one trial: everything is shared, there is no spread."""
+    point = make_point(1, axes={}, trials=1)
+    return make_plan(point, scenario="one"), [make_record(point, 1)]
+
+
+def interrupted() -> Scene:
+    """Ctrl-C in the middle: what is missing, and how to go on."""
+    plan, records = plain()
+    return plan, [*records[:7], make_record(records[7].point_id, 3, "interrupted", "Ctrl-C")]
+
+
+def two_sweeps() -> Scene:
+    """A table for each sweep; verdicts name theirs."""
+    points = [
+        make_point(1, sweep="reads", axes={"pages.op": Symbol("read")}, expectations=(CLEAN,)),
+        make_point(2, sweep="writes", op="write", axes={"pages.op": Symbol("write")}, expectations=(CLEAN,)),
+    ]
+    records = [make_record(point, trial) for point in points for trial in (1, 2, 3)]
+    return make_plan(*points, scenario="both"), records
+
+
+SCENES: Mapping[str, Callable[[], Scene]] = {
+    scene.__name__: scene for scene in (plain, troubled, unavailable, open_loop, wide, single, interrupted, two_sweeps)
+}
+
+
+def lay_out(folder: Path, scene: Scene, tables: bool = True) -> Path:
+    """The folder of a run as `kvscen run` leaves it, or, without its tables, as one that was killed."""
+    plan, records = scene
+    folder.mkdir(parents=True)
+    write_inputs(folder, plan, plan_json(plan), {"versions": {"kvscen": "0.1.0"}}, RUN_ID)
+    with Journal.create(folder) as journal:
+        for record in records:
+            journal.append(record)
+    if tables:
+        write_tables(folder, plan, records, RUN_ID, judge(plan, records))
+    return folder
