@@ -117,14 +117,13 @@ class _Reader:
         return index, open_brackets[-1] if open_brackets else None
 
     def _skip_braces(self, index: int) -> int:
-        """The index behind the `}` that closes the `{` here."""
+        """The index behind the `}` that closes the `{` here, or behind the `{` where none does."""
         depth = 0
-        while index < len(self.words):
-            depth += {"{": 1, "}": -1}.get(self._text(index), 0)
-            index += 1
+        for behind, word in enumerate(self.words[index:], start=index + 1):
+            depth += {"{": 1, "}": -1}.get(word.text, 0)
             if depth == 0:
-                break
-        return index
+                return behind
+        return index + 1
 
     def _missing_braces(self, index: int) -> bool:
         """Fewer braces are closed than opened from here on, counting one that is open."""
@@ -174,14 +173,15 @@ class _Reader:
             if self._text(self.at) == ";" or self._kind(self.at) == "newline":
                 self.at += 1
             elif self._text(self.at) in ("}", ")", "]"):
-                self._report(
-                    diagnostic(
-                        "KVS023",
-                        f"this `{self._text(self.at)}` closes nothing",
-                        self._span(self.at),
-                        help="remove it, or look for one too many above",
+                if not (self._astray and self._text(self.at) == "}"):
+                    self._report(
+                        diagnostic(
+                            "KVS023",
+                            f"this `{self._text(self.at)}` closes nothing",
+                            self._span(self.at),
+                            help="remove it, or look for one too many above",
+                        )
                     )
-                )
                 self.at += 1
             else:
                 self._read_item()
@@ -237,7 +237,7 @@ class _Reader:
         elif self._text(first) in KINDS and not self._is_assignment(first):
             self._astray = False
             self._read_headless(first, end)
-        elif self._is_assignment(first):
+        elif self._is_assignment(first) or self._text(first) in ("skip", "expect", "("):
             if not self._astray:
                 self._parse("item", first, self.at)
             self._astray = True
@@ -283,8 +283,16 @@ class _Reader:
         body = self._read_body(header, brace)
         if header is not None:
             self.items.append(attrs.evolve(header, body=body, span=self._span(first, self.at - 1)))
-        closed = self._text(self.at - 1) == "}"
-        if closed and self._kind(self.at) != "newline" and self._text(self.at) not in (";", "}"):
+        if (
+            self._text(self.at - 1) == "}"
+            and self._kind(self.at) != "newline"
+            and self._text(self.at) not in (";", "}")
+        ):
+            self._report_follower()
+
+    def _report_follower(self) -> None:
+        """What stands behind a block, on the line of its `}`."""
+        if self._is_item(self.at):
             self._report(
                 diagnostic(
                     "KVS021",
@@ -294,10 +302,22 @@ class _Reader:
                     help="start a new line, or write `;` before it",
                 )
             )
+            return
+        self._report(
+            diagnostic(
+                "KVS023",
+                "the block ends at this `}`, and more stands behind it",
+                self._span(self.at - 1),
+                help="remove the brace, or start a new line behind it",
+            )
+        )
+        self._astray = True
+        self.at, _ = self._piece_end(self.at)
 
     def _read_body(self, header: Block | None, brace: int | None) -> tuple[Statement, ...]:
         """Statements up to and with the `}`."""
         found: list[Statement] = []
+        nested = False
         while True:
             self.at = self._past_newlines(self.at)
             if self._text(self.at) == "}":
@@ -309,6 +329,19 @@ class _Reader:
                 return tuple(found)
             if self._text(self.at) == ";":
                 self.at += 1
+                continue
+            if self._is_item(self.at) and self._text(self.at) not in ("let", "use"):
+                if not nested:
+                    self._report(
+                        diagnostic(
+                            "KVS020",
+                            "a block cannot stand inside another",
+                            self._span(self.at, self.at + 1),
+                            help="close the outer block first: blocks stand side by side and refer to each other by name",
+                        )
+                    )
+                nested = True
+                self._read_item()
                 continue
             statement = self._read_statement()
             if statement is not None:
@@ -343,9 +376,7 @@ class _Reader:
                     "KVS020",
                     "braces cannot stand inside a block",
                     self._span(first, end),
-                    help="close the outer block first: blocks stand side by side and refer to each other by name"
-                    if self._is_item(first)
-                    else "a setting is written `name = value`; a list stands in [ ]",
+                    help="a setting is written `name = value`; a list stands in [ ]",
                 )
             )
             self.at = self._skip_braces(end)

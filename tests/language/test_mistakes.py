@@ -110,7 +110,7 @@ IN_A_BLOCK = [
     ("use models", "KVS020", "use", "outside of blocks"),
     ("options { a = 1 }", "KVS020", "options {", "braces"),
     ("options = { a = 1 }", "KVS020", "options = {", "braces"),
-    ("tier x : posix { a = 1 }", "KVS020", "tier x : posix {", "side by side"),
+    ("tier x : posix { a = 1 }", "KVS020", "tier x", "side by side"),
     ("= 3", "KVS020", "=", "cannot stand here"),
 ]
 
@@ -126,9 +126,9 @@ def test_in_a_block(text: str, code: str, marked: str, said: str, last: bool) ->
     assert problem.span is not None and problem.span.text == marked
     assert said in problem.message + problem.label + problem.help
     # What stands around it is read all the same.
-    block, tier = document.items
-    assert isinstance(block, Block) and isinstance(tier, Block)
-    assert [s.span.text for s in block.body] == ["before = 1"] + ([] if last else ["after = 2"])
+    blocks = {item.name.name: item for item in document.items if isinstance(item, Block)}
+    assert "t" in blocks
+    assert [s.span.text for s in blocks["s"].body] == ["before = 1"] + ([] if last else ["after = 2"])
 
 
 OUTSIDE = [
@@ -158,6 +158,7 @@ OUTSIDE = [
     ("tier a : posix { } }", "KVS023", "}", "closes nothing"),
     ("tier a : posix { }\n)", "KVS023", ")", "closes nothing"),
     ("tier a : posix { } tier b : posix { }", "KVS021", "tier", "two blocks"),
+    ("tier a : posix { } a = 3 }\nb = 4\n}", "KVS023", "}", "more stands behind"),
     ("{ a = 1 }", "KVS020", "{", "no block"),
     ("let x 3", "KVS024", "3", "`=` is missing"),
     ("let x: 3", "KVS024", ":", "write `=`"),

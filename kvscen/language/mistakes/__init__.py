@@ -19,6 +19,7 @@ _MISTAKES: tuple[Mistake, ...] = (
     marks.comment,
     marks.foreign,
     items.version,
+    items.astray,
     items.unknown_kind,
     items.misplaced_item,
     statements.second_setting,

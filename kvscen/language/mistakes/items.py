@@ -61,6 +61,28 @@ def version(wrong: Wrong) -> Diagnostic | None:
     )
 
 
+def astray(wrong: Wrong) -> Diagnostic | None:
+    """What belongs into a block."""
+    behind = wrong.path_end(0)
+    if wrong.start != "item" or wrong.text(0) in ("let", "use"):
+        return None
+    if wrong.text(behind) in ("=", "in") and behind:
+        path = wrong.span(0, behind - 1)
+        named = behind == 1 and wrong.text(1) == "="
+        return diagnostic(
+            "KVS020",
+            f"`{path.text}` is set outside of any block",
+            path,
+            help=f"move it into a block; a name for a value is written `let {path.text} = ...`"
+            if named
+            else "move it into a sweep",
+        )
+    if wrong.text(0) in ("skip", "expect", "("):
+        what = "an axis" if wrong.text(0) == "(" else f"`{wrong.text(0)}`"
+        return diagnostic("KVS020", f"{what} stands outside of any block", wrong.span(0), help="move it into a sweep")
+    return None
+
+
 def unknown_kind(wrong: Wrong) -> Diagnostic | None:
     if wrong.at != 0 or wrong.start not in ("header", "item"):
         return None
@@ -72,23 +94,10 @@ def unknown_kind(wrong: Wrong) -> Diagnostic | None:
             span,
             help="outside of blocks stand `use`, `let` and the kinds of block: model, tier, pattern, sweep",
         )
-    behind = wrong.path_end(0)
-    if wrong.start == "item" and wrong.text(behind) in ("=", "in"):
-        name = wrong.span(0, behind - 1).text
-        return diagnostic(
-            "KVS020",
-            f"`{name}` is set outside of any block",
-            span if behind == 1 else wrong.span(0, behind - 1),
-            help=f"move it into a block; a name for a value is written `let {name} = ...`"
-            if behind == 1 and wrong.text(behind) == "="
-            else "move it into a sweep",
-        )
     known = (*KINDS, "use", "let") if wrong.start == "item" else KINDS
     meant = _MEANT.get(word.lower()) or closest(word, known)
     if meant not in known:
         meant = None
-    if wrong.start == "item" and meant is None and wrong.text(0) in ("skip", "expect"):
-        return diagnostic("KVS020", f"`{word}` stands outside of any block", span, help="move it into a sweep")
     help = f"did you mean `{meant}`?" if meant else "the kinds of block are model, tier, pattern and sweep"
     return diagnostic(
         "KVS026",
