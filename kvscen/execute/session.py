@@ -336,12 +336,13 @@ def _open_stores(tier: Tier, work: Work, targets: Mapping[str, str]) -> list[Sto
     """The stores of a tier, its levels first and itself last."""
     opened: list[Store] = []
     try:
+        driver = load_driver(targets[tier.driver])
         levels = []
-        for level in tier.levels:
-            inner = _open_stores(level, work, targets)
+        for number, level in enumerate(tier.levels):
+            inner = _open_stores(level, driver.level_work(tier, work, number), targets)
             opened += inner
             levels.append(inner[-1])
-        opened.append(load_driver(targets[tier.driver]).open(tier, work, levels))
+        opened.append(driver.open(tier, work, levels))
     except BaseException:
         for store in reversed(opened):
             store.close()

@@ -86,6 +86,13 @@ _TABLE = (
     Code("KVS301", "A driver is unknown or cannot be used"),
     Code("KVS302", "A driver cannot do this work"),
     Code("KVS303", "A driver failed while it checked the scenario"),
+    Code("KVS320", "The pattern touches more than a simulated tier holds"),
+    Code("KVS321", "A tier cannot be a level of this one"),
+    Code("KVS322", "The capacity of a level is missing or does not fit"),
+    Code("KVS323", "A tiered tier is driven by one thread"),
+    Code("KVS324", "A command line cannot be filled in"),
+    Code("KVS325", "A placeholder has no value at this point"),
+    Code("KVS326", "A command line passes nothing on", _WARNING),
     # ---- method of measuring (KVS4xx)
     Code("KVS401", "Too few trials for an interval", _WARNING),
     Code("KVS402", "The seed is not fixed", _WARNING),

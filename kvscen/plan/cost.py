@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from kvscen.plan.point import Plan, Point, Tier
+from kvscen.plan.point import Plan, Point, Tier, Work
 from kvscen.plugin.contract import Driver
 from kvscen.plugin.registry import Registry
 
@@ -77,8 +77,8 @@ def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
     if operations is None and work.rate_per_s is not None and work.time_ns is not None:
         operations = int(work.rate_per_s * work.time_ns / 10**9)
     memory = disk = 0
-    for tier in _tiers(point.tier):
-        footprint = drivers[tier.driver].footprint(tier, work)
+    for tier, asked in _asked(point.tier, work, drivers):
+        footprint = drivers[tier.driver].footprint(tier, asked)
         memory += footprint.memory_bytes
         disk += footprint.disk_bytes
     return PointCost(
@@ -98,6 +98,13 @@ def _passes(point: Point) -> int:
     if point.work.verify != "full":
         return 0
     return 3 if point.work.op == "mixed" else 2
+
+
+def _asked(tier: Tier, work: Work, drivers: Mapping[str, Driver]) -> Iterable[tuple[Tier, Work]]:
+    """A tier and its levels, each with the work that it is asked for."""
+    yield tier, work
+    for number, level in enumerate(tier.levels):
+        yield from _asked(level, drivers[tier.driver].level_work(tier, work, number), drivers)
 
 
 def _tiers(tier: Tier) -> Iterable[Tier]:

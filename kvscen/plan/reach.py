@@ -194,7 +194,9 @@ def _ask_each(
         yield to_diagnostic(finding, (pattern if of_pattern else resolved).span_of(finding.setting))
     try:
         driver.footprint(tier, work)
+        below = [driver.level_work(tier, work, number) for number in range(len(tier.levels))]
     except Exception as error:  # third-party code may raise anything
         yield failed(tier.driver, error, resolved.span)
-    for level in tier.levels:
-        yield from _ask_each(late, level, work, pattern, tiers)
+        return
+    for level, level_work in zip(tier.levels, below, strict=True):
+        yield from _ask_each(late, level, level_work, pattern, tiers)

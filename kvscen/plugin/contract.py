@@ -262,6 +262,11 @@ class Driver:
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         return Footprint()
 
+    def level_work(self, tier: Tier, work: Work, level: int) -> Work:
+        """Of a composed driver: what `tier.levels[level]` is asked for when the tier is asked for `work`. The level's driver
+        lints it, gives its footprint and opens the level with it."""
+        return work
+
     def probe(self, tier: Tier | None) -> Availability:
         """Can this run here? `tier` None asks about the machine in general. Runs in a child with a time limit."""
         return Availability(True)

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import attrs
+
 from kvscen.plugin import Driver, Finding, Footprint, Store, Tier, Work
-from kvscen_drivers.tiered.settings import TieredSettings, lint
+from kvscen_drivers.tiered.settings import TieredSettings, capacity_of, lint
 from kvscen_drivers.tiered.store import BOUNCE_BUFFERS, TieredStore
 
 __all__ = ["TieredDriver", "TieredSettings"]
@@ -35,6 +37,12 @@ class TieredDriver(Driver):
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         """Its own bounce buffers only: what the levels take, their drivers say."""
         return Footprint(memory_bytes=BOUNCE_BUFFERS * work.block_bytes)
+
+    def level_work(self, tier: Tier, work: Work, level: int) -> Work:
+        """The same operations on the blocks that the level may hold."""
+        capacity = capacity_of(tier, level)
+        slots = work.keys if capacity is None else min(max(capacity // work.block_bytes, 1), work.keys)
+        return attrs.evolve(work, keys=slots)
 
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
         return TieredStore(tier, work, levels)

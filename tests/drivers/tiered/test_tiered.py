@@ -288,3 +288,13 @@ def test_a_simulated_level_is_refused() -> None:
     level.virtual = True
     with pytest.raises(DriverError, match="the level a is simulated"):
         open_tiered(tiered([shuffled_tier("a")], None), [level], BLOCK, KEYS)
+
+
+def test_each_level_is_asked_for_what_it_may_hold() -> None:
+    """So that a level's own capacity is not held against blocks that it will never keep."""
+    driver = TieredDriver()
+    tier = tiered([shuffled_tier("a", 5 * BLOCK), shuffled_tier("b")], None)
+    work = Work("read", BLOCK, 1, KEYS)
+    assert [driver.level_work(tier, work, level).keys for level in (0, 1)] == [5, KEYS]
+    assert driver.level_work(tiered([shuffled_tier("a")], [10**9]), work, 0).keys == KEYS
+    assert driver.level_work(tiered([shuffled_tier("a")], [1]), work, 0).keys == 1
