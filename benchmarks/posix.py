@@ -3,8 +3,8 @@
     python benchmarks/posix.py --path /mnt/nvme/kv-data
 
 Each pair is one run of fio (io_uring) and one `kvscen run`, the whole way from a scenario's text to the tables, in an
-order that alternates from pair to pair. fio gets huge pages too (through glibc's malloc), else it would compare pages and
-not programs. The exit code is 1 when kvscen's median ratio to fio is below --at-least.
+order that alternates from pair to pair. fio gets huge pages too (through glibc's malloc), else this would compare pages
+and not programs. The exit code is 1 when kvscen's median ratio to fio is below --at-least.
 """
 
 from __future__ import annotations

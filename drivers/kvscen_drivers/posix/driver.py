@@ -239,14 +239,14 @@ class PosixDriver(Driver):
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         if work.block_bytes > MAX_BLOCK_BYTES:
             yield Finding(
-                "KVS302",
+                "KVS312",
                 f"a block of {show_bytes(work.block_bytes)} is more than the {show_bytes(MAX_BLOCK_BYTES)} that Linux "
                 "moves in one call",
                 help="use smaller blocks",
             )
         elif tier.settings.direct and work.block_bytes % 512:
             yield Finding(
-                "KVS301",
+                "KVS310",
                 f"a block of {work.block_bytes} bytes is not a multiple of 512: direct I/O moves it padded",
                 "direct",
                 help="the padding is moved but not counted: throughput is of the block alone",

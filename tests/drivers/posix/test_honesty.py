@@ -125,14 +125,14 @@ def _work(block, **more):
 
 def test_padding_is_information():
     (finding,) = PosixDriver().lint(_tier(), _work(562_177))
-    assert (finding.code, finding.severity, finding.setting) == ("KVS301", Severity.INFO, "direct")
+    assert (finding.code, finding.severity, finding.setting) == ("KVS310", Severity.INFO, "direct")
     assert not list(PosixDriver().lint(_tier(), _work(562_176)))
     assert not list(PosixDriver().lint(_tier(direct=False), _work(562_177)))
 
 
 def test_a_block_too_large_for_one_call_is_an_error():
     (finding,) = PosixDriver().lint(_tier(), _work(2**31))
-    assert (finding.code, finding.severity) == ("KVS302", Severity.ERROR)
+    assert (finding.code, finding.severity) == ("KVS312", Severity.ERROR)
 
 
 def test_footprint_is_of_the_whole_point():
