@@ -169,11 +169,11 @@ class Lane:
     """
 
     def submit(self, ops: Rows) -> int:
-        """Accept the first n of `ops` (rows of OPERATION) and return n, 0 when full. Never blocks; `ops` is not kept."""
+        """Accept the first n of `ops` (rows of OPERATION), return n, 0 when full. Never blocks; `ops` is not kept."""
         raise NotImplementedError
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
-        """Put finished operations into `out` (rows of COMPLETION) and return how many; wait until `at_least` are there or
+        """Put finished operations into `out` (rows of COMPLETION), return how many; wait until `at_least` are there or
         `timeout_ns` has passed. An operation that failed is a row with `outcome = ERROR` and `errno`.
         """
         raise NotImplementedError
@@ -263,8 +263,10 @@ class Driver:
         return Footprint()
 
     def level_work(self, tier: Tier, work: Work, level: int) -> Work:
-        """Of a composed driver: what `tier.levels[level]` is asked for when the tier is asked for `work`. The level's driver
-        lints it, gives its footprint and opens the level with it."""
+        """Of a composed driver: what `tier.levels[level]` is asked for when the tier is asked for `work`.
+
+        The level's driver lints it, gives its footprint and opens the level with it.
+        """
         return work
 
     def probe(self, tier: Tier | None) -> Availability:
