@@ -337,7 +337,7 @@ class _Reader:
                             "KVS020",
                             "a block cannot stand inside another",
                             self._span(self.at, self.at + 1),
-                            help="close the outer block first: blocks stand side by side and refer to each other by name",
+                            help="close the outer block first: blocks stand side by side and name each other",
                         )
                     )
                 nested = True

@@ -112,14 +112,14 @@ def test_github() -> None:
     odd = Source("a,b:c%d.kvs", "kvs 1\nx\n")
     text = render(
         [
-            diagnostic("KVS024", "50 % is\r\nwrong", span("x", odd), help="do: it, now"),
+            diagnostic("KVS024", "50 % is\r\nwrong", span("x", odd), help="do: it, so"),
             diagnostic("KVS401", "lines", Span(odd, 0, 7)),
             diagnostic("KVS402", "no place", severity=Severity.INFO),
         ],
         "github",
     )
     assert text.splitlines() == [
-        "::error file=a%2Cb%3Ac%25d.kvs,line=2,col=1,endColumn=2,title=KVS024::50 %25 is%0D%0Awrong%0Ahelp: do: it, now",
+        "::error file=a%2Cb%3Ac%25d.kvs,line=2,col=1,endColumn=2,title=KVS024::50 %25 is%0D%0Awrong%0Ahelp: do: it, so",
         "::warning file=a%2Cb%3Ac%25d.kvs,line=1,endLine=2,title=KVS401::lines",
         "::notice title=KVS402::no place",
     ]

@@ -189,7 +189,9 @@ def missing_value(wrong: Wrong) -> Diagnostic | None:
             "KVS031",
             f"{what} is missing after `{previous}`",
             Span(wrong.source, end, end),
-            help="write `in [a, b]`" if previous == "in" else "",
+            help={"in": "write `in [a, b]`", "=": "write one, or remove the line: then the default holds"}.get(
+                previous, ""
+            ),
         )
     if wrong.start == "statement" and not wrong.judges and wrong.path_end(0) == len(wrong.words) > 0:
         path = wrong.span(0, i - 1)
