@@ -19,7 +19,7 @@ from kvscen.results import schema
 from kvscen.results.aggregate import left_out, ok
 from kvscen.results.errors import ResultsError
 from kvscen.results.folder import RunFolder, open_run_folder
-from kvscen.results.journal import journal_paths, merge, read_journal
+from kvscen.results.journal import is_being_written, journal_paths, merge, read_journal
 from kvscen.results.points import PointColumns, columns_of_json
 from kvscen.results.tables import make_tables, read_table
 
@@ -162,10 +162,9 @@ def load_report(folder: Path) -> Report:
             raise ResultsError(f"{folder} holds no results: the run ended before its first trial", "start it again")
         trials = make_tables(str(run.plan.get("scenario", "")), points, records, run.run_id)["trials"]
         expectations = any(point.get("expectations") for point in run.plan.get("points", ()))
-        notes.append(
-            "read from the journal: the run was stopped before it wrote its tables"
-            + (", and its expectations are not judged yet" if expectations else "")
-        )
+        how = "it is still going on" if is_being_written(folder) else "the run was stopped before it wrote its tables"
+        unjudged = ", and its expectations are not judged yet" if expectations else ""
+        notes.append(f"read from the journal: {how}{unjudged}")
     elif (folder / "verdicts.parquet").exists():
         verdicts = read_table(folder / "verdicts.parquet").to_pylist()
     torn = sum(journal.torn_bytes for journal in journals)
@@ -199,7 +198,11 @@ def make_report(
     if ended < planned:
         bare = sum(1 for point in points if point.point_id not in groups)
         none = f", {plural(bare, 'point')} of {len(points):,} not once" if bare else ""
-        notes.append(f"{planned - ended:,} of {plural(planned, 'trial')} did not run{none}: go on with {_resume(run)}")
+        missing = f"{planned - ended:,} of {plural(planned, 'trial')}"
+        if is_being_written(run.path):
+            notes.append(f"{missing} are still to come")
+        else:
+            notes.append(f"{missing} did not run{none}: go on with {_resume(run)}")
     return Report(
         folder=run.path,
         run_id=run.run_id,

@@ -179,7 +179,8 @@ def _verdicts(report: Report) -> list[RenderableType]:
     lines: list[RenderableType] = [Text.assemble(("expectations", "bold"), f"  {said}")]
     many_sweeps = len({sweep for sweep, _ in groups}) > 1
     for (sweep, expectation), verdicts in groups.items():
-        lines.append(Padding(Text(f"{sweep}: {expectation}" if many_sweeps else expectation), (0, 0, 0, 2)))
+        text = expectation.removeprefix("expect ")
+        lines.append(Padding(Text(f"{sweep}: {text}" if many_sweeps else text), (0, 0, 0, 2)))
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column()
         grid.add_column(overflow="fold")

@@ -191,6 +191,24 @@ def _lock(folder: Path) -> int:
     return descriptor
 
 
+def is_being_written(folder: Path) -> bool:
+    """Whether a kvscen is running in this folder now. False where that cannot be known."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        # A file system that does not lock folders.
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _remedy(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "make room on that file system, then go on with --resume"

@@ -26,7 +26,9 @@ from tests.results.support import (
 
 Scene = tuple[Plan, list[TrialRecord]]
 
-FAST = expectation("throughput", ">=", Quantity.of(200, "MiB/s"), "throughput >= 200 MiB/s when pages.op == read")
+FAST = expectation(
+    "throughput", ">=", Quantity.of(200, "MiB/s"), "expect throughput >= 200 MiB/s when pages.op == read"
+)
 CLEAN = expectation("errors", "==", Quantity.of(0))
 TAIL = expectation("latency_p999", "<=", Quantity.of(12, "ms"))
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from kvscen.cli.main import main
 from kvscen.report import load_report, plain_table, write_report
+from kvscen.results.journal import Journal
 from tests.report.scenes import SCENES, lay_out
 
 
@@ -76,14 +77,23 @@ def test_a_killed_run_is_shown_as_far_as_it_came() -> None:
 def test_a_resumed_run_that_was_killed_shows_what_came_after_its_tables() -> None:
     plan, records = SCENES["plain"]()
     run = lay_out(Path("runs/x"), (plan, records[:5]))
-    from kvscen.results.journal import Journal
-
     with Journal.create(run) as journal:
         for record in records[5:8]:
             journal.append(record)
     shown = show("runs/x").stdout
     assert "read from the journal" in shown
     assert "8 trials in runs/x" in shown
+
+
+def test_a_run_that_is_still_going_on() -> None:
+    plan, records = SCENES["plain"]()
+    run = lay_out(Path("runs/x"), (plan, []), tables=False)
+    with Journal.create(run) as journal:
+        journal.append(records[0])
+        shown = show("runs/x").stdout
+    assert "read from the journal: it is still going on" in shown
+    assert "19 of 20 trials are still to come" in shown
+    assert "--resume" in show("runs/x").stdout
 
 
 def test_what_is_no_run_is_one_sentence() -> None:
