@@ -160,7 +160,8 @@ class MemoryDriver(Driver):
         if capacity is not None and work.working_set_bytes > capacity:
             yield Finding(
                 "KVS311",
-                f"the pattern touches {show_bytes(work.working_set_bytes)}, which do not fit in {show_bytes(capacity)}",
+                f"the pattern touches {show_bytes(work.working_set_bytes)}, which do not fit in the tier's "
+                f"{show_bytes(capacity)}",
                 "capacity",
                 help="give the tier a larger `capacity` or the pattern a smaller `working_set`",
             )

@@ -147,8 +147,7 @@ class PosixStore(Store):
             )
         if wanted.stride_bytes > MAX_BLOCK_BYTES:
             raise DriverError(
-                f"tier `{self._tier.name}`: a block of {show_bytes(wanted.block_bytes)} is more than the "
-                f"{show_bytes(MAX_BLOCK_BYTES)} that Linux moves in one call",
+                f"tier `{self._tier.name}`: {_too_large(wanted.block_bytes)}",
                 "use smaller blocks",
             )
         first = wanted.first_key * wanted.stride_bytes
@@ -229,6 +228,10 @@ class PosixStore(Store):
             self._claim = None
 
 
+def _too_large(block_bytes: int) -> str:
+    return f"a block of {block_bytes} bytes is more than the {MAX_BLOCK_BYTES} that Linux moves in one call"
+
+
 class PosixDriver(Driver):
     """Blocks in a file."""
 
@@ -240,8 +243,7 @@ class PosixDriver(Driver):
         if work.block_bytes > MAX_BLOCK_BYTES:
             yield Finding(
                 "KVS312",
-                f"a block of {show_bytes(work.block_bytes)} is more than the {show_bytes(MAX_BLOCK_BYTES)} that Linux "
-                "moves in one call",
+                _too_large(work.block_bytes),
                 help="use smaller blocks",
             )
         elif tier.settings.direct and work.block_bytes % 512:

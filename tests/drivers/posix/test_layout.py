@@ -171,7 +171,7 @@ def _free(folder):
 
 def test_a_block_beyond_one_call_is_refused(tmp_path):
     store = open_store(tmp_path / "data")
-    with pytest.raises(DriverError, match=r"a block of 2 GiB is more than the 2 GiB that Linux moves"):
+    with pytest.raises(DriverError, match=r"a block of 2147483648 bytes is more than the 2147479552 that Linux moves"):
         store.prepare(Layout(1, 1 << 31, 1 << 31, 0, 1))
     store.close()
 
