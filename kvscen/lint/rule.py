@@ -27,23 +27,26 @@ class Subject:
     def place(self, sweep: str, key: str) -> Span:
         """Where a sweep's points take `key` (`trials`, `llama.tp`) from: an axis, a setting of the sweep or of the
         block, else the name of the block or sweep."""
+        block, _, setting = key.rpartition(".")
+        if block not in self.scenario.blocks:
+            return self._in_sweep(sweep, key) or self.scenario.sweeps[sweep].span
+        for name in self.scenario.blocks[block].chain:
+            found = self._in_sweep(sweep, f"{name}.{setting}")
+            if found is not None:
+                return found
+            owner = self.scenario.blocks.get(name)
+            if owner is not None and setting in owner.settings:
+                return owner.settings[setting].path_span
+        return self.scenario.blocks[block].span
+
+    def _in_sweep(self, sweep: str, key: str) -> Span | None:
         levels = [self.scenario.sweeps[name] for name in self.scenario.sweeps[sweep].chain]
         for level in levels:
             for axis in level.axes:
                 for target, span in zip(axis.targets, axis.path_spans, strict=True):
                     if target.key == key:
                         return span
-        for level in levels:
-            if key in level.assigned:
-                return level.assigned[key].path_span
-        block, _, setting = key.rpartition(".")
-        if block in self.scenario.blocks:
-            for name in self.scenario.blocks[block].chain:
-                owner = self.scenario.blocks.get(name)
-                if owner is not None and setting in owner.settings:
-                    return owner.settings[setting].path_span
-            return self.scenario.blocks[block].span
-        return self.scenario.sweeps[sweep].span
+        return next((level.assigned[key].path_span for level in levels if key in level.assigned), None)
 
 
 @attrs.frozen

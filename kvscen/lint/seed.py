@@ -10,8 +10,9 @@ from kvscen.lint.rule import Rule, Subject
 
 
 def check(subject: Subject) -> Iterator[Diagnostic]:
+    pinned = dict(subject.plan.pins)
     for sweep in dict.fromkeys(point.sweep for point in subject.plan.points):
-        if not subject.scenario.writes(sweep, "seed"):
+        if not subject.scenario.writes(sweep, "seed") and f"{sweep}.seed" not in pinned:
             yield diagnostic(
                 "KVS402",
                 f"sweep `{sweep}` does not say its seed",

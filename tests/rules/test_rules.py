@@ -1,7 +1,8 @@
-"""Each code has a page docs/rules/<code>.md and a folder here with bad.kvs, good.kvs and expected.txt, what is shown of bad.kvs.
+"""Each code has a page docs/rules/<code>.md and a folder here.
 
-A folder may hold other files that bad.kvs uses, and pins.txt, a `--set` on each line. `UPDATE_GOLDEN=1 pytest tests/rules` writes
-expected.txt and the example on the page anew; look at the difference before you keep it.
+In it are bad.kvs, good.kvs and expected.txt, which is what lint says of bad.kvs. It may hold other files that bad.kvs
+uses, and pins.txt, a `--set` on each line. `UPDATE_GOLDEN=1 pytest tests/rules` writes expected.txt and the example on
+the page anew: look at the difference before you keep it.
 """
 
 from __future__ import annotations
