@@ -25,6 +25,7 @@ from kvscen.plan.point import Plan, Point, Tier
 from kvscen.plugin.contract import Tool
 from kvscen.plugin.registry import PluginError, Registry
 from kvscen.results.record import Status, TrialRecord
+from kvscen.results.schema import misfit_of_record
 
 # Tiers whose workers are kept between trials. More would only hold memory: a tier that comes back is opened again.
 _KEPT_TIERS = 4
@@ -101,6 +102,7 @@ class Conductor:
                     if record is None and trio.current_effective_deadline() == float("-inf"):
                         interrupted = "the run was interrupted"
                         self.journal(TrialRecord(point.id, trial, number, "interrupted", interrupted, started))
+                record = _fitting(record)
                 self.journal(record)
                 self.watcher.finished(point, record, trio.current_time() - began)
         finally:
@@ -336,6 +338,15 @@ class Conductor:
         )
 
 
+def _fitting(record: TrialRecord) -> TrialRecord:
+    """The record, or an error in its place where a driver's own figures do not fit the tables."""
+    problem = misfit_of_record(record)
+    if problem is None:
+        return record
+    reason = f"the driver's figures do not fit the tables: {problem}"
+    return TrialRecord(record.point_id, record.trial, record.trial_order, "error", reason, record.started_unix_ns)
+
+
 async def _gather(calls: Sequence[Callable[[], Awaitable[R]]]) -> list[R]:
     """All at the same time; the first failure ends the others and is raised alone."""
     results: dict[int, R] = {}
@@ -369,6 +380,7 @@ def _worker_row(number: int, channel: Channel, part: messages.Measured) -> dict[
         "cpu_ns": part.cpu_ns,
         "window_start_ns": part.window_start_ns,
         "window_end_ns": part.window_end_ns,
+        "start_late_ns": part.late_ns,
         "clock_offset_ns": 0,
         "clock_bound_ns": 0,
     }

@@ -19,19 +19,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from kvscen.execute.slots import ContractBroken, Slots
 from kvscen.measure.recorder import Recorder
 from kvscen.pattern.source import LaneSource, ListSource
-from kvscen.plugin.contract import COMPLETION, ERROR, KINDS, OK, OPERATION, Lane, Rows, Store, VirtualLane
+from kvscen.plugin.contract import ERROR, KINDS, OPERATION, Lane, Rows, Store, VirtualLane
 
-_SLOT_BITS = 16
-_SLOT_MASK = (1 << _SLOT_BITS) - 1
-MAX_SLOTS = 1 << _SLOT_BITS
 # The longest wait in one reap: how soon a stop is noticed when nothing completes.
 _POLL_NS = 100_000_000
-
-
-class ContractBroken(Exception):
-    """A driver did what no driver may do; its figures cannot be trusted."""
 
 
 class Content(Protocol):
@@ -108,6 +102,8 @@ class LaneLoop:
         use the quota.
         """
         self._store = store
+        # The method costs a call more than the function that it calls.
+        self._clock = time.perf_counter_ns if type(store).clock is Store.clock else store.clock
         self._lane = lane
         self._source = source
         self._shape = shape
@@ -118,16 +114,8 @@ class LaneLoop:
         self._counted_from = counted_from_ns
         self._stop_ns = stop_ns
         self._batch = shape.batch
-        slots = shape.slots
-        self._free = np.arange(slots - 1, -1, -1, dtype=np.int64)
-        self._free_count = slots
-        self._table = np.zeros(slots, OPERATION)
-        self._busy = np.zeros(slots, np.bool_)
-        self._seen = np.zeros(slots, np.int64)
-        self._out = np.zeros(slots, COMPLETION)
+        self._slots = Slots(shape.slots, shape.slot_bytes)
         self._waiting = np.zeros(0, OPERATION)
-        self._staging = np.zeros(slots, OPERATION)
-        self._sequence = 0
         self._flying = 0
         self._room = (self._batch or 0) * shape.batches
         self._open_batches: dict[int, int] = {}
@@ -155,7 +143,7 @@ class LaneLoop:
 
     def fill(self) -> None:
         """Submit as much as there is room for."""
-        now = self._store.clock()
+        now = self._clock()
         if not self._stopping and self._must_stop(now):
             self._stopping = True
             self._drop_waiting()
@@ -172,28 +160,28 @@ class LaneLoop:
     def wait(self) -> None:
         """Reap what has finished; wait for at least one, but not past the next due operation."""
         timeout = _POLL_NS
-        if self._source.open_loop and not self._stopping and self._free_count:
-            timeout = min(timeout, max(0, self._source.next_due_ns - self._store.clock()))
+        if self._source.open_loop and not self._stopping and self._slots.free:
+            timeout = min(timeout, max(0, self._source.next_due_ns - self._clock()))
         if self._stop_ns is not None and not self._stopping:
-            timeout = min(timeout, max(0, self._stop_ns - self._store.clock()))
+            timeout = min(timeout, max(0, self._stop_ns - self._clock()))
         if not self._flying and not self._store.virtual:
             if timeout:
-                _sleep_until(self._store, self._store.clock() + timeout)
+                _sleep_until(self._store, self._clock() + timeout)
             return
         # A whole batch at a time where that is what is waited for: fewer wake-ups, and nothing is refilled before its
         # end.
         whole = self._batch is not None and self._shape.batches == 1 and not self._room and not len(self._waiting)
-        count = self._lane.reap(self._out, self._flying if whole else min(1, self._flying), timeout)
+        count = self._lane.reap(self._slots.out, self._flying if whole else min(1, self._flying), timeout)
         if count:
-            self._take(self._out[:count])
+            self._take(count)
 
     def next_event_ns(self) -> int:
         """When this loop has something to do next, on a virtual clock."""
         assert isinstance(self._lane, VirtualLane)
         event = self._lane.next_event_ns()
-        due = self._source.next_due_ns if self._source.open_loop and not self._stopping and self._free_count else None
+        due = self._source.next_due_ns if self._source.open_loop and not self._stopping and self._slots.free else None
         times = [t for t in (event, due) if t is not None]
-        return min(times) if times else self._store.clock()
+        return min(times) if times else self._clock()
 
     @property
     def backlog(self) -> int:
@@ -210,15 +198,14 @@ class LaneLoop:
     def _drop_waiting(self) -> None:
         """What was asked for but not accepted is not submitted any more."""
         count = len(self._waiting)
-        self._backlog = self._source.due_by(self._stop_ns if self._stop_ns is not None else self._store.clock())
+        self._backlog = self._source.due_by(self._stop_ns if self._stop_ns is not None else self._clock())
         if count:
-            slots = (self._waiting["id"] & np.uint64(_SLOT_MASK)).astype(np.int64)
             self._backlog += count if self._source.open_loop else 0
-            self._release(slots)
+            self._slots.give_up(self._waiting)
             self._waiting = self._waiting[:0]
 
     def _ask(self, now: int) -> None:
-        want = self._free_count
+        want = self._slots.free
         if self._batch is not None:
             want = min(want, self._room)
         if not want:
@@ -237,45 +224,21 @@ class LaneLoop:
             self._quota.give_back(want - int((rows["due"] >= self._counted_from).sum()))
         if not count:
             return
-        ops = self._staging[:count]
-        ops[:] = rows
-        slots = self._free[self._free_count - count : self._free_count]
-        self._free_count -= count
         self._room -= count
-        ops["id"] = (np.arange(self._sequence, self._sequence + count) << _SLOT_BITS) | slots
-        self._sequence += count
-        ops["buffer"] = slots * self._shape.slot_bytes
-        self._table[slots] = ops
-        self._busy[slots] = True
+        ops = self._slots.lend(rows)
         if self._content is not None:
             self._content.before(ops)
         self._waiting = ops
 
-    def _take(self, done: Rows) -> None:
-        count = len(done)
-        slots = (done["id"] & np.uint64(_SLOT_MASK)).astype(np.int64)
-        if slots.max() >= self._shape.slots:
-            raise ContractBroken("the driver completed an operation that was never submitted")
-        ops = self._table[slots]
-        order = np.arange(count)
-        self._seen[slots] = order
-        if not self._busy[slots].all() or (ops["id"] != done["id"]).any() or (self._seen[slots] != order).any():
-            raise ContractBroken("the driver completed an operation that was never submitted, or completed one twice")
-        good = done["outcome"] == OK
-        if (done["bytes"][good] != ops["bytes"][good].astype(np.int64)).any():
-            wrong = int(np.flatnonzero(good & (done["bytes"] != ops["bytes"].astype(np.int64)))[0])
-            raise ContractBroken(
-                f"the driver reports {int(done['bytes'][wrong])} bytes as done for a "
-                f"{KINDS[int(ops['kind'][wrong])]} of {int(ops['bytes'][wrong])} bytes"
-            )
-        if not good.all():
+    def _take(self, count: int) -> None:
+        ops, done, good = self._slots.take_back(count)
+        if not good:
             self._note_error(ops, done)
         self._flying -= count
         if self._recorder is not None:
             self._recorder.push(ops, done)
         if self._content is not None:
             self._content.after(ops, done)
-        self._release(slots)
         if self._batch is not None:
             self._end_batches(ops["batch"])
         self._beat.add(count)
@@ -289,12 +252,6 @@ class LaneLoop:
                 self._open_batches[int(batch)] = left
             else:
                 self._room += self._batch
-
-    def _release(self, slots: npt.NDArray[np.int64]) -> None:
-        count = len(slots)
-        self._busy[slots] = False
-        self._free[self._free_count : self._free_count + count] = slots
-        self._free_count += count
 
     def _note_error(self, ops: Rows, done: Rows) -> None:
         if self.first_error:

@@ -20,10 +20,12 @@ import numpy as np
 
 from kvscen.execute import messages
 from kvscen.execute.content import Stamped, content
-from kvscen.execute.loop import MAX_SLOTS, Beat, ContractBroken, LaneLoop, Quota, Shape, run_loops
+from kvscen.execute.loop import Beat, LaneLoop, Quota, Shape, run_loops
+from kvscen.execute.slots import MAX_SLOTS, ContractBroken
 from kvscen.measure.recorder import Recorder, Sample, Window
 from kvscen.pattern.source import Keys, LaneSource, ListSource, share
 from kvscen.plan.point import Tier, Work
+from kvscen.plugin.arena import buffers_for
 from kvscen.plugin.contract import READ, WRITE, Arena, Driver, DriverError, Lane, Layout, Store, Unavailable
 
 _PAGE_BYTES = 4096
@@ -37,12 +39,6 @@ def load_driver(target: str) -> Driver:
     driver = getattr(importlib.import_module(module), name)()
     assert isinstance(driver, Driver)
     return driver
-
-
-def slots_of(work: Work, max_in_flight: int) -> int:
-    """Operations in flight in a lane at most: what the scenario asks for, within the driver's limit."""
-    asked = (work.depth or 1) * work.batch if work.wait == "batch" else (work.depth or work.batch)
-    return max(1, min(asked, max_in_flight, MAX_SLOTS))
 
 
 @attrs.define
@@ -168,7 +164,7 @@ class Session:
         lanes: list[Lane] = []
         try:
             store = stores[-1]
-            slots = slots_of(work, store.limits.max_in_flight)
+            slots = buffers_for(work, min(store.limits.max_in_flight, MAX_SLOTS))
             stride = _round_up(work.block_bytes, store.limits.alignment_bytes)
             keys = share(work.keys, work.processes, request.process)
             lane_keys = [_within(keys, share(keys.count, work.threads, lane)) for lane in range(work.threads)]

@@ -14,7 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from kvscen.measure.histogram import BUCKETS, Histogram, bucket_of, largest, percentile
-from kvscen.plugin.contract import COMPLETION, ERROR, MISS, OK, OPERATION, WRITE, Rows
+from kvscen.plugin.contract import (
+    COMPLETION,
+    ERROR,
+    MISS,
+    OK,
+    OPERATION,
+    RAW_COMPLETION,
+    RAW_OPERATION,
+    WRITE,
+    Rows,
+)
 
 _ROWS = 4096
 _NEVER = 2**63 - 1
@@ -189,6 +199,7 @@ class Recorder:
         self._requests = Groups(request) if request > 1 else None
         self._ops = np.zeros(_ROWS, OPERATION)
         self._completions = np.zeros(_ROWS, COMPLETION)
+        self._raw_ops, self._raw_completions = self._ops.view(RAW_OPERATION), self._completions.view(RAW_COMPLETION)
         self._used = 0
         length = MIN_INTERVAL_NS
         rows = MAX_INTERVALS
@@ -219,9 +230,9 @@ class Recorder:
             while count > _ROWS:
                 self._count(ops[:_ROWS], completions[:_ROWS])
                 ops, completions, count = ops[_ROWS:], completions[_ROWS:], count - _ROWS
-        self._ops[self._used : self._used + count] = ops
-        self._completions[self._used : self._used + count] = completions
-        self._used += count
+        start, self._used = self._used, self._used + count
+        self._raw_ops[start : self._used] = ops.view(RAW_OPERATION)
+        self._raw_completions[start : self._used] = completions.view(RAW_COMPLETION)
 
     def flush(self) -> None:
         """Count what was pushed."""

@@ -40,8 +40,6 @@ def make_plan(*points: Point) -> Plan:
     return Plan("test", (("test.kvs", "kvs 1\n"),), (), points)
 
 
-
-
 def registry_of(**drivers: type[Driver]) -> Registry:
     class _Entry:
         def __init__(self, driver: type[Driver]) -> None:

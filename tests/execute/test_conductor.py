@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -12,7 +13,8 @@ import trio.testing
 from kvscen.execute import messages
 from kvscen.execute.order import trials_in_order
 from kvscen.plan.point import Point, Tier, Work
-from kvscen_drivers.memory import MemoryDriver
+from kvscen.plugin import Store
+from kvscen_drivers.memory import MemoryDriver, MemoryStore
 from tests.execute.support import InProcessChannel, conduct, make_plan, make_point, registry_of
 
 WORK = Work(op="read", block_bytes=4096, batch=8, keys=32, time_ns=20_000_000, timeout_ns=5 * 10**9)
@@ -117,3 +119,22 @@ def test_rounds_are_interleaved_and_drawn_from_the_seed() -> None:
     assert order == [(point.id, trial) for point, trial in trials_in_order(plan)]
     fixed = make_plan(*(make_point(f"p{n}", MEMORY, WORK, 2, "sequential") for n in range(2)))
     assert [(p.id, t) for p, t in trials_in_order(fixed)] == [("p0", 1), ("p0", 2), ("p1", 1), ("p1", 2)]
+
+
+class TalkingStore(MemoryStore):
+    def measures(self) -> dict[str, int | float | str | None]:
+        return {"throughput_bytes_per_s": "fast"}
+
+
+class Talker(MemoryDriver):
+    name = "talker"
+
+    def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
+        return TalkingStore(tier)
+
+
+def test_figures_that_fit_no_column_are_an_error_and_nothing_is_lost(tmp_path: Path) -> None:
+    tier = Tier("t", "talker", MemoryDriver.settings())
+    records = conduct(make_plan(make_point("p", tier, WORK, 1)), registry_of(talker=Talker), tmp_path)
+    assert [r.status for r in records] == ["error"]
+    assert "`throughput_bytes_per_s`" in records[0].reason

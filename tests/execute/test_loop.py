@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvscen.execute.loop import Beat, ContractBroken, LaneLoop, Quota, Shape, run_loops
+from kvscen.execute.loop import Beat, LaneLoop, Quota, Shape, run_loops
+from kvscen.execute.slots import ContractBroken
 from kvscen.measure.recorder import Recorder, Window
 from kvscen.pattern.source import Keys, LaneSource
 from kvscen.plan.point import Work
