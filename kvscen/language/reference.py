@@ -1,0 +1,110 @@
+"""The generated parts of docs/language.md: units, functions, codes and every block's settings, from their declarations.
+
+`python -m kvscen.language.reference docs/language.md` writes them anew between their markers.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, SweepSettings
+from kvscen.language.codes import CODES
+from kvscen.language.evaluate import FUNCTIONS
+from kvscen.language.schema import SettingInfo, Word, settings_of
+from kvscen.language.values import NUMBER, UNITS
+from kvscen.plugin.registry import registry
+
+_MARKED = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def units() -> str:
+    by_dimension: dict[str, list[str]] = {}
+    for unit in UNITS.values():
+        kind = "a percentage" if unit.percent else str(unit.dimension)
+        by_dimension.setdefault(kind, []).append(f"`{unit.name}`")
+    bare = f"| {NUMBER} | none |\n"
+    return (
+        _table("a quantity is", "units") + bare + "".join(f"| {k} | {' '.join(v)} |\n" for k, v in by_dimension.items())
+    )
+
+
+def functions() -> str:
+    return "".join(f"- `{usage}`\n" for usage in FUNCTIONS.values())
+
+
+def codes() -> str:
+    rows = (f"| [{c.code}](rules/{c.code}.md) | {c.severity.value} | {_cell(c.title)} |\n" for c in CODES.values())
+    return _table("code", "", "what it finds") + "".join(rows)
+
+
+def settings() -> str:
+    return "".join(_sections())
+
+
+def _sections() -> Iterator[str]:
+    yield _section("Sweeps", SweepSettings, _about(SweepSettings))
+    yield from _grouped("Models", FAMILIES)
+    yield from _grouped("Patterns", PATTERN_TYPES)
+    shipped = [ref for ref in registry().refs.values() if ref.distribution == "kvscen"]
+    for ref in sorted(shipped, key=lambda ref: ref.name):
+        driver = ref.load()
+        yield _section(f"Tiers: `{driver.name}`", driver.settings, driver.summary)
+
+
+def _grouped(title: str, declarations: Mapping[str, type]) -> Iterator[str]:
+    """Built-ins that have the same settings share a table."""
+    for declaration in dict.fromkeys(declarations.values()):
+        names = [f"`{name}`" for name, other in declarations.items() if other is declaration]
+        yield _section(f"{title}: {' and '.join(names)}", declaration, _about(declaration))
+
+
+def _about(declaration: type) -> str:
+    return (declaration.__doc__ or "").strip().split("\n\n")[0]
+
+
+def _section(title: str, declaration: type, about: str) -> str:
+    rows = "".join(_row(info) for info in settings_of(declaration).values())
+    return f"### {title}\n\n{' '.join(about.split())}\n\n{_table('setting', 'value', 'default', '')}{rows}\n"
+
+
+def _row(info: SettingInfo) -> str:
+    if info.required:
+        default = "required"
+    elif info.default is None:
+        default = ""
+    else:
+        default = f"`{info.type.show(info.default)}`"
+    value = re.sub(r" \([^)]*\)", "", info.type.describe())
+    if isinstance(info.type, Word):
+        value = " ".join(f"`{word}`" for word in info.type.words)
+    note = "" if info.varies else " (cannot be an axis)"
+    return f"| `{info.name}` | {_cell(value)} | {_cell(default)} | {_cell(info.help + note)} |\n"
+
+
+def _table(*heads: str) -> str:
+    return f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+_PARTS: Mapping[str, Callable[[], str]] = {
+    "units": units,
+    "functions": functions,
+    "codes": codes,
+    "settings": settings,
+}
+
+
+def filled(page: str) -> str:
+    """The page with its generated parts as they are now."""
+    return _MARKED.sub(lambda match: match[1] + _PARTS[match[2]]().rstrip("\n") + "\n" + match[3], page)
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    place.write_text(filled(place.read_text(encoding="utf-8")), encoding="utf-8")
