@@ -55,6 +55,7 @@ from kvscen.plugin import (
     VirtualLane,
     Work,
     setting,
+    show_bytes,
 )
 
 _NS = 10**9
@@ -167,7 +168,7 @@ class SimStore(Store):
             return SimArena(nbytes)
         except MemoryError:
             raise DriverError(
-                f"tier {self.tier.name}: {nbytes} bytes of address space for buffers could not be had",
+                f"tier `{self.tier.name}`: {show_bytes(nbytes)} of buffers could not be had",
                 "use a smaller block or depth",
             ) from None
 
@@ -176,7 +177,7 @@ class SimStore(Store):
         needed = max(layout.keys, layout.total_keys) * layout.stride_bytes
         if capacity is not None and needed > capacity:
             raise DriverError(
-                f"tier {self.tier.name} holds {capacity} bytes, the pattern touches {needed}",
+                f"tier `{self.tier.name}` holds {show_bytes(capacity)}, the pattern touches {show_bytes(needed)}",
                 "raise the tier's capacity or lower the pattern's working_set",
             )
         self._layout = layout
@@ -211,7 +212,7 @@ class SimDriver(Driver):
         if capacity is not None and work.working_set_bytes > capacity:
             yield Finding(
                 "KVS320",
-                f"the pattern touches {work.working_set_bytes} bytes, the tier holds {capacity}",
+                f"the pattern touches {show_bytes(work.working_set_bytes)}, the tier holds {show_bytes(capacity)}",
                 setting="capacity",
                 help="raise `capacity` or lower the pattern's `working_set`",
             )

@@ -13,26 +13,28 @@ from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
 from kvscen.language.scenario import Assigned
 from kvscen.language.schema import Finding, settings_of
 from kvscen.language.suggest import listed
-from kvscen.language.values import Value
 from kvscen.pattern import transfer
 from kvscen.plan.late import Late
 from kvscen.plan.pins import Pin
-from kvscen.plan.point import ModelBlock, PatternBlock, Tier, Work
-from kvscen.plan.resolve import Resolved, Resolver, failed, guarded_findings, to_diagnostic
+from kvscen.plan.point import Tier, Work
+from kvscen.plan.resolve import Resolved, Resolver, failed, to_diagnostic
+from kvscen.plugin.contract import Driver
 
 
 @attrs.frozen(eq=False)
 class Reached:
-    """A point before it is skipped, judged or numbered. `blocks` are the pattern, its model, the tier and its
-    levels."""
+    """The blocks that a point reaches, whether or not it can be run: it may be skipped yet. `tiers` are the tier and
+    its levels, each once."""
 
     own: Resolved
-    blocks: tuple[Resolved, ...]
-    pattern_block: PatternBlock
-    model_block: ModelBlock | None
+    pattern: Resolved
+    model: Resolved | None
+    tiers: tuple[Resolved, ...]
     tier: Tier
-    work: Work
-    warnings: tuple[Diagnostic, ...]
+
+    @property
+    def blocks(self) -> tuple[Resolved, ...]:
+        return (self.pattern, *((self.model,) if self.model else ()), *self.tiers)
 
     @property
     def answers(self) -> Mapping[str, Any]:
@@ -42,10 +44,6 @@ class Reached:
             merged.update(part.lets)
             merged.update(part.answers)
         return merged
-
-    @property
-    def lets(self) -> Mapping[str, Value]:
-        return {name: value for part in (self.own, *self.blocks) for name, value in part.lets.items()}
 
     @property
     def used(self) -> frozenset[str]:
@@ -61,8 +59,8 @@ class Reached:
 
 
 def reach(resolver: Resolver, late: Late, choice: Mapping[int, int]) -> Reached:
-    """The point of a choice. Raises Unchosen where it asks for an axis that has no row yet, ScenarioError with all its
-    problems."""
+    """The blocks of a point. Raises Unchosen where it asks for an axis that has no row yet, ScenarioError with what
+    keeps a block from having its settings."""
     own = resolver.sweep(choice)
     problems: list[Diagnostic] = []
     pattern = _tried(lambda: resolver.block(own.settings.pattern, choice), problems)
@@ -74,23 +72,21 @@ def reach(resolver: Resolver, late: Late, choice: Mapping[int, int]) -> Reached:
     tier = _tier(resolver, late, own.settings.tier, own.span_of("tier"), choice, (), tiers, problems)
     if problems or pattern is None or tier is None:
         raise ScenarioError(problems)
-    numbers = transfer.work(pattern.settings, model.settings if model else None, own.settings)
-    if not isinstance(numbers, Work):
-        raise ScenarioError([to_diagnostic(item, _place(item, pattern, model, own)) for item in numbers])
-    blocks = tuple(part for part in (pattern, model, *tiers) if part is not None)
-    said = [item for part in (own, *blocks) for item in part.warnings]
-    said += _ask_drivers(late, tier, numbers, pattern, {part.name: part for part in tiers})
+    return Reached(own, pattern, model, tuple(tiers), tier)
+
+
+def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None, tuple[Diagnostic, ...]]:
+    """The point's work in numbers, None where there is an error, and everything that is said about it: by the settings
+    of its blocks, by the pattern and by the drivers."""
+    said = [item for part in (point.own, *point.blocks) for item in part.problems]
     if has_errors(said):
-        raise ScenarioError(said)
-    return Reached(
-        own,
-        blocks,
-        PatternBlock(pattern.name, pattern.built_in, pattern.settings),
-        ModelBlock(model.name, model.built_in, model.settings) if model else None,
-        tier,
-        numbers,
-        tuple(said),
-    )
+        return None, tuple(said)
+    model = point.model.settings if point.model else None
+    work = transfer.work(point.pattern.settings, model, point.own.settings)
+    if not isinstance(work, Work):
+        return None, (*said, *(to_diagnostic(finding, _place(finding, point)) for finding in work))
+    said += _ask_drivers(point, work, drivers)
+    return (None if has_errors(said) else work), tuple(said)
 
 
 def _tried(make: Callable[[], Resolved], problems: list[Diagnostic]) -> Resolved | None:
@@ -101,12 +97,12 @@ def _tried(make: Callable[[], Resolved], problems: list[Diagnostic]) -> Resolved
         return None
 
 
-def _place(finding: Finding, pattern: Resolved, model: Resolved | None, own: Resolved) -> Span:
+def _place(finding: Finding, point: Reached) -> Span:
     """Where the setting that a finding names is written: in the pattern, its model or the sweep."""
-    for part in (pattern, model, own):
+    for part in (point.pattern, point.model, point.own):
         if part is not None and finding.setting in part.found:
             return part.span_of(finding.setting)
-    return pattern.span
+    return point.pattern.span
 
 
 def _tier(
@@ -153,25 +149,24 @@ def _tier(
 # ---- what the drivers say
 
 
-def _ask_drivers(
-    late: Late, tier: Tier, work: Work, pattern: Resolved, tiers: Mapping[str, Resolved]
-) -> Iterator[Diagnostic]:
+def _ask_drivers(point: Reached, work: Work, drivers: Mapping[str, Driver]) -> Iterator[Diagnostic]:
     """Can the tier do this work? Its levels are asked too, except for what only the tier itself is asked to do."""
-    driver = late.scenario.drivers[tier.driver]
+    tier, driver = point.tier, drivers[point.tier.driver]
     if work.op not in driver.operations:
         yield diagnostic(
             "KVS302",
             f"the driver `{tier.driver}` of the tier `{tier.name}` cannot do `op = {work.op}`",
-            pattern.span_of("op"),
+            point.pattern.span_of("op"),
             help=f"it can do {listed(sorted(driver.operations))}",
         )
-    yield from _ask_each(late, tier, work, pattern, tiers)
+    resolved = {part.name: part for part in point.tiers}
+    yield from _ask_each(tier, work, point.pattern, resolved, drivers)
 
 
 def _ask_each(
-    late: Late, tier: Tier, work: Work, pattern: Resolved, tiers: Mapping[str, Resolved]
+    tier: Tier, work: Work, pattern: Resolved, tiers: Mapping[str, Resolved], drivers: Mapping[str, Driver]
 ) -> Iterator[Diagnostic]:
-    driver, resolved = late.scenario.drivers[tier.driver], tiers[tier.name]
+    driver, resolved = drivers[tier.driver], tiers[tier.name]
     if work.memory not in driver.memory:
         yield diagnostic(
             "KVS302",
@@ -187,16 +182,14 @@ def _ask_each(
             pattern.span_of("processes"),
             help="use `threads` for more lanes",
         )
-    findings, problems = guarded_findings(lambda: driver.lint(tier, work), tier.driver, resolved.span)
-    yield from problems
+    try:
+        findings = list(driver.lint(tier, work))
+        driver.footprint(tier, work)
+    except Exception as error:  # third-party code may raise anything, and it must not take the scenario down
+        yield failed(tier.driver, error, resolved.span)
+        return
     for finding in findings:
         of_pattern = finding.setting not in resolved.found and finding.setting in pattern.found
         yield to_diagnostic(finding, (pattern if of_pattern else resolved).span_of(finding.setting))
-    try:
-        driver.footprint(tier, work)
-        below = [driver.level_work(tier, work, number) for number in range(len(tier.levels))]
-    except Exception as error:  # third-party code may raise anything
-        yield failed(tier.driver, error, resolved.span)
-        return
-    for level, level_work in zip(tier.levels, below, strict=True):
-        yield from _ask_each(late, level, level_work, pattern, tiers)
+    for level in tier.levels:
+        yield from _ask_each(level, work, pattern, tiers, drivers)

@@ -176,7 +176,7 @@ def test_a_lookup_moves_nothing() -> None:
 def test_capacity() -> None:
     store = a_store(10**9, 0, 1, capacity=10 * MIB)
     assert len(store.prepare(Layout(10, MIB, MIB))) == 0
-    with pytest.raises(DriverError, match="holds 10485760 bytes, the pattern touches 11534336"):
+    with pytest.raises(DriverError, match="holds 10 MiB, the pattern touches 11 MiB"):
         store.prepare(Layout(11, MIB, MIB))
     findings = list(SimDriver().lint(store.tier, Work("read", MIB, 1, 11)))
     assert [finding.setting for finding in findings] == ["capacity"]

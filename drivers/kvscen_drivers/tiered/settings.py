@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from kvscen.plugin import Finding, ListOf, Reference, Size, Tier, Word, Work, setting
+from kvscen.plugin import Finding, ListOf, Reference, Size, Tier, Word, Work, setting, show_bytes
 
 
 @attrs.frozen
@@ -41,7 +41,8 @@ def lint(tier: Tier, work: Work) -> Iterator[Finding]:
         yield Finding(
             "KVS323",
             f"a tiered tier is driven by one thread, the pattern has {work.threads}",
-            help="set the pattern's `threads = 1`; the I/O below is concurrent all the same, as deep as `depth` says",
+            setting="threads",
+            help="set `threads = 1`; the I/O of the levels is concurrent all the same, as deep as `depth` says",
         )
 
 
@@ -56,6 +57,13 @@ def _levels(tier: Tier) -> Iterable[Finding]:
                 help="a level holds blocks that no other level holds: name each tier once",
             )
         seen.add(level.name)
+        if level.driver == "sim":
+            yield Finding(
+                "KVS321",
+                f"`{level.name}` is simulated, and this tier moves real bytes",
+                setting="levels",
+                help="build it of tiers that keep data, such as `memory` and `posix`",
+            )
         if level.levels:
             yield Finding(
                 "KVS321",
@@ -90,14 +98,14 @@ def _capacities(tier: Tier, work: Work) -> Iterable[Finding]:
         elif own is not None and capacity > own:
             yield Finding(
                 "KVS322",
-                f"the cache may take {capacity} bytes of `{level.name}`, which has {own}",
+                f"the cache may take {show_bytes(capacity)} of `{level.name}`, which has {show_bytes(own)}",
                 setting=where,
                 help=f"lower this size or raise the capacity of `{level.name}`",
             )
         elif capacity < work.block_bytes:
             yield Finding(
                 "KVS322",
-                f"`{level.name}` may hold {capacity} bytes, less than one block of {work.block_bytes}",
+                f"`{level.name}` may hold {show_bytes(capacity)}, a block is {show_bytes(work.block_bytes)}",
                 setting=where,
                 help="every level needs room for at least one block",
             )

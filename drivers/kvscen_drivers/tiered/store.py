@@ -28,6 +28,7 @@ from kvscen.plugin import (
     Store,
     Tier,
     Work,
+    show_bytes,
 )
 from kvscen_drivers.tiered.bookkeeping import Waterfall
 from kvscen_drivers.tiered.mover import Mover, Tally
@@ -79,7 +80,7 @@ class TieredStore(Store):
         for name, store in zip(self.names, levels, strict=True):
             if store.virtual:
                 raise DriverError(
-                    f"tier {tier.name}: the level {name} is simulated, and tiered moves real bytes",
+                    f"tier `{tier.name}`: the level `{name}` is simulated, and tiered moves real bytes",
                     "build it of tiers that keep data, such as memory and posix",
                 )
         alignment = math.lcm(*(store.limits.alignment_bytes for store in levels))
@@ -94,7 +95,7 @@ class TieredStore(Store):
     def allocate(self, nbytes: int, memory: str) -> Arena:
         """Buffers of the level that asks for the coarsest alignment; the others take them too."""
         if memory != "dram":
-            raise DriverError(f"tier {self.tier.name}: tiered has buffers in host memory only", "set `memory = dram`")
+            raise DriverError(f"tier `{self.tier.name}`: tiered has buffers in host memory only", "set `memory = dram`")
         start = _round_up(nbytes, max(_PAGE_BYTES, self.limits.alignment_bytes))
         level = max(self._levels, key=lambda store: store.limits.alignment_bytes)
         whole = level.allocate(start + BOUNCE_BUFFERS * self._bounce_bytes, "dram")
@@ -102,7 +103,7 @@ class TieredStore(Store):
 
     def lane(self, index: int, arena: Arena) -> Lane:
         if index > 0:
-            raise DriverError(f"tier {self.tier.name} is driven by one thread", "set the pattern's `threads = 1`")
+            raise DriverError(f"tier `{self.tier.name}` is driven by one thread", "set the pattern's `threads = 1`")
         if not isinstance(arena, TieredArena):
             raise TypeError("a lane of a tiered tier needs an arena of its own store")
         self._lane = TieredLane(self, [store.lane(0, arena.whole) for store in self._levels], arena)
@@ -115,7 +116,9 @@ class TieredStore(Store):
         if layout == self._laid_out:
             return range(0)
         if layout.stride_bytes > self._bounce_bytes:
-            raise DriverError(f"tier {self.tier.name}: blocks of {layout.stride_bytes} bytes are larger than announced")
+            raise DriverError(
+                f"tier `{self.tier.name}`: blocks of {show_bytes(layout.stride_bytes)} are larger than announced"
+            )
         self._drain()
         self.cache = self._laid_out = None
         slots = [self._slots(level, layout) for level in range(len(self._levels))]
@@ -129,14 +132,15 @@ class TieredStore(Store):
 
     def _slots(self, level: int, layout: Layout) -> int:
         capacity = capacity_of(self.tier, level)
-        slots = layout.keys if capacity is None else min(capacity // layout.stride_bytes, layout.keys)
-        if slots < 1:
+        if capacity is None:
+            return layout.keys
+        if capacity < layout.stride_bytes:
             raise DriverError(
-                f"tier {self.tier.name}: the level {self.names[level]} may hold {capacity} bytes, less than one block "
-                f"of {layout.stride_bytes} bytes with its padding",
+                f"tier `{self.tier.name}`: the level `{self.names[level]}` may hold {show_bytes(capacity)}, "
+                f"less than one block of {show_bytes(layout.stride_bytes)} with its padding",
                 "raise its capacity",
             )
-        return slots
+        return min(capacity // layout.stride_bytes, layout.keys)
 
     def _drain(self) -> None:
         if self._lane is not None:

@@ -265,9 +265,10 @@ def test_what_the_text_alone_shows() -> None:
     assert findings(tiered([a, b], [BLOCK - 1])) == [("KVS322", "capacities")]
     assert findings(tiered([shuffled_tier("a", BLOCK), b], [2 * BLOCK])) == [("KVS322", "capacities")]
     assert findings(tiered([a, a], [BLOCK])) == [("KVS321", "levels")]
+    assert findings(tiered([Tier("a", "sim", None)], [BLOCK])) == [("KVS321", "levels")]
     nested = tiered([a, tiered([b], None)], [BLOCK])
     assert findings(nested) == [("KVS321", "levels")]
-    assert findings(tiered([a, b], [BLOCK]), Work("read", BLOCK, 1, KEYS, threads=2)) == [("KVS323", None)]
+    assert findings(tiered([a, b], [BLOCK]), Work("read", BLOCK, 1, KEYS, threads=2)) == [("KVS323", "threads")]
 
 
 def test_what_only_the_machine_shows() -> None:
@@ -275,7 +276,7 @@ def test_what_only_the_machine_shows() -> None:
     store = open_tiered(tier, [ShuffledStore(1, alignment=512), ShuffledStore(1)], 600, KEYS)
     arena = store.allocate(1024, "dram")
     store.lane(0, arena)
-    with pytest.raises(DriverError, match="level a may hold 600 bytes, less than one block of 1024"):
+    with pytest.raises(DriverError, match="level `a` may hold 600 B, less than one block of 1 KiB"):
         store.prepare(Layout(KEYS, 600, 1024, 0, KEYS))
     with pytest.raises(DriverError, match="one thread"):
         store.lane(1, arena)
@@ -286,7 +287,7 @@ def test_what_only_the_machine_shows() -> None:
 def test_a_simulated_level_is_refused() -> None:
     level = ShuffledStore(1)
     level.virtual = True
-    with pytest.raises(DriverError, match="the level a is simulated"):
+    with pytest.raises(DriverError, match="the level `a` is simulated"):
         open_tiered(tiered([shuffled_tier("a")], None), [level], BLOCK, KEYS)
 
 
