@@ -153,10 +153,9 @@ def _name(expr: syntax.Name, target: SettingType | None, names: Names) -> Value:
         )
     name = expr.path.parts[0]
     kind = names.kind_of(name)
-    is_word = name in target.words if target else names.is_word(name)
     meanings = []
-    if is_word:
-        meanings.append("a word of this setting" if target else "a word of a setting")
+    if target is not None and name in target.words:
+        meanings.append("a word of this setting")
     if kind is not None and (target is None or kind == target.refers_to):
         meanings.append(f"the {kind} of that name")
     if names.is_let(name):
@@ -170,7 +169,7 @@ def _name(expr: syntax.Name, target: SettingType | None, names: Names) -> Value:
         )
     if names.is_let(name):
         return names.let(name)
-    if meanings:
+    if meanings or (target is None and names.is_word(name)):
         return Symbol(name)
     if not names.complete and kind is None:
         raise ScenarioError([])

@@ -172,6 +172,8 @@ Value: TypeAlias = "Quantity | str | bool | Symbol | tuple[Value, ...]"
 
 def _decimal(value: Fraction, digits: int) -> str | None:
     """The exact decimal with at most `digits` digits after the point, or None where there is none."""
+    if value.denominator == 1:
+        return str(value.numerator)
     scaled = value * 10**digits
     if scaled.denominator != 1:
         return None

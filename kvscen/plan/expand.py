@@ -1,9 +1,7 @@
 """From a scenario to its plan: the points of its sweeps, in order, equal ones merged, with everything that running them
 needs.
 
-Axes are crossed on demand: a point is resolved with the rows chosen so far, and where a value asks for an axis that has
-no row yet, the search branches there. So the axes that a point does not reach cost nothing, and nothing holds all raw
-combinations. Points come in the order of the axes as they are written, the first one slowest.
+The points of each sweep are searched (kvscen.plan.search), then skipped or judged here.
 """
 
 from __future__ import annotations
@@ -15,22 +13,16 @@ import attrs
 from kvscen.language.bind import expectation_value
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
+from kvscen.language.evaluate import problem
 from kvscen.language.resolve import universe_of
-from kvscen.language.scenario import Assigned, Scenario, SweepDef
+from kvscen.language.scenario import ExpectDef, Scenario, SkipDef, SweepDef
 from kvscen.language.suggest import did_you_mean, listed
-from kvscen.language.values import Value, format_value
 from kvscen.plan.condition import holds
-from kvscen.plan.identity import point_id
-from kvscen.plan.late import Flat, Late, Trace, Unchosen, flatten
+from kvscen.plan.late import Late, Trace, Unchosen, flatten
 from kvscen.plan.pins import Pin, read_pins
-from kvscen.plan.point import Expectation, Plan, Point, Skipped
-from kvscen.plan.reach import Reached, reach
-from kvscen.plan.resolve import Resolver
-
-#: Points of one sweep before and after merging; beyond that a scenario is a mistake.
-MOST_POINTS = 100_000
-#: Different problems in the points of one sweep before the search for more is given up.
-MOST_PROBLEMS = 50
+from kvscen.plan.point import Expectation, ModelBlock, PatternBlock, Plan, Point, Skipped
+from kvscen.plan.reach import work_of
+from kvscen.plan.search import Leaf, Said, Search, search_points
 
 
 @attrs.frozen(eq=False)
@@ -68,12 +60,16 @@ def expand(scenario: Scenario, pins: Sequence[str] = (), sweeps: Sequence[str] =
         except ScenarioError as error:
             found += error.diagnostics
             continue
-        part = _Sweep(sweep, flat, Late(scenario, universe, flat))
-        part.expand(len(points))
-        points += part.points
-        skipped += part.skipped
-        found += part.found
-        used |= part.used
+        late = Late(scenario, universe, flat)
+        search = search_points(late)
+        found += search.diagnostics
+        used |= search.used
+        if not has_errors(search.diagnostics):
+            judge = _Judge(late, search)
+            judge.judge(len(points))
+            points += judge.points
+            skipped += judge.skipped
+            found += judge.said.diagnostics
     if not has_errors(found):
         found += _idle_pins(read, used)
     if not has_errors(found) and not points:
@@ -140,183 +136,81 @@ def _all_skipped(sweeps: Sequence[SweepDef]) -> Diagnostic:
 
 
 @attrs.define
-class _Sweep:
-    """Expands one sweep."""
+class _Judge:
+    """Skips the points of one sweep, and gives the others their work and their expectations."""
 
-    sweep: SweepDef
-    flat: Flat
     late: Late
+    search: Search
+    said: Said = attrs.field(factory=Said)
     points: list[Point] = attrs.field(factory=list)
     skipped: list[Skipped] = attrs.field(factory=list)
-    found: list[Diagnostic] = attrs.field(factory=list)
-    used: set[str] = attrs.field(factory=set)
-    _kept: set[Assigned | Pin] = attrs.field(factory=set)
-    _dropped: set[Assigned | Pin] = attrs.field(factory=set)
-    _said: set[tuple[str, str, Span | None]] = attrs.field(factory=set)
 
-    def expand(self, first_index: int) -> None:
-        reached = self._search()
-        if not has_errors(self.found):
-            self._unreached_axes()
-        if has_errors(self.found):
-            return
-        self._judge(reached, first_index)
-        self._idle_statements()
-
-    def _say(self, diagnostics: Sequence[Diagnostic], where: str) -> None:
-        for item in diagnostics:
-            key = (item.code, item.message, item.span)
-            if key not in self._said:
-                self._said.add(key)
-                self.found.append(attrs.evolve(item, label=where) if where and not item.label else item)
-
-    # ---- the search
-
-    def _search(self) -> list[tuple[Reached, dict[int, int]]]:
-        """Every point once, in order, with the choice that leads to it."""
-        resolver = Resolver(self.late)
-        leaves: list[tuple[tuple[int, ...], Reached, dict[int, int]]] = []
-        open_choices: list[dict[int, int]] = [{}]
-        while open_choices:
-            choice = open_choices.pop()
-            try:
-                point = reach(resolver, self.late, choice)
-            except Unchosen as unchosen:
-                rows = range(len(self.flat.axes[unchosen.axis].rows))
-                open_choices.extend({**choice, unchosen.axis: row} for row in reversed(rows))
-                continue
-            except ScenarioError as error:
-                self._say(error.diagnostics, self._place(choice))
-                if len(self.found) >= MOST_PROBLEMS:
-                    break
-                continue
-            self._say(point.warnings, self._place(choice))
-            self.used |= point.used
-            self._kept |= point.kept
-            self._dropped |= point.dropped
-            leaves.append((tuple(choice.get(axis, 0) for axis in range(len(self.flat.axes))), point, choice))
-            if len(leaves) > MOST_POINTS:
-                self._say([self._too_many()], "")
-                break
-        leaves.sort(key=lambda leaf: leaf[0])
-        merged: dict[str, tuple[Reached, dict[int, int]]] = {}
-        for _, point, choice in leaves:
-            merged.setdefault(self._id(point), (point, choice))
-        return list(merged.values())
-
-    def _too_many(self) -> Diagnostic:
-        return diagnostic(
-            "KVS107",
-            f"the sweep `{self.sweep.name}` has more than {MOST_POINTS} points",
-            self.sweep.span,
-            help="vary less, or in coarser steps",
-        )
-
-    def _place(self, choice: Mapping[int, int]) -> str:
-        """Which point a problem was found at."""
-        parts = [
-            f"{key} = {format_value(reading.value)}"
-            for axis, row in sorted(choice.items())
-            for key, reading in zip(self.flat.axes[axis].keys, self.flat.axes[axis].rows[row], strict=True)
-        ]
-        return f"at {', '.join(parts)}" if parts else ""
-
-    def _id(self, point: Reached) -> str:
-        varied = {
-            setting: text
-            for setting, text in point.own.shown.items()
-            if setting not in ("pattern", "tier")
-            and setting in point.own.found
-            and any(key in self.flat.axis_of for key in point.own.found[setting].trace.used)
-        }
-        return point_id(self.sweep.name, varied, point.blocks)
-
-    # ---- after the search
-
-    def _unreached_axes(self) -> None:
-        for axis in self.flat.axes:
-            for key, span in zip(axis.keys, axis.key_spans, strict=True):
-                if key not in self.used:
-                    self._say(
-                        [
-                            diagnostic(
-                                "KVS119",
-                                f"varying `{key}` changes no point of the sweep `{self.sweep.name}`",
-                                span,
-                                help="vary a setting that the points take from here, or take the axis out",
-                            )
-                        ],
-                        "",
-                    )
-
-    def _judge(self, reached: Sequence[tuple[Reached, dict[int, int]]], index: int) -> None:
-        """Skip points, and give the others their expectations."""
-        skips = [skip for level in reversed(self.flat.levels) for skip in level.skips]
-        expects = [expect for level in reversed(self.flat.levels) for expect in level.expects]
-        idle: dict[int, Span] = {id(skip): skip.span for skip in self.sweep.skips}
-        idle.update({id(expect): expect.span for expect in self.sweep.expects})
-        for point, choice in reached:
-            identity, axes = self._id(point), self._axes(point, choice)
-            hit = next((skip for skip in skips if holds(skip.condition, point.answers, self.late, choice)), None)
+    def judge(self, first_index: int) -> None:
+        flat = self.late.flat
+        skips = [skip for level in reversed(flat.levels) for skip in level.skips]
+        expects = [expect for level in reversed(flat.levels) for expect in level.expects]
+        idle: dict[int, Span] = {id(skip): skip.span for skip in flat.sweep.skips}
+        idle.update({id(expect): expect.span for expect in flat.sweep.expects})
+        for leaf in self.search.leaves:
+            answers = leaf.point.answers
+            hit = next((skip for skip in skips if holds(skip.condition, answers, self.late, leaf.choice)), None)
             if hit is not None:
                 idle.pop(id(hit), None)
-                text = hit.span.text.removeprefix("skip").strip().removeprefix("when").strip()
-                self.skipped.append(Skipped(identity, self.sweep.name, axes, " ".join(text.split())))
+                self.skipped.append(Skipped(leaf.id, flat.sweep.name, leaf.axes(flat), _condition_text(hit)))
                 continue
-            expectations = []
-            for expect in expects:
-                if expect.when is None or holds(expect.when, point.answers, self.late, choice):
-                    idle.pop(id(expect), None)
-                    names = self.late.names(choice, Trace())
-                    try:
-                        value = expectation_value(expect.value, expect.info, names)
-                    except Unchosen:
-                        continue
-                    text = " ".join(expect.span.text.split())
-                    expectations.append(Expectation(expect.measure, expect.operator, value, text))
-            self.points.append(
-                Point(
-                    identity,
-                    index + len(self.points),
-                    self.sweep.name,
-                    axes,
-                    point.pattern_block,
-                    point.tier,
-                    point.model_block,
-                    point.own.settings,
-                    point.work,
-                    tuple(expectations),
-                )
-            )
+            due = [e for e in expects if e.when is None or holds(e.when, answers, self.late, leaf.choice)]
+            for expect in due:
+                idle.pop(id(expect), None)
+            self._point(leaf, due, first_index)
+        if has_errors(self.said.diagnostics):
+            return
         for span in idle.values():
-            self._say(
-                [diagnostic("KVS125", "this applies to no point", span, help="correct its condition, or take it out")],
-                "",
+            help_text = "correct its condition, or take it out"
+            self.said.say([diagnostic("KVS125", "this applies to no point", span, help=help_text)])
+
+    def _point(self, leaf: Leaf, due: Sequence[ExpectDef], first_index: int) -> None:
+        work, problems = work_of(leaf.point, self.late.scenario.drivers)
+        if problems:
+            self.said.say(problems, leaf.place(self.late.flat))
+        expectations = []
+        for expect in due:
+            try:
+                expectations.append(self._expectation(expect, leaf))
+            except ScenarioError as error:
+                self.said.say(error.diagnostics, leaf.place(self.late.flat))
+        if work is None:
+            return
+        point = leaf.point
+        self.points.append(
+            Point(
+                leaf.id,
+                first_index + len(self.points),
+                self.late.flat.sweep.name,
+                leaf.axes(self.late.flat),
+                PatternBlock(point.pattern.name, point.pattern.built_in, point.pattern.settings),
+                point.tier,
+                ModelBlock(point.model.name, point.model.built_in, point.model.settings) if point.model else None,
+                point.own.settings,
+                work,
+                tuple(expectations),
             )
+        )
 
-    def _axes(self, point: Reached, choice: Mapping[int, int]) -> dict[str, Value]:
-        return {
-            key: self.flat.axes[i].rows[choice[i]][j].value
-            for i, axis in enumerate(self.flat.axes)
-            for j, key in enumerate(axis.keys)
-            if key in point.used
-        }
+    def _expectation(self, expect: ExpectDef, leaf: Leaf) -> Expectation:
+        """Raises ScenarioError where its value depends on what the point does not reach."""
+        try:
+            value = expectation_value(expect.value, expect.info, self.late.names(leaf.choice, Trace()))
+        except Unchosen as unchosen:
+            keys = listed(self.late.flat.axes[unchosen.axis].keys)
+            raise problem(
+                "KVS120",
+                f"this value follows {keys}, which not every point reaches",
+                expect.value.span,
+                help="say with `when` which points it is for, or give it a value that does not vary",
+            ) from None
+        return Expectation(expect.measure, expect.operator, value, " ".join(expect.span.text.split()))
 
-    def _idle_statements(self) -> None:
-        """Settings that were written and count nowhere."""
-        for key, given in self.flat.fixed.items():
-            if isinstance(given, Assigned) and key not in self.used and self.sweep.assigned.get(key) is given:
-                self._dropped.add(given)
-        for item in self._dropped - self._kept:
-            if isinstance(item, Assigned):
-                self._say(
-                    [
-                        diagnostic(
-                            "KVS125",
-                            f"`{item.target.key}` has no effect in any point of the sweep `{self.sweep.name}`",
-                            item.span,
-                            help="take it out, or add the setting that gives it a meaning",
-                        )
-                    ],
-                    "",
-                )
+
+def _condition_text(skip: SkipDef) -> str:
+    """The condition of a `skip when`, on one line."""
+    return " ".join(skip.span.text.split()).removeprefix("skip when ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -24,8 +24,8 @@ class Resolved:
 
     `settings` is the completed settings object, `shown` its values as the language spells them. `answers` maps every
     path that this block gives a value to that value. `used` are the keys of pins, axes and sweep settings that its
-    values come from, `own` those for each setting. `kept` and `dropped` are the statements whose value counts, or has
-    no meaning here.
+    values come from. `kept` and `dropped` are the statements whose value counts, or has no meaning here. `problems` are
+    what the settings have to say about each other; with an error among them, `settings` is not completed.
     """
 
     kind: str
@@ -40,7 +40,7 @@ class Resolved:
     used: frozenset[str]
     kept: frozenset[Assigned | Pin]
     dropped: frozenset[Assigned | Pin]
-    warnings: tuple[Diagnostic, ...]
+    problems: tuple[Diagnostic, ...]
 
     def span_of(self, setting: str | None) -> Span:
         """Where a setting's value is written, else where the block is defined."""
@@ -52,16 +52,6 @@ def to_diagnostic(finding: Finding, span: Span) -> Diagnostic:
     if finding.code in CODES:
         return diagnostic(finding.code, finding.message, span, help=finding.help, severity=finding.severity)
     return Diagnostic(finding.code, finding.severity, finding.message, span, help=finding.help)
-
-
-def guarded_findings(
-    ask: Callable[[], Iterable[Finding]], driver: str, span: Span
-) -> tuple[list[Finding], list[Diagnostic]]:
-    """The findings of a plugin; whatever it raises is a diagnostic that names it."""
-    try:
-        return list(ask()), []
-    except Exception as error:  # third-party code may raise anything, and it must not take the scenario down
-        return [], [failed(driver, error, span)]
 
 
 def failed(driver: str, error: Exception, span: Span) -> Diagnostic:
@@ -162,8 +152,7 @@ class Resolver:
         try:
             settings = declaration(**{declared[key].field: value.reading.python for key, value in found.items()})
             problems = [to_diagnostic(finding, at(finding.setting)) for finding in _check(settings)]
-            sound = not has_errors(problems)
-            if sound and hasattr(settings, "complete"):
+            if not has_errors(problems) and hasattr(settings, "complete"):
                 settings = settings.complete()
             shown = show_settings(settings)
         except Exception as error:
@@ -172,8 +161,6 @@ class Resolver:
             if kind != "tier":
                 raise
             raise ScenarioError([failed(built_in, error, span)]) from error
-        if not sound:
-            raise ScenarioError(problems)
         kept = {setting: value for setting, value in found.items() if setting in shown}
         dropped = [value for setting, value in found.items() if setting not in shown]
         return Resolved(
