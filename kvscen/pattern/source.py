@@ -197,9 +197,9 @@ class LaneSource:
         numerator = 10**9 * self._rate.denominator * self._lane_share.denominator
         divisor = self._rate.numerator * self._lane_share.denominator
         shift = self._lane_share.numerator * 10**9 * self._rate.denominator
-        due = [self._start_ns + ((self._arrivals + i) * numerator + shift) // divisor for i in range(count)]
+        exact = [self._start_ns + ((self._arrivals + i) * numerator + shift) // divisor for i in range(count)]
         self._arrivals += count
-        return np.array(due, np.int64)
+        return np.array(exact, np.int64)
 
 
 class ListSource:
