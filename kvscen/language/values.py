@@ -213,9 +213,10 @@ def _exact(value: Fraction, unit: str | None) -> str:
         text = _decimal(value, digits)
         if text is not None:
             return text + tail
-    if unit is None:
-        return f"({value.numerator} / {value.denominator})"
-    return f"({value.numerator}{tail} / {value.denominator})"
+    # The whole part stands apart, so that no number in the spelling is larger than the value.
+    whole, rest = divmod(value.numerator, value.denominator)
+    part = f"{rest}{tail} / {value.denominator}"
+    return f"({whole}{tail} + {part})" if whole else f"({part})"
 
 
 def format_value(value: Value) -> str:
