@@ -106,6 +106,6 @@ def test_tests_by_hand_are_there() -> None:
         assert f"def {name}(" in text and code in text
 
 
-def test_every_warning_of_the_core_has_a_rule() -> None:
+def test_rules_report_warnings_each_its_own() -> None:
     assert len({rule.code for rule in RULES}) == len(RULES)
     assert all(CODES[rule.code].severity.value == "warning" for rule in RULES)
