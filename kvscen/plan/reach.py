@@ -185,11 +185,12 @@ def _ask_each(
     try:
         findings = list(driver.lint(tier, work))
         driver.footprint(tier, work)
+        below = [driver.level_work(tier, work, number) for number in range(len(tier.levels))]
     except Exception as error:  # third-party code may raise anything, and it must not take the scenario down
         yield failed(tier.driver, error, resolved.span)
         return
     for finding in findings:
         of_pattern = finding.setting not in resolved.found and finding.setting in pattern.found
         yield to_diagnostic(finding, (pattern if of_pattern else resolved).span_of(finding.setting))
-    for level in tier.levels:
-        yield from _ask_each(level, work, pattern, tiers, drivers)
+    for level, level_work in zip(tier.levels, below, strict=True):
+        yield from _ask_each(level, level_work, pattern, tiers, drivers)
