@@ -145,7 +145,7 @@ def report(setup: Setup, figures: list[tuple[float, float]]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--path", type=Path, default=Path("kv-data"), help="folder on the disk (default: %(default)s)")
-    parser.add_argument("--op", choices=["read", "write"], action="append", help="default: read")
+    parser.add_argument("--op", choices=["read", "write"], action="append", help="default: both")
     parser.add_argument("--block", type=float, default=2.5, help="MiB (default: %(default)s)")
     parser.add_argument("--in-flight", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--file", type=float, default=1000, help="MiB of data (default: %(default)s)")
@@ -157,7 +157,7 @@ def main() -> None:
         parser.exit(2, "fio is not installed: install the package `fio` of your distribution\n")
     block = round(options.block * MIB)
     worst = float("inf")
-    for op in options.op or ["read"]:
+    for op in options.op or ["read", "write"]:
         setup = Setup(
             options.path.absolute(),
             op,
