@@ -291,7 +291,7 @@ class _Definer:
             help_text = error.remedy
             if name not in self.registry.refs and name not in self.registry.problems:
                 near = did_you_mean(name, self._bases("tier"))
-                help_text = f"{near} {error.remedy}".strip() if near else error.remedy
+                help_text = near or error.remedy
             self.diagnostics.append(
                 diagnostic("KVS301", str(error), base.span, help=help_text, severity=Severity.ERROR)
             )
