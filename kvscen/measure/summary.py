@@ -71,6 +71,10 @@ def _judge(point: Point, total: Sample, parts: Sequence[Measured], window_ns: in
         where = "" if total.errors == total.load_errors else " (warm-up and drain included)"
         noun = "operation" if total.load_errors == 1 else "operations"
         return "error", f"{total.load_errors} {noun} failed{where}; the first: {total.first_error}"
+    lost = sum(row.get("errors") or 0 for part in parts for row in part.edges if row.get("to_tier"))
+    if lost:
+        # Perhaps nobody asked for them again; but a tier that drops what it should move is fast for a bad reason.
+        return "error", f"{lost} block{'s were' if lost > 1 else ' was'} lost between two levels of the tier"
     if window_ns <= 0 or not total.operations + total.misses:
         return "incomplete", "no operation completed inside the window: give it more time"
     expected = [part.expected_operations for part in parts if part.expected_operations is not None]

@@ -60,7 +60,7 @@ PLACEHOLDERS: Mapping[str, Placeholder] = {
     ),
     "seed": Placeholder("the sweep's seed", lambda work: str(work.seed)),
     "folder": Placeholder("a folder of this trial's own, where stdout and stderr are kept", lambda work: "folder"),
-    "trial": Placeholder("the number of the trial, from 0", lambda work: "0"),
+    "trial": Placeholder("the number of the trial, from 1", lambda work: "1"),
 }
 
 

@@ -30,7 +30,7 @@ def test_every_placeholder_has_the_value_of_the_work() -> None:
         "time_s": "1.5",
         "seed": "7",
         "folder": "folder",
-        "trial": "0",
+        "trial": "1",
     }
     counted = values_of(attrs.evolve(WORK, time_ns=None, operations=1000, depth=None))
     assert (counted["operations"], counted["depth"], "time_s" in counted) == ("1000", "63", False)
