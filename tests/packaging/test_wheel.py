@@ -16,7 +16,7 @@ use models
 model llama8b : llama3_1_8b { kv_dtype = fp8 }
 tier dram : memory { }
 tier disk : posix { path = "./kv-data" }
-pattern pages : transfer { model = llama8b; prompt = 256 tokens }
+pattern pages : transfer { op = read; model = llama8b; prompt = 256 tokens }
 sweep blocks {
   pattern = pages
   tier in [dram, disk]
