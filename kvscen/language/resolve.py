@@ -101,20 +101,14 @@ class Universe:
         if not self.complete:
             raise broken()
         candidates = [*self.lets, *(OWN if sweep is not None else ())]
-        where = (
-            "a sweep has no setting and there is no `let` of that name" if sweep else "there is no `let` of that name"
-        )
-        help_text = did_you_mean(name, candidates)
-        if not help_text and sweep is None:
+        if sweep is not None:
+            message = f"a sweep has no setting `{name}`, and no `let` is called so"
+            otherwise = f"a sweep's settings are {listed(OWN, len(OWN))}; a block's are written `block.setting`"
+        else:
+            message = f"no `let` is called `{name}`"
             paths = [f"{block}.{name}" for block in self.kinds if name in self._settings(block)]
-            help_text = did_you_mean(
-                name, (), f"did you mean {listed(paths, 4)}?" if paths else "a path is `block.setting`"
-            )
-        elif not help_text:
-            help_text = (
-                f"a sweep's own settings are {listed(OWN, len(OWN))}; those of a block are written `block.setting`"
-            )
-        raise problem("KVS102", f"`{name}`: {where}", path.span, help=help_text)
+            otherwise = f"did you mean {listed(paths, 4)}?" if paths else "a path is `block.setting`"
+        raise problem("KVS102", message, path.span, help=did_you_mean(name, candidates, otherwise))
 
     def _settings(self, block: str) -> Mapping[str, Any]:
         if self.kinds[block] == "sweep":
