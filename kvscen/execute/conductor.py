@@ -20,7 +20,7 @@ import trio
 from kvscen.execute import messages
 from kvscen.execute.channel import Channel, Unkillable, WorkerDied
 from kvscen.execute.order import trials_in_order
-from kvscen.measure.summary import Summary, summarise
+from kvscen.execute.summary import Summary, summarise
 from kvscen.plan.point import Plan, Point, Tier
 from kvscen.plugin.contract import Tool
 from kvscen.plugin.registry import PluginError, Registry
