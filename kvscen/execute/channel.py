@@ -60,7 +60,13 @@ class ProcessChannel:
         self._cells = np.frombuffer(self._memory, np.int64, 1)
         with log.open("ab") as log_file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "kvscen.worker", *map(str, (request_read, reply_write, memory, os.getpid()))],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "kvscen.worker",
+                    *map(str, (request_read, reply_write, memory, os.getpid())),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log_file,
                 stderr=log_file,

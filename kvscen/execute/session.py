@@ -172,7 +172,8 @@ class Session:
             for lane in range(work.threads):
                 arena = store.allocate(slots * slot_bytes, work.memory)
                 arenas.append(arena)
-                _fill(arena, request.content_seed, lane, slots, slot_bytes)
+                if not store.virtual:  # a simulation moves nothing, however much is in flight
+                    _fill(arena, request.content_seed, lane, slots, slot_bytes)
                 lanes.append(store.lane(lane, arena))
             point = OpenPoint(
                 work, request.process, stores, arenas, lanes, keys, lane_keys, stride, slots, request.content_seed

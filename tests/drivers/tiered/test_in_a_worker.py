@@ -11,7 +11,7 @@ import pytest
 
 from kvscen.execute import messages
 from kvscen.execute.session import Session
-from kvscen.measure.summary import Summary, summarise
+from kvscen.execute.summary import Summary, summarise
 from kvscen.plugin import Tier, Work
 from kvscen.results.schema import TIERS
 from kvscen.testing.fake import FakeSettings
