@@ -16,12 +16,12 @@ from kvscen.language.bind import bind_sweep, check_assigned
 from kvscen.language.codes import diagnostic
 from kvscen.language.define import Definitions, define
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Source, has_errors
-from kvscen.language.evaluate import evaluate, problem
+from kvscen.language.evaluate import Cycle, evaluate, names_in, needed_first, nested_too_deeply
 from kvscen.language.files import read_source
 from kvscen.language.resolve import ScopeNames, Universe, all_words, broken, unknown_setting
 from kvscen.language.scenario import Assigned, BlockDef, LetDef, LetType, Scenario, SweepDef, Target
 from kvscen.language.schema import settings_of
-from kvscen.language.use import Loaded, load
+from kvscen.language.use import Loaded, file_name, load
 from kvscen.language.values import Symbol, Value
 from kvscen.plugin.registry import Registry
 from kvscen.plugin.registry import registry as installed
@@ -49,8 +49,7 @@ def check_source(source: Source, folder: Path | None, registry: Registry | None 
     try:
         return _check(source, folder, registry or installed())
     except RecursionError:
-        # The parser bounds the nesting of what it reads; this is for trees that come from elsewhere.
-        return Checked(None, (diagnostic("KVS033", "the scenario is nested too deeply"),))
+        return Checked(None, (nested_too_deeply(),))
 
 
 def _check(source: Source, folder: Path | None, registry: Registry) -> Checked:
@@ -76,7 +75,7 @@ def _check(source: Source, folder: Path | None, registry: Registry) -> Checked:
     scenario = None
     if not has_errors(diagnostics):
         scenario = Scenario(
-            PurePosixPath(source.name).stem or "scenario",
+            PurePosixPath(file_name(source)).stem,
             loaded.files,
             blocks,
             lets,
@@ -141,38 +140,27 @@ def _universe(loaded: Loaded, definitions: Definitions) -> tuple[Universe, dict[
     universe = Universe(kinds, types, blocks, words, loaded.complete)
     found: list[Diagnostic] = []
     lets: dict[str, LetDef] = {}
-    running: list[str] = []
+    names = _file_names(universe, lets)
     done: set[str] = set()
 
-    def value_of(name: str) -> Value:
-        if name in lets:
-            return lets[name].type.like
-        if name in done:
-            raise broken()
-        item = definitions.lets[name]
-        if name in running:
-            cycle = " -> ".join([*running[running.index(name) :], name])
-            raise problem(
-                "KVS111", f"these `let`s need each other: {cycle}", item.name.span, help="give one of them a value"
-            )
-        running.append(name)
-        try:
-            value = evaluate(item.value, None, names)
-        finally:
-            running.pop()
-            done.add(name)
-        kind = _let_type(value, universe)
-        types[name] = kind
-        lets[name] = LetDef(name, item.value, item.name.span, kind)
-        return value
+    def needs(name: str) -> Iterator[str]:
+        return (other for other in names_in(definitions.lets[name].value) if other in definitions.lets)
 
-    names = ScopeNames(universe, value_of)
     for name in definitions.lets:
-        if name not in done:
-            try:
-                value_of(name)
-            except ScenarioError as error:
-                found.extend(error.diagnostics)
+        try:
+            for step in needed_first(name, needs, done.__contains__):
+                done.add(step)
+                item = definitions.lets[step]
+                try:
+                    kind = _let_type(evaluate(item.value, None, names), universe)
+                except ScenarioError as error:
+                    found.extend(error.diagnostics)
+                else:
+                    types[step] = kind
+                    lets[step] = LetDef(step, item.value, item.name.span, kind)
+        except Cycle as cycle:
+            done.update(cycle.names)
+            found.extend(cycle.problem(definitions.lets[cycle.names[0]].name.span).diagnostics)
     return universe, lets, found
 
 

@@ -8,7 +8,7 @@ fractions, texts and lists that grow too long are errors.
 from __future__ import annotations
 
 import decimal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Protocol
 
@@ -61,6 +61,65 @@ class Names(Protocol):
 
 def problem(code: str, message: str, span: Span, *, label: str = "", help: str = "") -> ScenarioError:
     return ScenarioError([diagnostic(code, message, span, label=label, help=help)])
+
+
+def nested_too_deeply() -> Diagnostic:
+    """What is said where Python's stack ends: the parser bounds one expression, but hundreds of `let`s can need each
+    other."""
+    return diagnostic(
+        "KVS033", "the values of this scenario need each other too deeply", help="use fewer `let`s from value to value"
+    )
+
+
+class Cycle(Exception):
+    """Names that need each other; the first and the last are the same."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(names)
+        self.names = names
+
+    def problem(self, span: Span) -> ScenarioError:
+        return problem(
+            "KVS111",
+            f"these `let`s need each other: {' -> '.join(self.names)}",
+            span,
+            help="give one of them a value of its own",
+        )
+
+
+def needed_first(name: str, needs: Callable[[str], Iterable[str]], known: Callable[[str], bool]) -> Iterator[str]:
+    """The names to compute for `name`, each after those that it needs; `known` ones are left out, and the caller makes
+    each known before it asks for the next. No recursion: chains of any length. Raises Cycle."""
+    path = [name]
+    while path:
+        missing = next((other for other in needs(path[-1]) if not known(other)), None)
+        if missing is None:
+            top = path.pop()
+            if not known(top):
+                yield top
+        elif missing in path:
+            raise Cycle([*path[path.index(missing) :], missing])
+        else:
+            path.append(missing)
+
+
+def names_in(expr: syntax.Expr) -> Iterator[str]:
+    """The bare names in an expression."""
+    match expr:
+        case syntax.Name():
+            if len(expr.path.parts) == 1:
+                yield expr.path.parts[0]
+        case syntax.ListExpr() | syntax.TupleExpr():
+            for item in expr.items:
+                yield from names_in(item)
+        case syntax.Negate():
+            yield from names_in(expr.operand)
+        case syntax.Binary():
+            yield from names_in(expr.left)
+            yield from names_in(expr.right)
+        case syntax.Call():
+            for item in expr.arguments:
+                yield from names_in(item)
 
 
 def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Value:

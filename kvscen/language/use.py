@@ -45,6 +45,11 @@ def load(source: Source, folder: Path | None) -> Loaded:
     return _Loader().load(source, folder)
 
 
+def file_name(source: Source) -> str:
+    """The name of a scenario's file, without its folder; of the standard input `stdin.kvs`."""
+    return "stdin.kvs" if source.name.startswith("<") else PurePosixPath(source.name).name
+
+
 @attrs.define
 class _Loader:
     diagnostics: list[Diagnostic] = attrs.field(factory=list)
@@ -56,7 +61,7 @@ class _Loader:
 
     def load(self, source: Source, folder: Path | None) -> Loaded:
         own = self._parse(source)
-        name = PurePosixPath(source.name).name
+        name = file_name(source)
         self.files.append((name, source.text))
         chain = () if folder is None else (Path(os.path.abspath(folder / name)),)  # noqa: PTH100 - no symlink is followed
         self._follow(own, folder, folder, chain)

@@ -13,7 +13,7 @@ import attrs
 from kvscen.language.bind import expectation_value
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
-from kvscen.language.evaluate import problem
+from kvscen.language.evaluate import nested_too_deeply, problem
 from kvscen.language.resolve import universe_of
 from kvscen.language.scenario import ExpectDef, Scenario, SkipDef, SweepDef
 from kvscen.language.suggest import did_you_mean, listed
@@ -44,6 +44,13 @@ def make_plan(scenario: Scenario, pins: Sequence[str] = (), sweeps: Sequence[str
 
 def expand(scenario: Scenario, pins: Sequence[str] = (), sweeps: Sequence[str] = ()) -> Expanded:
     """Like make_plan, with the warnings, and without raising."""
+    try:
+        return _expand(scenario, pins, sweeps)
+    except RecursionError:
+        return Expanded(None, (nested_too_deeply(),))
+
+
+def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> Expanded:
     universe = universe_of(scenario)
     try:
         read = read_pins(scenario, universe, pins)

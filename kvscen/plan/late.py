@@ -8,14 +8,14 @@ multiply it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
 from kvscen.language import syntax
-from kvscen.language.diagnose import ScenarioError, Span
-from kvscen.language.evaluate import problem
+from kvscen.language.diagnose import Span
+from kvscen.language.evaluate import Cycle, names_in, needed_first, problem
 from kvscen.language.resolve import Reading, ScopeNames, Universe, axis_rows, read_value
 from kvscen.language.scenario import Assigned, AxisDef, Scenario, SweepDef
 from kvscen.language.schema import SettingType
@@ -132,18 +132,24 @@ def _fixed_names(
 ) -> ScopeNames:
     """Names as the values of an axis see them: with the `let`s that the sweep or a pin fixes, and none that varies."""
 
-    asked: list[str] = []
+    known: dict[str, Value] = {}
 
     def value_of(name: str) -> Value:
-        asked.append(name)
         try:
-            return find(name)
-        finally:
-            asked.pop()
+            for step in needed_first(name, needs, known.__contains__):
+                known[step] = find(step)
+        except Cycle as cycle:
+            raise cycle.problem(scenario.lets[name].span) from None
+        return known[name]
+
+    def needs(name: str) -> Iterator[str]:
+        given = pins.get(name) or fixed.get(name)
+        if isinstance(given, Pin) or name in varied:
+            return iter(())
+        expr = given.expr if given is not None else scenario.lets[name].expr
+        return (other for other in names_in(expr) if other in scenario.lets)
 
     def find(name: str) -> Value:
-        if name in asked[:-1]:
-            raise let_cycle(asked, scenario.lets[name].span)
         if name in varied:
             raise problem(
                 "KVS118",
@@ -162,12 +168,6 @@ def _fixed_names(
     return names
 
 
-def let_cycle(asked: list[str], span: Span) -> ScenarioError:
-    """The last of the `let`s that were asked for stands among the others."""
-    cycle = " -> ".join(asked[asked.index(asked[-1]) :])
-    return problem("KVS111", f"these `let`s need each other: {cycle}", span, help="give one of them a value of its own")
-
-
 @attrs.frozen(eq=False)
 class Late:
     """Looks up paths for the points of one flat sweep. `choice` maps axes to rows, as far as they are chosen."""
@@ -175,7 +175,8 @@ class Late:
     scenario: Scenario
     universe: Universe
     flat: Flat
-    _asked: list[str] = attrs.field(factory=list)
+    _let_axes: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
+    _let_values: dict[tuple[str, tuple[int, ...]], tuple[Value, Trace]] = attrs.field(factory=dict)
 
     def own(self, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
         """The value of the sweep's own setting; None: nothing gives one."""
@@ -228,20 +229,44 @@ class Late:
         return ScopeNames(self.universe, lambda name: self._let(name, choice, trace))
 
     def _let(self, name: str, choice: Mapping[int, int], trace: Trace) -> Value:
-        definition = self.scenario.lets[name]
-        found = None
-        self._asked.append(name)
+        """The value of a `let`. It is computed once for each choice of the axes that it follows, which are always the
+        same."""
         try:
-            if name in self._asked[:-1]:
-                raise let_cycle(self._asked, definition.span)
-            found = self._given((name,), name, definition.type, choice)
-            if found is not None:
-                trace.used |= found.trace.used
-                trace.lets.update(found.trace.lets)
-                value = found.reading.value
-            else:
-                value = self._read(definition.expr, definition.type, choice, trace).value
-        finally:
-            self._asked.pop()
-        trace.lets[name] = value
+            for step in needed_first(name, self._needs, lambda other: self._known_let(other, choice) is not None):
+                value, own = self._find_let(step, choice)
+                axes = tuple(sorted({self.flat.axis_of[key][0] for key in own.used if key in self.flat.axis_of}))
+                self._let_axes[step] = axes
+                self._let_values[step, tuple(choice[axis] for axis in axes)] = value, own
+        except Cycle as cycle:
+            raise cycle.problem(self.scenario.lets[name].span) from None
+        known = self._known_let(name, choice)
+        assert known is not None, "just computed"
+        value, own = known
+        trace.used |= own.used
+        trace.lets.update(own.lets)
         return value
+
+    def _known_let(self, name: str, choice: Mapping[int, int]) -> tuple[Value, Trace] | None:
+        axes = self._let_axes.get(name)
+        if axes is None or not all(axis in choice for axis in axes):
+            return None
+        return self._let_values.get((name, tuple(choice[axis] for axis in axes)))
+
+    def _needs(self, name: str) -> Iterator[str]:
+        """The `let`s that a `let`'s value is made of."""
+        given = self.flat.pins.get(name) or self.flat.fixed.get(name)
+        if isinstance(given, Pin) or name in self.flat.axis_of:
+            return iter(())
+        expr = given.expr if given is not None else self.scenario.lets[name].expr
+        return (other for other in names_in(expr) if other in self.scenario.lets)
+
+    def _find_let(self, name: str, choice: Mapping[int, int]) -> tuple[Value, Trace]:
+        definition, trace = self.scenario.lets[name], Trace()
+        found = self._given((name,), name, definition.type, choice)
+        if found is not None:
+            trace = Trace(set(found.trace.used), dict(found.trace.lets))
+            value = found.reading.value
+        else:
+            value = self._read(definition.expr, definition.type, choice, trace).value
+        trace.lets[name] = value
+        return value, trace

@@ -138,3 +138,20 @@ def test_nothing_grows_without_bound() -> None:
     assert problems(f"{HEAD}let a0 = 1\n{lists}\n" + sweep("tier = disk", ""))[0].code == "KVS107"
     small = "\n".join(f"let a{i} = a{i - 1} * a{i - 1}" for i in range(1, 60))
     assert problems(f"{HEAD}let a0 = 1 / 3\n{small}\n" + sweep("tier = disk", ""))[0].code == "KVS107"
+
+
+def test_many_lets_take_no_time_and_no_stack() -> None:
+    from tests.semantics.support import HEAD, expanded, plan, problems, sweep
+
+    # Each is used twice: without memory that would be 2 ^ 90 evaluations.
+    chain = "\n".join(f"let a{i} = a{i - 1} + a{i - 1} - a{i - 1}" for i in range(1, 90))
+    text = f"{HEAD}let a0 = 2\n{chain}\n"
+    assert plan(text + sweep("tier = disk; pages.threads = a89", "")).points[0].work.threads == 2
+    found = plan(text + sweep("tier = disk; a0 in [1, 2]; pages.threads = a89", ""))
+    assert [p.work.threads for p in found.points] == [1, 2]
+    assert len(plan(text + sweep("tier = disk; pages.threads in [a89, 3]", "")).points) == 2
+    long = "\n".join(f"let a{i} = a{i - 1}" for i in range(1, 3000))
+    result = expanded(f"{HEAD}let a0 = 2\n{long}\n" + sweep("tier = disk; pages.threads = a2999", ""))
+    assert result.plan is not None
+    backwards = "\n".join(reversed(long.splitlines()))
+    assert not problems(f"{HEAD}{backwards}\nlet a0 = 2\n" + sweep("tier = disk", ""))
