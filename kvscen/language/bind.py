@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from kvscen.language import syntax
-from kvscen.language.codes import diagnostic
+from kvscen.language.codes import diagnostic, problem
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
-from kvscen.language.evaluate import describe, evaluate, problem
+from kvscen.language.evaluate import evaluate
 from kvscen.language.resolve import ScopeNames, axis_rows, broken, read_value
 from kvscen.language.scenario import (
     AllOf,
@@ -25,7 +25,7 @@ from kvscen.language.scenario import (
     Test,
 )
 from kvscen.language.suggest import did_you_mean
-from kvscen.language.values import BANDWIDTH, BYTES, NUMBER, RATE, TIME, TOKEN_RATE, Quantity, Symbol, Value
+from kvscen.language.values import BANDWIDTH, BYTES, NUMBER, RATE, TIME, TOKEN_RATE, Quantity, Symbol, Value, describe
 from kvscen.plugin.contract import Driver
 from kvscen.results.measures import MEASURES, TIER_MEASURES, MeasureInfo, driver_measure
 

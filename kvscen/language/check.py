@@ -16,8 +16,9 @@ from kvscen.language.bind import bind_sweep, check_assigned
 from kvscen.language.codes import diagnostic
 from kvscen.language.define import Definitions, define
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Source, has_errors
-from kvscen.language.evaluate import Cycle, evaluate, names_in, needed_first, nested_too_deeply
+from kvscen.language.evaluate import evaluate, nested_too_deeply
 from kvscen.language.files import read_source
+from kvscen.language.order import Cycle, names_in, needed_first
 from kvscen.language.resolve import ScopeNames, Universe, all_words, broken, unknown_setting
 from kvscen.language.scenario import Assigned, BlockDef, LetDef, LetType, Scenario, SweepDef, Target
 from kvscen.language.schema import settings_of

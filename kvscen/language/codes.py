@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from kvscen.language.diagnose import Diagnostic, Fix, Severity, Span
+from kvscen.language.diagnose import Diagnostic, Fix, ScenarioError, Severity, Span
 
 
 @attrs.frozen
@@ -119,3 +119,8 @@ def diagnostic(
 ) -> Diagnostic:
     """A diagnostic with the severity of its code, or `severity` (drivers choose their own). KeyError: no such code."""
     return Diagnostic(code, severity or CODES[code].severity, message, span, label, help, fix, related)
+
+
+def problem(code: str, message: str, span: Span, *, label: str = "", help: str = "") -> ScenarioError:
+    """A diagnostic on its way out of a function that cannot go on."""
+    return ScenarioError([diagnostic(code, message, span, label=label, help=help)])

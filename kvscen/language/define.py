@@ -11,7 +11,7 @@ from kvscen.language import syntax
 from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, PLANNED_FAMILIES, SweepSettings
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Severity, Span
-from kvscen.language.evaluate import FUNCTIONS, PLANNED_FUNCTIONS
+from kvscen.language.functions import FUNCTIONS, PLANNED_FUNCTIONS
 from kvscen.language.schema import settings_of
 from kvscen.language.suggest import did_you_mean, listed
 from kvscen.language.use import Loaded, parse_catalogue

@@ -7,29 +7,24 @@ fractions, texts and lists that grow too long are errors.
 
 from __future__ import annotations
 
-import decimal
-from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
+from collections.abc import Iterator
 from typing import Protocol
 
 import attrs
 
 from kvscen.language import syntax
-from kvscen.language.codes import diagnostic
+from kvscen.language.codes import diagnostic, problem
 from kvscen.language.diagnose import Diagnostic, Fix, ScenarioError, Span
+from kvscen.language.functions import LONGEST_LIST, check_call, values_of
 from kvscen.language.schema import ListOf, SettingType
 from kvscen.language.suggest import closest, did_you_mean, listed
-from kvscen.language.values import TIME, UNITS, Quantity, Symbol, Value, format_value
+from kvscen.language.values import TIME, UNITS, Quantity, Symbol, Value, describe
 
 #: The largest number of base units (bytes, nanoseconds, tokens): what a signed 64-bit column holds.
 LARGEST = 2**63 - 1
 #: A denominator longer than this comes of multiplying fractions over and over.
 LONGEST_DENOMINATOR_BITS = 512
 LONGEST_TEXT = 64 * 1024
-LONGEST_LIST = 100_000
-
-#: Functions whose names are taken but which this version does not have yet.
-PLANNED_FUNCTIONS = frozenset({"uniform", "lognormal", "zipf", "hf", "trace", "secret"})
 
 
 class Names(Protocol):
@@ -59,67 +54,12 @@ class Names(Protocol):
         ...
 
 
-def problem(code: str, message: str, span: Span, *, label: str = "", help: str = "") -> ScenarioError:
-    return ScenarioError([diagnostic(code, message, span, label=label, help=help)])
-
-
 def nested_too_deeply() -> Diagnostic:
     """What is said where Python's stack ends: the parser bounds one expression, but hundreds of `let`s can need each
     other."""
     return diagnostic(
         "KVS033", "the values of this scenario need each other too deeply", help="use fewer `let`s from value to value"
     )
-
-
-class Cycle(Exception):
-    """Names that need each other; the first and the last are the same."""
-
-    def __init__(self, names: list[str]) -> None:
-        super().__init__(names)
-        self.names = names
-
-    def problem(self, span: Span) -> ScenarioError:
-        return problem(
-            "KVS111",
-            f"these `let`s need each other: {' -> '.join(self.names)}",
-            span,
-            help="give one of them a value of its own",
-        )
-
-
-def needed_first(name: str, needs: Callable[[str], Iterable[str]], known: Callable[[str], bool]) -> Iterator[str]:
-    """The names to compute for `name`, each after those that it needs; `known` ones are left out, and the caller makes
-    each known before it asks for the next. No recursion: chains of any length. Raises Cycle."""
-    path = [name]
-    while path:
-        missing = next((other for other in needs(path[-1]) if not known(other)), None)
-        if missing is None:
-            top = path.pop()
-            if not known(top):
-                yield top
-        elif missing in path:
-            raise Cycle([*path[path.index(missing) :], missing])
-        else:
-            path.append(missing)
-
-
-def names_in(expr: syntax.Expr) -> Iterator[str]:
-    """The bare names in an expression."""
-    match expr:
-        case syntax.Name():
-            if len(expr.path.parts) == 1:
-                yield expr.path.parts[0]
-        case syntax.ListExpr() | syntax.TupleExpr():
-            for item in expr.items:
-                yield from names_in(item)
-        case syntax.Negate():
-            yield from names_in(expr.operand)
-        case syntax.Binary():
-            yield from names_in(expr.left)
-            yield from names_in(expr.right)
-        case syntax.Call():
-            for item in expr.arguments:
-                yield from names_in(item)
 
 
 def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Value:
@@ -282,17 +222,6 @@ def _size(value: Value) -> int:
     return 1 + sum(_size(item) for item in value) if isinstance(value, tuple) else 1
 
 
-def describe(value: Value) -> str:
-    """A value's kind in a few words: "a size in bytes"."""
-    if isinstance(value, bool):
-        return f"`{format_value(value)}`"
-    if isinstance(value, Quantity):
-        return "a percentage" if value.percent else str(value.dimension)
-    if isinstance(value, Symbol):
-        return f"the name `{value.name}`"
-    return "a text" if isinstance(value, str) else "a list"
-
-
 def _quantity(value: Value, expr: syntax.Expr, operator: str) -> Quantity:
     if isinstance(value, bool) or not isinstance(value, Quantity):
         raise problem(
@@ -333,101 +262,10 @@ def _binary(expr: syntax.Binary, names: Names) -> Value:
     return _bounded(Quantity(a.value / b.value, a.dimension / b.dimension, a.percent and b.is_count, loose), expr.span)
 
 
-# ---- ranges
-
-
-def _pow2(first: Quantity, last: Quantity, expr: syntax.Call) -> list[Fraction]:
-    if first.value <= 0 or last.value < first.value:
-        raise problem("KVS109", "`pow2` goes up from a value above zero", expr.span, help="write `pow2(4 KiB, 64 MiB)`")
-    values = [first.value]
-    while values[-1] * 2 <= last.value:
-        values.append(values[-1] * 2)
-    if values[-1] != last.value:
-        end = attrs.evolve(first, value=values[-1])
-        after = attrs.evolve(first, value=values[-1] * 2)
-        raise problem(
-            "KVS109",
-            f"doubling from `{first}` does not reach `{last}`",
-            expr.arguments[1].span,
-            help=f"end the range at `{end}` or at `{after}`",
-        )
-    return values
-
-
-def _linear(first: Quantity, last: Quantity, count: int, expr: syntax.Call) -> list[Fraction]:
-    step = (last.value - first.value) / (count - 1)
-    return [first.value + i * step for i in range(count)]
-
-
-def _log(first: Quantity, last: Quantity, count: int, expr: syntax.Call) -> list[Fraction]:
-    """Equal ratios. Decimal's `ln` and `exp` are correctly rounded, so that every machine computes the same digits; 30
-    of the 50 are kept, so that a step that is exact comes out exact."""
-    if first.value <= 0 or last.value <= 0:
-        raise problem("KVS109", "`log` needs values above zero", expr.span, help="begin and end above zero")
-    ratio = last.value / first.value
-    with decimal.localcontext(decimal.Context(prec=50, rounding=decimal.ROUND_HALF_EVEN)) as context:
-        exponent = (decimal.Decimal(ratio.numerator) / decimal.Decimal(ratio.denominator)).ln()
-        factors = []
-        for i in range(1, count - 1):
-            context.prec = 50
-            factor = (exponent * i / (count - 1)).exp()
-            context.prec = 30
-            factors.append(Fraction(+factor))
-    return [first.value, *(first.value * factor for factor in factors), last.value]
-
-
-_COUNTED: dict[str, Callable[[Quantity, Quantity, int, syntax.Call], list[Fraction]]] = {"linear": _linear, "log": _log}
-
-#: Every function of the language and how it is called.
-FUNCTIONS: dict[str, str] = {
-    "pow2": "pow2(from, to)",
-    "linear": "linear(from, to, count)",
-    "log": "log(from, to, count)",
-}
+# ---- functions
 
 
 def _call(expr: syntax.Call, names: Names) -> Value:
     name = expr.function.name
-    if name not in FUNCTIONS:
-        if name in PLANNED_FUNCTIONS:
-            raise problem(
-                "KVS109",
-                f"`{name}` is not part of this version of kvscen",
-                expr.function.span,
-                help=f"the functions here are {listed(FUNCTIONS)}",
-            )
-        raise problem(
-            "KVS101",
-            f"no function is called `{name}`",
-            expr.function.span,
-            help=did_you_mean(name, FUNCTIONS, f"the functions are {listed(FUNCTIONS)}"),
-        )
-    usage = FUNCTIONS[name]
-    wanted = usage.count(",") + 1
-    if len(expr.arguments) != wanted:
-        raise problem(
-            "KVS109", f"`{name}` takes {wanted} values, not {len(expr.arguments)}", expr.span, help=f"write `{usage}`"
-        )
-    first, last, *rest = (_quantity(evaluate(item, None, names), item, name) for item in expr.arguments)
-    if (first.dimension, first.percent) != (last.dimension, last.percent):
-        raise problem(
-            "KVS106",
-            f"the range goes from {describe(first)} to {describe(last)}",
-            expr.span,
-            help="both ends need the same kind of unit",
-        )
-    if name == "pow2":
-        values = _pow2(first, last, expr)
-    else:
-        steps = rest[0]
-        if not steps.is_count or steps.value.denominator != 1 or not 2 <= steps.value <= LONGEST_LIST:
-            raise problem(
-                "KVS109",
-                f"the count of `{name}` is a whole number from 2 to {LONGEST_LIST}",
-                expr.arguments[2].span,
-                help=f"write `{usage}`",
-            )
-        values = _COUNTED[name](first, last, steps.value.numerator, expr)
-    # The values of a range lie between its ends; only the length of their fractions can be new, and only a converted
-    # value matters.
-    return tuple(Quantity(value, first.dimension, first.percent, loose=True) for value in values)
+    check_call(expr)
+    return values_of(expr, [_quantity(evaluate(item, None, names), item, name) for item in expr.arguments])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, SweepSettings
 from kvscen.language.codes import CODES
-from kvscen.language.evaluate import FUNCTIONS
+from kvscen.language.functions import FUNCTIONS
 from kvscen.language.schema import SettingInfo, Word, settings_of
 from kvscen.language.values import NUMBER, UNITS
 from kvscen.plugin.registry import registry

@@ -9,8 +9,9 @@ import attrs
 
 from kvscen.language import syntax
 from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, SweepSettings
+from kvscen.language.codes import problem
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
-from kvscen.language.evaluate import evaluate, problem
+from kvscen.language.evaluate import evaluate
 from kvscen.language.scenario import BlockDef, LetType, Scenario, Target
 from kvscen.language.schema import ListOf, SettingType, Unfit, settings_of
 from kvscen.language.suggest import did_you_mean, listed

@@ -1,7 +1,7 @@
 """The values of the language: exact quantities with a dimension, and how they are printed.
 
 A quantity is an exact rational in base units (bytes, seconds, tokens) with a dimension. Nothing is rounded on the way
-from the text to a driver: `Quantity.to_int` refuses what is not whole.
+from the text to a driver: a setting that needs a whole number refuses another one.
 """
 
 from __future__ import annotations
@@ -229,3 +229,14 @@ def format_value(value: Value) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(format_value(item) for item in value) + "]"
     return str(value)
+
+
+def describe(value: Value) -> str:
+    """A value's kind in a few words: "a size in bytes"."""
+    if isinstance(value, bool):
+        return f"`{format_value(value)}`"
+    if isinstance(value, Quantity):
+        return "a percentage" if value.percent else str(value.dimension)
+    if isinstance(value, Symbol):
+        return f"the name `{value.name}`"
+    return "a text" if isinstance(value, str) else "a list"

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from kvscen.language.bind import expectation_value
-from kvscen.language.codes import diagnostic
+from kvscen.language.codes import diagnostic, problem
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
-from kvscen.language.evaluate import nested_too_deeply, problem
+from kvscen.language.evaluate import nested_too_deeply
 from kvscen.language.resolve import universe_of
 from kvscen.language.scenario import ExpectDef, Scenario, SkipDef, SweepDef
 from kvscen.language.suggest import did_you_mean, listed

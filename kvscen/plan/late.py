@@ -14,8 +14,9 @@ from typing import Any
 import attrs
 
 from kvscen.language import syntax
+from kvscen.language.codes import problem
 from kvscen.language.diagnose import Span
-from kvscen.language.evaluate import Cycle, names_in, needed_first, problem
+from kvscen.language.order import Cycle, names_in, needed_first
 from kvscen.language.resolve import Reading, ScopeNames, Universe, axis_rows, read_value
 from kvscen.language.scenario import Assigned, AxisDef, Scenario, SweepDef
 from kvscen.language.schema import SettingType

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import attrs
 
 from kvscen.language import syntax
-from kvscen.language.codes import diagnostic
+from kvscen.language.codes import diagnostic, problem
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Source, Span
-from kvscen.language.evaluate import problem
 from kvscen.language.parse import parse_value
 from kvscen.language.resolve import Reading, ScopeNames, Universe, convert, read_value
 from kvscen.language.scenario import LetType, Scenario, Target
