@@ -29,7 +29,7 @@ class Keys:
 
 
 def share(keys: int, parts: int, index: int) -> Keys:
-    """The index-th of `parts` nearly equal shares of `keys` keys. Where there are fewer keys than parts, all share all."""
+    """The index-th of `parts` nearly equal shares of `keys` keys; with fewer keys than parts, all share all."""
     if keys < parts:
         return Keys(0, keys)
     first = keys * index // parts

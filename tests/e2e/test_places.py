@@ -97,9 +97,7 @@ def test_a_run_folder_that_fills_up_keeps_what_was_measured(mounted: Path, tmp_p
     out = mounted / "out"
     path = scenario(tmp_path, SCENARIO)
     (mounted / "ballast").write_bytes(b"x" * (8 * 1024 * 1024 - 160 * 1024))
-    done = kvscen(
-        tmp_path, "run", path, "--out", out, "--set", "blocks.trials=60", "--set", "blocks.tier=dram"
-    )
+    done = kvscen(tmp_path, "run", path, "--out", out, "--set", "blocks.trials=60", "--set", "blocks.tier=dram")
     assert done.returncode in (2, 3) and "error:" in done.stderr, done.stderr
     if (out / "plan.json").exists():
         shown = kvscen(tmp_path, "show", out)

@@ -40,9 +40,7 @@ def test_a_run_leaves_a_folder_that_any_tool_reads(tmp_path: Path) -> None:
     for name in ("trials", "latency", "timeline", "tiers", "workers", "verdicts"):
         assert (run / f"{name}.parquet").exists()
     assert (run / "scenario.kvs").read_text() == MEMORY
-    rows = duckdb.sql(
-        f"select * from read_parquet('{tmp_path}/runs/*/trials.parquet', union_by_name=true)"
-    ).fetchall()
+    rows = duckdb.sql(f"select * from read_parquet('{tmp_path}/runs/*/trials.parquet', union_by_name=true)").fetchall()
     assert len(rows) == 12
     assert Counter(row["status"] for row in trials(run)) == {"ok": 12}
     plan = json.loads(kvscen(tmp_path, "plan", "test.kvs", "--format", "json").stdout)
