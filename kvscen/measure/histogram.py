@@ -56,16 +56,18 @@ class Histogram:
         self.smallest = 0
         self.largest = 0
 
-    def add(self, values_ns: Int64s) -> None:
-        """Count an array of values, shape (n,)."""
+    def add(self, values_ns: Int64s) -> Int64s:
+        """Count an array of values, shape (n,); returns what was added to each bucket, shape (BUCKETS,)."""
+        added = np.bincount(bucket_of(values_ns), minlength=BUCKETS)
         if not len(values_ns):
-            return
-        self.counts += np.bincount(bucket_of(values_ns), minlength=BUCKETS)
+            return added
+        self.counts += added
         smallest, largest = int(values_ns.min()), int(values_ns.max())
         self.smallest = min(self.smallest, smallest) if self.number else smallest
         self.largest = max(self.largest, largest)
         self.number += len(values_ns)
         self.total += int(values_ns.sum())
+        return added
 
     def merge(self, other: Histogram) -> None:
         if not other.number:

@@ -76,15 +76,15 @@ def test_a_group_lasts_from_its_first_due_to_its_last_end(order: list[int], chun
     generator = np.random.Generator(np.random.PCG64(len(order) * 100 + sum(order)))
     shuffled = generator.permutation(len(ids))
     due, end = np.arange(30) * 10, np.arange(30) * 10 + generator.integers(1, 50, 30)
-    failed = np.zeros(30, bool)
-    failed[4] = True  # one operation of group 1
+    failed = np.zeros(30, np.int64)
+    failed[4] = 1  # one operation of group 1
     groups, found = Groups(size), []
     for start in range(0, 30, chunk):
         some = shuffled[start : start + chunk]
-        found += groups.update(ids[some], due[some], end[some], failed[some]).tolist()
-    expected = [[due[ids == g].min(), end[ids == g].max()] for g in range(10) if g != 1]
+        found += list(zip(*groups.update(ids[some], due[some], end[some], failed[some]), strict=True))
+    expected = [(due[ids == g].min(), end[ids == g].max()) for g in range(10) if g != 1]
     assert sorted(found) == sorted(expected)
-    assert len(groups._kept) == 0
+    assert len(groups._kept[0]) == 0
 
 
 @pytest.mark.parametrize("seconds", [1, 200])
@@ -120,3 +120,39 @@ def test_many_rows_at_once() -> None:
     done["submit"], done["end"], done["bytes"] = 150 * MS, 160 * MS, 1
     ops["due"] = 150 * MS
     assert recorded(ops, done).operations == count
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5), st.booleans())
+def test_the_short_way_counts_what_the_long_way_counts(seed: int, batch: int, writes: bool) -> None:
+    draws = np.random.Generator(np.random.PCG64(seed))
+    samples = []
+    for short in (True, False):
+        recorder = Recorder(Window(100 * MS, 300 * MS), batch, batch, False)
+        draws = np.random.Generator(np.random.PCG64(seed))
+        for number in range(6):
+            count = int(draws.integers(1, 50))
+            ops, done = np.zeros(count, OPERATION), np.zeros(count, COMPLETION)
+            ops["due"] = draws.integers(90 * MS, 290 * MS, count) if number % 2 else 150 * MS
+            done["submit"] = ops["due"] + 1000
+            done["end"] = done["submit"] + draws.integers(1, 20 * MS, count)
+            ops["batch"] = ops["request"] = draws.integers(0, 20, count)
+            ops["kind"], done["bytes"] = WRITE if writes else READ, 512
+            (recorder._count if short else recorder._count_all)(ops, done)
+        samples.append(recorder.finish())
+    short_sample, long_sample = samples
+    for name in (
+        "operations",
+        "reads",
+        "writes",
+        "errors",
+        "moved_bytes",
+        "load_bytes",
+        "first_ns",
+        "last_ns",
+        "level_hits",
+    ):
+        assert getattr(short_sample, name) == getattr(long_sample, name), name
+    assert short_sample.series.keys() == long_sample.series.keys()
+    for key, histogram in short_sample.series.items():
+        assert (histogram.counts == long_sample.series[key].counts).all(), key
+    assert short_sample.timeline() == long_sample.timeline()
