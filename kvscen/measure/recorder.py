@@ -166,7 +166,7 @@ class Groups:
         end: npt.NDArray[np.int64],
         failed: npt.NDArray[np.int64],
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Add operations, shape (n,) each; (first due, last end) of the groups that became complete, shape (m,) each."""
+        """Add operations, shape (n,) each; (first due, last end) of the groups now complete, shape (m,) each."""
         rows = (ids, np.ones(len(ids), np.int64), due, end, failed)
         if len(self._kept[0]):
             rows = cast("Any", tuple(np.concatenate(pair) for pair in zip(self._kept, rows, strict=True)))
