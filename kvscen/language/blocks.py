@@ -9,10 +9,12 @@ from typing import Any
 
 import attrs
 
+from kvscen.language.cpus import CpuList
 from kvscen.language.schema import (
     Count,
     Duration,
     Finding,
+    Number,
     Rate,
     Reference,
     Share,
@@ -29,6 +31,10 @@ DTYPE_BITS: Mapping[str, int] = {"fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "
 
 DEFAULT_TIME_NS = 5 * 10**9
 DEFAULT_PAGE_TOKENS = 16
+DEFAULT_CAP_NS = 60 * 10**9
+DEFAULT_SKEW = Fraction(99, 100)
+#: Rounds over which a load is judged to be steady, as in SNIA's Solid State Storage Performance Test Specification.
+STEADY_ROUNDS = 5
 
 
 @attrs.frozen
@@ -46,6 +52,29 @@ class SweepSettings:
     )
     operations: int | None = setting(
         Count(), default=None, help="measure this many operations, of all lanes together, instead of a time"
+    )
+    until: str = setting(
+        Word("time", "steady"),
+        default="time",
+        help="`steady`: the window begins when rounds of its length no longer differ, in throughput and latency",
+    )
+    cap_ns: int | None = setting(
+        Duration(minimum=1),
+        default=None,
+        help="with `until = steady`: the longest to wait for it; then the trial is measured as it is (default: 60 s)",
+    )
+    precondition: int = setting(
+        Count(minimum=0),
+        default=0,
+        help="how often the data set is written over, at random and untimed, before the point's first trial",
+    )
+    durability: str = setting(
+        Word("none", "each", "end"),
+        default="none",
+        help="of what is written: `each` write is durable when it ends, or all are at the `end`, within the time",
+    )
+    ceiling: str = setting(
+        Word("none", "fio"), default="none", help="what else is measured on the same tier, for comparison"
     )
     seed: int = setting(Count(minimum=0), default=0, help="what random orders and contents are drawn from")
     verify: str = setting(
@@ -71,11 +100,36 @@ class SweepSettings:
                 "operations",
                 "keep one of the two",
             )
+        if self.until != "steady":
+            return
+        if self.operations is not None:
+            yield Finding(
+                "KVS114",
+                "`until = steady` compares rounds of equal time, and `operations` sets none",
+                "operations",
+                "say how long the window is: `time = 5 s`",
+            )
+            return
+        rounds_ns = STEADY_ROUNDS * (self.time_ns or DEFAULT_TIME_NS)
+        cap_ns = self.cap_ns or DEFAULT_CAP_NS
+        if cap_ns < rounds_ns:
+            show = Duration().show
+            yield Finding(
+                "KVS403",
+                f"within the cap of {show(cap_ns)} there are no {STEADY_ROUNDS} rounds of {show(rounds_ns // STEADY_ROUNDS)}",
+                "cap" if self.cap_ns is not None else "time",
+                f"a round is as long as `time`: make `time` shorter, or `cap` at least {show(rounds_ns)}",
+            )
 
     def complete(self) -> SweepSettings:
+        done: dict[str, Any] = {}
         if self.time_ns is None and self.operations is None:
-            return attrs.evolve(self, time_ns=DEFAULT_TIME_NS)
-        return self
+            done["time_ns"] = DEFAULT_TIME_NS
+        if self.until != "steady":
+            done["cap_ns"] = None
+        elif self.cap_ns is None:
+            done["cap_ns"] = DEFAULT_CAP_NS
+        return attrs.evolve(self, **done)
 
 
 _DTYPE = Word(*DTYPE_BITS)
@@ -159,7 +213,19 @@ class TransferSettings:
         Share(), default=None, help="with `op = mixed`: how many operations read"
     )
     order: str = setting(
-        Word("sequential", "random"), default="sequential", help="the order in which the blocks are touched"
+        Word("sequential", "random", "strided", "zipf"),
+        default="sequential",
+        help="the order in which a lane touches its blocks; `zipf` touches some far more often than others",
+    )
+    stride: int | None = setting(
+        Count(),
+        default=None,
+        help="with `order = strided`: every how many-th block comes next; a pass touches each block once",
+    )
+    skew: Fraction | None = setting(  # noqa: RUF009 - an attrs field
+        Number(maximum=10),
+        default=None,
+        help="with `order = zipf`: the k-th most popular block has a weight of k^-skew (default: 0.99)",
     )
     depth: int | None = setting(
         Count(),
@@ -173,6 +239,12 @@ class TransferSettings:
     )
     threads: int = setting(Count(), default=1, help="lanes in a worker")
     processes: int = setting(Count(), default=1, help="workers")
+    cpus: tuple[int, ...] | None = setting(
+        CpuList(), default=None, help="CPUs that the lanes run on, one each, in turn (default: any)"
+    )
+    numa: int | None = setting(
+        Count(minimum=0, maximum=1023), default=None, help="NUMA node on whose CPUs and memory the lanes run"
+    )
     rate_per_s: Fraction | None = setting(  # noqa: RUF009 - an attrs field
         Rate(),
         default=None,
@@ -225,6 +297,10 @@ class TransferSettings:
             )
         if self.op == "mixed" and self.reads_share is None:
             yield Finding("KVS113", "`op = mixed` needs `reads`", "op", "add `reads = 70 %`")
+        if self.order == "strided" and self.stride is None:
+            yield Finding("KVS113", "`order = strided` needs `stride`", "order", "add `stride = 16`")
+        if self.cpus is not None and self.numa is not None:
+            yield Finding("KVS114", "`cpus` and `numa` both say where the lanes run", "numa", "keep one of the two")
         if self.rate_per_s == 0:
             yield Finding("KVS105", "a rate of zero would never do anything", "rate", "write a rate such as `100 /s`")
 
@@ -242,6 +318,12 @@ class TransferSettings:
             done["batch"] = 1
         if self.op != "mixed":
             done["reads_share"] = None
+        if self.order != "strided":
+            done["stride"] = None
+        if self.order != "zipf":
+            done["skew"] = None
+        elif self.skew is None:
+            done["skew"] = DEFAULT_SKEW
         if self.rate_per_s is None:
             done["arrival"] = None
         elif self.arrival is None:

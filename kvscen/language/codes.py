@@ -99,6 +99,7 @@ _TABLE = (
     # ---- method of measuring (KVS4xx)
     Code("KVS401", "Too few trials for an interval", _WARNING),
     Code("KVS402", "The seed is not fixed", _WARNING),
+    Code("KVS403", "The cap leaves no time to become steady"),
 )
 
 #: Every code by its name.

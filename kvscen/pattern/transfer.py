@@ -8,7 +8,7 @@ from typing import Literal, cast
 from kvscen.language.blocks import SweepSettings, TransferSettings
 from kvscen.language.schema import Finding, Size
 from kvscen.model.geometry import Geometry, ModelSettings, geometry
-from kvscen.plan.point import Operation, Work
+from kvscen.plan.point import Durability, Operation, Order, Work
 
 #: The most bytes or operations that a column of 64 bits can hold.
 _LARGEST = 2**63 - 1
@@ -32,6 +32,16 @@ def work(pattern: TransferSettings, model: ModelSettings | None, sweep: SweepSet
         block, batch = model_batch(pattern, sizes)
         assert pattern.requests is not None
         requests = pattern.requests
+    if sweep.until == "steady" and pattern.processes > 1:
+        # Each worker judges its own load; several would begin their windows at different times.
+        return (
+            Finding(
+                "KVS114",
+                "`until = steady` judges the load of one worker, and `processes` asks for several",
+                "processes",
+                "use `threads` for more lanes, or measure a fixed `time`",
+            ),
+        )
     if batch > _LARGEST or block > _LARGEST or batch * block > _LARGEST:
         at = None if model is None else "prompt"
         return (Finding("KVS107", f"{batch} blocks of {block} bytes are more than 2^63 - 1 bytes", at),)
@@ -57,17 +67,26 @@ def work(pattern: TransferSettings, model: ModelSettings | None, sweep: SweepSet
         keys=keys,
         requests=requests,
         read_share=share,
-        order=cast(Literal["sequential", "random"], pattern.order),
+        order=cast(Order, pattern.order),
+        stride=pattern.stride,
+        skew=pattern.skew,
         wait=cast(Literal["operation", "batch"], pattern.wait),
         depth=pattern.depth,
         threads=pattern.threads,
         processes=pattern.processes,
+        cpus=pattern.cpus,
+        numa_node=pattern.numa,
         rate_per_s=pattern.rate_per_s,
         arrival=cast(Literal["constant", "poisson"], pattern.arrival or "constant"),
         memory=cast(Literal["dram", "vram"], pattern.memory),
         warmup_ns=sweep.warmup_ns,
         time_ns=sweep.time_ns,
         operations=sweep.operations,
+        until=cast(Literal["time", "steady"], sweep.until),
+        cap_ns=sweep.cap_ns,
+        precondition=sweep.precondition,
+        durability="none" if pattern.op == "read" else cast(Durability, sweep.durability),
+        ceiling=cast(Literal["none", "fio"], sweep.ceiling),
         timeout_ns=sweep.timeout_ns,
         verify=cast(Literal["full", "off"], sweep.verify),
         seed=sweep.seed,

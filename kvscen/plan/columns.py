@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TypeAlias
 
+from kvscen.language.cpus import show_cpus
 from kvscen.language.schema import show_settings
 from kvscen.language.values import TIME, Quantity, Symbol, Value, format_value
 from kvscen.plan.point import Point, Tier
@@ -33,13 +34,22 @@ def describe(point: Point) -> dict[str, Cell]:
         "working_set_bytes": work.working_set_bytes,
         "read_share": float(work.read_share),
         "order": work.order,
+        "stride": work.stride,
+        "skew": None if work.skew is None else float(work.skew),
         "wait": work.wait,
+        "cpus": None if work.cpus is None else show_cpus(work.cpus),
+        "numa_node": work.numa_node,
         "rate_per_s": None if work.rate_per_s is None else float(work.rate_per_s),
         "arrival": None if work.rate_per_s is None else work.arrival,
         "memory": work.memory,
         "warmup_ns": work.warmup_ns,
         "time_ns": work.time_ns,
         "operations_planned": work.operations,
+        "until": work.until,
+        "cap_ns": work.cap_ns,
+        "precondition": work.precondition,
+        "durability": work.durability,
+        "ceiling": work.ceiling,
         "timeout_ns": work.timeout_ns,
         "verify": work.verify,
         "seed": work.seed,

@@ -11,6 +11,8 @@ import attrs
 from kvscen.language.values import Value
 
 Operation: TypeAlias = Literal["read", "write", "mixed"]
+Order: TypeAlias = Literal["sequential", "random", "strided", "zipf"]
+Durability: TypeAlias = Literal["none", "each", "end"]
 
 
 @attrs.frozen
@@ -19,7 +21,9 @@ class Work:
 
     `block_bytes` is what one operation asks for; `batch` operations are posted together, of `requests` requests;
     `keys` distinct blocks are touched. `depth` None means: the batch, within the driver's limit. Exactly one of
-    `time_ns` and `operations` is set (of a whole point: all lanes of all processes together).
+    `time_ns` and `operations` is set (of a whole point: all lanes of all processes together). `stride` (blocks) is
+    there where `order` is strided, `skew` where it is zipf, `cap_ns` where `until` is steady. `durability` is "none"
+    where nothing is written.
     """
 
     op: Operation
@@ -28,17 +32,26 @@ class Work:
     keys: int
     requests: int = 1
     read_share: Fraction = Fraction(1)
-    order: Literal["sequential", "random"] = "sequential"
+    order: Order = "sequential"
+    stride: int | None = None
+    skew: Fraction | None = None
     wait: Literal["operation", "batch"] = "operation"
     depth: int | None = None
     threads: int = 1
     processes: int = 1
+    cpus: tuple[int, ...] | None = None
+    numa_node: int | None = None
     rate_per_s: Fraction | None = None
     arrival: Literal["constant", "poisson"] = "constant"
     memory: Literal["dram", "vram"] = "dram"
     warmup_ns: int = 0
     time_ns: int | None = None
     operations: int | None = None
+    until: Literal["time", "steady"] = "time"
+    cap_ns: int | None = None
+    precondition: int = 0
+    durability: Durability = "none"
+    ceiling: Literal["none", "fio"] = "none"
     timeout_ns: int = 30 * 10**9
     verify: Literal["full", "off"] = "full"
     seed: int = 0
