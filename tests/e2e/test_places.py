@@ -102,3 +102,38 @@ def test_a_run_folder_that_fills_up_keeps_what_was_measured(mounted: Path, tmp_p
     if (out / "plan.json").exists():
         shown = kvscen(tmp_path, "show", out)
         assert shown.returncode == 0, shown.stderr
+
+
+@pytest.fixture
+def large_sectors(tmp_path: Path) -> Iterator[Path]:
+    """A file system on a device with sectors of 4096 bytes."""
+    place, image = tmp_path / "disk", tmp_path / "image"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 * 1024 * 1024)
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a loop device")
+    made = subprocess.run(["losetup", "--show", "-f", "-b", "4096", image], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"no loop device here: {made.stderr.strip()}")
+    device = made.stdout.strip()
+    try:
+        subprocess.run(["mkfs.ext4", "-q", device], check=True)
+        subprocess.run(["mount", device, place], check=True)
+        yield place
+        subprocess.run(["umount", place], check=True)
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
+
+
+def test_a_block_that_the_device_cannot_take_as_it_is_goes_padded(large_sectors: Path, tmp_path: Path) -> None:
+    text = SCENARIO.replace("block = 64 KiB; working_set = 16 MiB", "block = 549 KiB; batch = 4").replace(
+        "direct = false", "direct = true"
+    )
+    done = kvscen(tmp_path, "run", scenario(tmp_path, text), "--out", "out", "--set", f"place={large_sectors / 'data'}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    row = next(row for row in trials(tmp_path / "out") if row["tier"] == "disk")
+    assert (row["alignment_bytes"], row["block_bytes"], row["stride_bytes"]) == (4096, 562_176, 565_248)
+    operations = int(str(row["operations"]))
+    assert (row["logical_bytes"], row["moved_bytes"]) == (operations * 562_176, operations * 565_248)
+    assert row["verified_bytes"] == 4 * 565_248
