@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from kvscen.results import environment
-from kvscen.results.devices import Mount, block_device, mount_of, mounts
+from kvscen.facts import gather, host
+from kvscen.facts.gather import Senses
+from kvscen.facts.storage import Look, Mount, block_device, mount_of, mounts
 from kvscen.results.environment import capture
 
 
 def test_it_is_json_with_everything_that_was_promised(tmp_path: Path) -> None:
     found = json.loads(json.dumps(capture([str(tmp_path / "not" / "there")])))
-    assert set(found) >= {"cpu", "memory", "kernel", "limits", "gpus", "network", "versions", "variables", "drivers"}
+    assert set(found) >= {"cpu", "memory", "limits", "gpus", "network", "versions", "variables", "drivers"}
+    assert set(found) >= {"host", "idle", "python"}
     assert found["cpu"]["threads"] == os.cpu_count()
     assert found["memory"]["total_bytes"] > 0
     assert set(found["versions"]) >= {"kvscen", "python", "lark", "attrs", "entrypoints", "trio", "pyarrow", "numpy"}
@@ -37,9 +39,13 @@ def test_secrets_are_named_but_not_shown(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_what_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(environment, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(environment, "file_system", lambda path: release.wait(60))
-    found = capture(["/stuck"])
+
+    def stuck(path: str) -> Look:
+        release.wait(60)
+        raise OSError("too late")
+
+    monkeypatch.setattr(gather, "PATIENCE_S", 0.05)
+    found = capture(["/stuck"], senses=Senses(look=stuck))
     release.set()
     assert found["file_systems"] == [{"path": "/stuck", "problem": "did not answer within 0.05 s"}]
 
@@ -48,10 +54,10 @@ def test_what_raises_is_a_problem_in_its_place(monkeypatch: pytest.MonkeyPatch) 
     def broken(*_: object) -> None:
         raise RuntimeError("odd machine")
 
-    for name in ("_cpu", "_memory", "_limits", "_network", "_versions", "file_system"):
-        monkeypatch.setattr(environment, name, broken)
+    for name in ("host", "cpu", "memory", "limits", "network", "sample", "file_system"):
+        monkeypatch.setattr(gather, name, broken)
     found = capture(["/x"])
-    assert found["cpu"] == found["network"] == {"problem": "RuntimeError: odd machine"}
+    assert found["cpu"] == found["network"] == found["idle"] == {"problem": "RuntimeError: odd machine"}
     assert found["file_systems"] == [{"path": "/x", "problem": "RuntimeError: odd machine"}]
 
 
@@ -76,7 +82,7 @@ def test_gpus_as_nvidia_smi_lists_them(nvidia_smi: Path) -> None:
 def test_a_gpu_driver_that_fails_or_hangs(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _script(nvidia_smi, "echo 'Failed to initialize NVML'; exit 9")
     assert capture()["gpus"] == {"problem": "nvidia-smi: Failed to initialize NVML"}
-    monkeypatch.setattr(environment, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(host, "GPU_PATIENCE_S", 0.2)
     _script(nvidia_smi, "exec sleep 20")
     assert "did not answer" in capture()["gpus"]["problem"]
 
@@ -111,12 +117,8 @@ def test_a_composed_block_device(tmp_path: Path) -> None:
     (dm / "slaves").mkdir()
     (dm / "slaves" / "nvme0n1p1").symlink_to(nvme / "nvme0n1p1")
     found = block_device(dm)
-    assert (found["model"], found["rotational"], found["scheduler"]) == ("vg-data", False, "none")
-    (part,) = found["parts"]
-    assert (part["name"], part["disk"], part["model"], part["size_bytes"]) == (
-        "nvme0n1p1",
-        "nvme0n1",
-        "Fast SSD",
-        1024 * 512,
-    )
-    assert part["largest_request_bytes"] == 512 * 1024
+    assert (found.model, found.rotational, found.scheduler) == ("vg-data", False, "none")
+    (part,) = found.parts
+    assert (part.name, part.disk, part.model, part.size_bytes) == ("nvme0n1p1", "nvme0n1", "Fast SSD", 1024 * 512)
+    assert part.largest_request_bytes == 512 * 1024
+    assert found.disks == (part,)
