@@ -270,7 +270,7 @@ class Session:
         start = store.clock() if store.virtual else request.start_ns
         window_start = start + work.warmup_ns
         stop = None if work.time_ns is None else window_start + work.time_ns
-        mine = None if work.operations is None else share(work.operations, work.processes, point.process).count
+        mine = None if work.operations is None else _part(work.operations, work.processes, point.process)
         quota = None if mine is None else Quota(mine)
         lanes_in_all = work.threads * work.processes
         loops, recorders = [], []
@@ -345,6 +345,11 @@ def _open_stores(tier: Tier, work: Work, targets: Mapping[str, str]) -> list[Sto
             store.close()
         raise
     return opened
+
+
+def _part(count: int, parts: int, index: int) -> int:
+    """The index-th of `parts` nearly equal parts of a count."""
+    return count * (index + 1) // parts - count * index // parts
 
 
 def _within(keys: Keys, part: Keys) -> Keys:

@@ -38,7 +38,9 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
     total = Sample()
     for part in parts:
         total.merge(part.sample)
-    window_ns = max(part.window_end_ns for part in parts) - min(part.window_start_ns for part in parts)
+    # With fewer operations than workers some have nothing to do, and no window.
+    busy = [part for part in parts if part.window_end_ns] or parts
+    window_ns = max(part.window_end_ns for part in busy) - min(part.window_start_ns for part in busy)
     status, reason = _judge(point, total, parts, window_ns)
     measures: dict[str, int | float | str | bool | None] = {
         "path": parts[0].path,

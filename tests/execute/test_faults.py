@@ -114,6 +114,9 @@ def test_counted_operations_are_counted_exactly(tmp_path: Path) -> None:
         )
         (record,) = run(tmp_path, work, fake("good", "none"))
         assert (record.status, record.measures["operations"]) == ("ok", 101), record.reason
+    (record,) = run(tmp_path, attrs.evolve(work, operations=1), fake("good", "none"))
+    assert (record.status, record.measures["operations"]) == ("ok", 1), record.reason
+    assert 0 < record.measures["window_ns"] < 10**10
 
 
 def test_an_open_loop_keeps_its_rate_and_reports_the_delay(tmp_path: Path) -> None:
