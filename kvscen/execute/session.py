@@ -23,7 +23,8 @@ from kvscen.execute.content import Stamped, content
 from kvscen.execute.loop import Beat, LaneLoop, Quota, Shape, run_loops
 from kvscen.execute.slots import MAX_SLOTS, ContractBroken
 from kvscen.measure.recorder import Recorder, Sample, Window
-from kvscen.pattern.source import Keys, LaneSource, ListSource, share
+from kvscen.pattern.order import Keys, share
+from kvscen.pattern.source import LaneSource, ListSource
 from kvscen.plan.point import Tier, Work
 from kvscen.plugin.arena import buffers_for
 from kvscen.plugin.contract import READ, WRITE, Arena, Driver, DriverError, Lane, Layout, Store, Unavailable

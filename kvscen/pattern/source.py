@@ -8,76 +8,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.pattern.draw import UInt64s, mix
+from kvscen.pattern.draw import UInt64s
+from kvscen.pattern.elementary import log
+from kvscen.pattern.order import CHUNK, Keys, order_of
 from kvscen.plan.point import Work
 from kvscen.plugin.contract import OPERATION, READ, WRITE, Rows
 
-_CHUNK = 4096
 _NEVER = 2**63 - 1
-
-
-@attrs.frozen
-class Keys:
-    """A lane's share of the keys: first <= key < first + count."""
-
-    first: int
-    count: int
-
-
-def share(keys: int, parts: int, index: int) -> Keys:
-    """The index-th of `parts` nearly equal shares of `keys` keys; with fewer keys than parts, all share all."""
-    if keys < parts:
-        return Keys(0, keys)
-    first = keys * index // parts
-    return Keys(first, keys * (index + 1) // parts - first)
-
-
-class Shuffled:
-    """Passes over range(count), each in another pseudo-random order, without memory for it: a Feistel network over
-    the next power of four; what falls outside the range is left out.
-    """
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count = count
-        self._half = np.uint64(max(1, (max(count - 1, 1).bit_length() + 1) // 2))
-        self._domain = 1 << (2 * int(self._half))
-        self._mask = np.uint64((1 << int(self._half)) - 1)
-        self._generator = np.random.PCG64(seed)
-        self._position = self._domain
-
-    def chunk(self) -> UInt64s:
-        """The next keys of the sequence: at least one."""
-        while True:
-            if self._position >= self._domain:
-                self._round_keys = self._generator.random_raw(4)
-                self._position = 0
-            stop = min(self._domain, self._position + _CHUNK)
-            index = np.arange(self._position, stop, dtype=np.uint64)
-            self._position = stop
-            left, right = index >> self._half, index & self._mask
-            for key in self._round_keys:
-                left, right = right, left ^ (mix(right ^ key) & self._mask)
-            drawn = (left << self._half) | right
-            drawn = drawn[drawn < self.count]
-            if len(drawn):
-                return drawn
-
-
-class Sequential:
-    """0, 1, ... count - 1, and again."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._next = 0
-
-    def chunk(self) -> UInt64s:
-        chunk = (np.arange(self._next, self._next + _CHUNK, dtype=np.uint64)) % np.uint64(self.count)
-        self._next = (self._next + _CHUNK) % self.count
-        return chunk
 
 
 class LaneSource:
@@ -100,20 +40,20 @@ class LaneSource:
     ) -> None:
         """`block_bytes` is the length of an operation (padding included). `kind` overrides the work's operation."""
         self._keys = keys
-        self._order = Shuffled(keys.count, seed) if work.order == "random" else Sequential(keys.count)
+        self._order = order_of(work, keys.count, seed)
         self._draws = np.random.PCG64(seed + 1)
         fixed = {"read": READ, "write": WRITE, "mixed": None}[work.op] if kind is None else kind
         self._kind = fixed
         self._read_threshold = int(work.read_share * 2**32)
         self._batch = work.batch
         self._request = max(1, work.batch // work.requests)
-        self._rows = np.zeros(_CHUNK, OPERATION)
+        self._rows = np.zeros(CHUNK, OPERATION)
         self._rows["bytes"] = block_bytes
         if fixed is not None:
             self._rows["kind"] = fixed
-        self._due = np.full(_CHUNK, _NEVER, np.int64)
-        self._used = _CHUNK
-        self._filled = _CHUNK
+        self._due = np.full(CHUNK, _NEVER, np.int64)
+        self._used = CHUNK
+        self._filled = CHUNK
         self._sequence = 0
         self._rate = None if work.rate_per_s is None or kind is not None else work.rate_per_s / lanes
         self._poisson = work.arrival == "poisson"
@@ -169,7 +109,7 @@ class LaneSource:
         return rows
 
     def _fill(self) -> None:
-        keys = self._order.chunk()[:_CHUNK]
+        keys = self._order.chunk()
         count = len(keys)
         rows = self._rows[:count]
         rows["key"] = keys + np.uint64(self._keys.first)
@@ -189,7 +129,7 @@ class LaneSource:
         assert self._rate is not None
         if self._poisson:
             draws = (self._draws.random_raw(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-            gaps = -np.log1p(-draws) * (1e9 / float(self._rate))
+            gaps = -log(1.0 - draws) * (1e9 / float(self._rate))
             due = self._last_due + np.cumsum(gaps)
             self._last_due = float(due[-1])
             return due.astype(np.int64)

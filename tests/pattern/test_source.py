@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvscen.pattern.source import Keys, LaneSource, Shuffled, share
+from kvscen.pattern.order import Keys, Shuffled, share
+from kvscen.pattern.source import LaneSource
 from kvscen.plan.point import Work
 from kvscen.plugin import READ, WRITE
 
