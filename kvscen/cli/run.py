@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import secrets
 import signal
 import sys
 from datetime import UTC, datetime
@@ -89,7 +89,7 @@ def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int
         fail(str(error), error.remedy)
     with journal:
         done = frozenset((record.point_id, record.trial) for record in earlier if record.status == "ok")
-        interrupted = _conduct(plan, place, run_id, journal, done)
+        interrupted = _conduct(plan, place, journal, done)
     records = read_journals(place)
     verdicts = judge(plan, records)
     write_tables(place, plan, records, run_id, verdicts)
@@ -101,7 +101,7 @@ def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int
     return exit_code(records, verdicts, interrupted)
 
 
-def _conduct(plan: Plan, place: Path, run_id: str, journal: object, done: frozenset[tuple[str, int]]) -> bool:
+def _conduct(plan: Plan, place: Path, journal: object, done: frozenset[tuple[str, int]]) -> bool:
     """Run what is not done. True when a signal ended it."""
     import trio
     from rich.console import Console
@@ -113,8 +113,9 @@ def _conduct(plan: Plan, place: Path, run_id: str, journal: object, done: frozen
     from kvscen.results.journal import Journal
 
     assert isinstance(journal, Journal)
-    # Content that no earlier run wrote: a write that is lost must not be taken for one that arrived.
-    content_seed = int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:8], "little")
+    # Content that was never written before, by a run that is resumed neither: a write that is lost must not be taken for
+    # one that arrived.
+    content_seed = secrets.randbits(62)
 
     async def start(log: Path) -> Channel:
         return ProcessChannel(log)

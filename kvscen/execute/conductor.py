@@ -86,6 +86,7 @@ class Conductor:
     _given_up: dict[str, tuple[Status, str]] = attrs.field(factory=dict, init=False)
     _lost_tiers: dict[str, str] = attrs.field(factory=dict, init=False)
     _verified: dict[str, int | None] = attrs.field(factory=dict, init=False)
+    _content_seeds: int = attrs.field(default=0, init=False)
 
     async def run(self, done: frozenset[tuple[str, int]] = frozenset()) -> None:
         """Run every trial that is not in `done`. Cancelled: the trial under way is recorded as interrupted."""
@@ -199,11 +200,11 @@ class Conductor:
         if point.work.verify == "off":
             return None
         self.watcher.phase(point, trial, "verifying")
+        # Points of one tier share its data: with content of its own, none takes another's write for its own.
+        self._content_seeds += 1
+        request = messages.Verify(point.id, self.content_seed + self._content_seeds)
         answers = await _gather(
-            [
-                partial(self._ask, channel, messages.Verify(point.id), messages.Verified, point)
-                for channel in group.channels
-            ]
+            [partial(self._ask, channel, request, messages.Verified, point) for channel in group.channels]
         )
         for answer in answers:
             if answer.mismatch:

@@ -56,9 +56,12 @@ class Prepared:
 
 @attrs.frozen
 class Verify:
-    """Run the point's operations with stamped content and compare every byte. Untimed."""
+    """Run the point's operations with stamped content and compare every byte. Untimed. `seed` makes the content: it is
+    never used twice on the same data, and is the same for all workers of a point.
+    """
 
     point_id: str
+    seed: int
 
 
 @attrs.frozen

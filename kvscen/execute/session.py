@@ -104,7 +104,7 @@ class Session:
                 case messages.Prepare():
                     return self._prepare(self._points[request.point_id])
                 case messages.Verify():
-                    return self._verify(self._points[request.point_id])
+                    return self._verify(self._points[request.point_id], request.seed)
                 case messages.Arm():
                     return self._arm(request)
                 case messages.Go():
@@ -210,7 +210,7 @@ class Session:
         point.store.settle()
         return messages.Prepared(len(missing) * point.stride_bytes)
 
-    def _verify(self, point: OpenPoint) -> messages.Reply:
+    def _verify(self, point: OpenPoint, seed: int) -> messages.Reply:
         """Write every key with stamped content, run the pattern's own operations, read every key back.
 
         The operations are the trials': same order, same lanes, same depth.
@@ -222,7 +222,7 @@ class Session:
         # Where lanes share keys a pass would touch a key twice: one lane alone does it then.
         lanes = range(work.threads) if point.lane_keys[0] != point.keys else range(1)
         stamped = [
-            Stamped(point.arenas[lane].view, point.content_seed, point.keys.first, generations) for lane in lanes
+            Stamped(point.arenas[lane].view, seed, point.keys.first, generations) for lane in lanes
         ]
         kinds: list[int | None] = [WRITE, READ]
         if work.op == "mixed":

@@ -51,7 +51,7 @@ def trial(session: Session, tier: Tier, work: Work, verify: bool = True) -> Summ
     opened = ask(messages.Open("p", tier, work, 0, TARGETS, 1))
     assert isinstance(opened, messages.Opened)
     ask(messages.Prepare("p"))
-    verified = ask(messages.Verify("p")) if verify else messages.Verified(None)
+    verified = ask(messages.Verify("p", 2)) if verify else messages.Verified(None)
     assert isinstance(verified, messages.Verified) and not verified.mismatch
     ask(messages.Arm("p", 7))
     measured = ask(messages.Go(time.perf_counter_ns()))
