@@ -72,6 +72,7 @@ class Sample:
     interval_ns: int = MIN_INTERVAL_NS
     interval_counts: npt.NDArray[np.uint32] = attrs.field(factory=lambda: np.zeros((0, BUCKETS), np.uint32))
     interval_bytes: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(0, np.int64))
+    interval_errors: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(0, np.int64))
 
     def histogram(self, key: SeriesKey) -> Histogram:
         found = self.series.get(key)
@@ -101,30 +102,40 @@ class Sample:
             self.histogram(key).merge(histogram)
         for level, hits in other.level_hits.items():
             self.level_hits[level] = self.level_hits.get(level, 0) + hits
+        self.merge_intervals(other)
+
+    def merge_intervals(self, other: Sample) -> None:
+        """Add another sample's intervals alone. Both began with intervals of one length and may have halved them."""
+        if not len(self.interval_bytes):
+            self.interval_ns = other.interval_ns
         while self.interval_ns < other.interval_ns:
             self._halve()
-        mine, theirs = self.interval_ns, other.interval_ns
-        rows, sizes = other.interval_counts, other.interval_bytes
-        while theirs < mine:
-            rows, sizes, theirs = _pairs(rows), _pairs(sizes), theirs * 2
+        rows, sizes, errors = other.interval_counts, other.interval_bytes, other.interval_errors
+        theirs = other.interval_ns
+        while theirs < self.interval_ns:
+            rows, sizes, errors, theirs = _pairs(rows), _pairs(sizes), _pairs(errors), theirs * 2
         self._grow(len(rows))
         self.interval_counts[: len(rows)] += rows
         self.interval_bytes[: len(sizes)] += sizes
+        self.interval_errors[: len(errors)] += errors
 
     def _grow(self, length: int) -> None:
         if length > len(self.interval_bytes):
             more = length - len(self.interval_bytes)
             self.interval_counts = np.concatenate([self.interval_counts, np.zeros((more, BUCKETS), np.uint32)])
             self.interval_bytes = np.concatenate([self.interval_bytes, np.zeros(more, np.int64)])
+            self.interval_errors = np.concatenate([self.interval_errors, np.zeros(more, np.int64)])
 
     def _halve(self) -> None:
         self.interval_counts, self.interval_bytes = _pairs(self.interval_counts), _pairs(self.interval_bytes)
+        self.interval_errors = _pairs(self.interval_errors)
         self.interval_ns *= 2
 
     def timeline(self) -> list[dict[str, int | None]]:
         """One row for each interval of the window."""
         rows: list[dict[str, int | None]] = []
-        for number, (counts, size) in enumerate(zip(self.interval_counts, self.interval_bytes, strict=True)):
+        columns = zip(self.interval_counts, self.interval_bytes, self.interval_errors, strict=True)
+        for number, (counts, size, errors) in enumerate(columns):
             total = int(counts.sum())
             wide = counts.astype(np.int64)
             rows.append(
@@ -132,6 +143,7 @@ class Sample:
                     "start_ns": number * self.interval_ns,
                     "duration_ns": self.interval_ns,
                     "operations": total,
+                    "errors": int(errors),
                     "moved_bytes": int(size),
                     "latency_p50_ns": percentile(wide, 0.5, total),
                     "latency_p99_ns": percentile(wide, 0.99, total),
@@ -189,9 +201,12 @@ class Groups:
 
 
 class Recorder:
-    """Records one lane's operations of one trial. `batch` and `request` are operations per batch and per request."""
+    """Records one lane's operations of one trial. `batch` and `request` are operations per batch and per request.
+    `interval_ns` is the length of the timeline's intervals, where the caller wants one of its own."""
 
-    def __init__(self, window: Window, batch: int, request: int, open_loop: bool) -> None:
+    def __init__(
+        self, window: Window, batch: int, request: int, open_loop: bool, interval_ns: int | None = None
+    ) -> None:
         self.window = window
         self.sample = Sample()
         self._open_loop = open_loop
@@ -205,13 +220,14 @@ class Recorder:
         rows = MAX_INTERVALS
         if window.end_ns is not None:
             span = window.end_ns - window.start_ns
-            length = max(length, -(-span // MAX_INTERVALS))
+            length = interval_ns or max(length, -(-span // MAX_INTERVALS))
             rows = max(1, -(-span // length))
         self.sample.interval_ns = length
         # Allocated and touched before the window: nothing grows inside it.
         self.sample.interval_counts = np.ones((rows, BUCKETS), np.uint32)
         self.sample.interval_counts[:] = 0
         self.sample.interval_bytes = np.zeros(rows, np.int64)
+        self.sample.interval_errors = np.zeros(rows, np.int64)
         for operation in ("read", "write"):
             for unit, phase in (
                 ("block", "latency"),
@@ -252,10 +268,11 @@ class Recorder:
                 sample.series[name, "block", "service"].merge(sample.series[name, "block", "latency"])
         sample.series = {key: histogram for key, histogram in sample.series.items() if histogram.number}
         if self.window.end_ns is None:
-            used = np.flatnonzero(sample.interval_counts.any(axis=1) | (sample.interval_bytes > 0))
+            used = np.flatnonzero(sample.interval_counts.any(axis=1) | (sample.interval_errors > 0))
             rows = int(used[-1]) + 1 if len(used) else 0
             sample.interval_counts = sample.interval_counts[:rows]
             sample.interval_bytes = sample.interval_bytes[:rows]
+            sample.interval_errors = sample.interval_errors[:rows]
         return sample
 
     def _count(self, ops: Rows, done: Rows) -> None:
@@ -351,6 +368,7 @@ class Recorder:
         name = "write" if is_write.all() else "read"
         self._count_groups(ops, begin, end, (outcome != OK).astype(np.int64), name)
         self._count_intervals(end[bytes_inside], moved[bytes_inside], latency[bytes_inside])
+        self._count_errors(end[(outcome == ERROR) & ended_inside])
 
     def _count_groups(
         self,
@@ -374,14 +392,25 @@ class Recorder:
     ) -> None:
         if not len(end):
             return
+        interval = self._intervals(end)
+        sample = self.sample
+        np.add.at(sample.interval_counts.reshape(-1), interval * BUCKETS + bucket_of(latency), 1)
+        sample.interval_bytes += np.bincount(interval, weights=moved, minlength=len(sample.interval_bytes)).astype(
+            np.int64
+        )
+
+    def _count_errors(self, end: npt.NDArray[np.int64]) -> None:
+        if len(end):
+            interval = self._intervals(end)
+            self.sample.interval_errors += np.bincount(interval, minlength=len(self.sample.interval_errors))
+
+    def _intervals(self, end: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The interval of each time of the window. Where they reach beyond the last one, all become twice as long."""
         sample = self.sample
         since = end - self.window.start_ns
         while int(since.max()) // sample.interval_ns >= len(sample.interval_bytes):
             rows = len(sample.interval_bytes)
             sample._halve()
             sample._grow(rows)
-        interval = since // sample.interval_ns
-        np.add.at(sample.interval_counts.reshape(-1), interval * BUCKETS + bucket_of(latency), 1)
-        sample.interval_bytes += np.bincount(interval, weights=moved, minlength=len(sample.interval_bytes)).astype(
-            np.int64
-        )
+        interval: npt.NDArray[np.int64] = since // sample.interval_ns
+        return interval

@@ -114,6 +114,29 @@ def test_merging_lanes_aligns_their_intervals() -> None:
     assert (merged.operations, merged.moved_bytes) == (3, 300)
 
 
+def test_the_timeline_shows_when_operations_failed() -> None:
+    ops, done = rows((110, 110, 120), (310, 310, 320), (310, 310, 330), (590, 590, 610))
+    done["outcome"], done["bytes"] = [OK, ERROR, ERROR, ERROR], [100, 0, 0, 0]
+    timeline = recorded(ops, done, end_ms=600).timeline()
+    assert [row["errors"] for row in timeline] == [0, 0, 2, 0, 0]
+    assert [row["operations"] for row in timeline] == [1, 0, 0, 0, 0]
+    counted = recorded(ops, done, end_ms=None).timeline()
+    assert [row["errors"] for row in counted] == [0, 0, 2, 0, 0, 1]
+
+
+def test_intervals_of_a_window_that_is_no_multiple_of_the_shortest() -> None:
+    """A window of 50 s has intervals of a 300th of it, 166.7 ms; merging keeps that length."""
+    merged = Sample()
+    for _ in range(2):
+        recorder = Recorder(Window(0, 50_000 * MS), 1, 1, False)
+        recorder.push(*rows((0, 0, 5), (49_990, 49_990, 49_999)))
+        merged.merge(recorder.finish())
+    timeline = merged.timeline()
+    assert len(timeline) == MAX_INTERVALS
+    assert (timeline[0]["operations"], timeline[-1]["operations"]) == (2, 2)
+    assert timeline[-1]["start_ns"] == (MAX_INTERVALS - 1) * -(-50_000 * MS // MAX_INTERVALS)
+
+
 def test_many_rows_at_once() -> None:
     count = 10_000
     ops, done = np.zeros(count, OPERATION), np.zeros(count, COMPLETION)
