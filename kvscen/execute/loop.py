@@ -259,16 +259,17 @@ class LaneLoop:
         bad = np.flatnonzero(done["outcome"] == ERROR)
         if len(bad):
             op, completion = ops[int(bad[0])], done[int(bad[0])]
-            self.first_error = describe_error(op, completion)
+            self.first_error = describe_error(op, completion, self._store.locate(int(op["key"])))
 
 
-def describe_error(op: Rows, completion: Rows) -> str:
-    """One phrase for a failed operation: what, which block, why."""
-    code = int(completion["errno"])
-    what = f"{KINDS[int(op['kind'])]} of block {int(op['key'])} ({int(op['bytes'])} bytes)"
+def describe_error(op: Rows, completion: Rows, where: str) -> str:
+    """One phrase for a failed operation: what, where, why."""
+    code, moved = int(completion["errno"]), int(completion["bytes"])
+    what = f"{KINDS[int(op['kind'])]} of {where} ({int(op['bytes'])} bytes)"
     if code:
-        return f"{what}: {errno.errorcode.get(code, code)} ({os.strerror(code)})"
-    return f"{what}: short, {int(completion['bytes'])} bytes moved"
+        short = f", short: {moved} bytes moved" if moved else ""
+        return f"{what}: {errno.errorcode.get(code, code)} ({os.strerror(code)}){short}"
+    return f"{what}: short, {moved} bytes moved"
 
 
 def _sleep_until(store: Store, until_ns: int) -> None:

@@ -312,6 +312,7 @@ class Session:
         for loop, recorder in zip(loops, recorders, strict=True):
             sample.merge(recorder.finish(loop.backlog))
             sample.first_error = sample.first_error or loop.first_error
+        _check(store, sample.first_error)
         report = store.path()
         return messages.Measured(
             sample=sample,
@@ -351,6 +352,16 @@ def _open_stores(tier: Tier, work: Work, targets: Mapping[str, str]) -> list[Sto
 def _part(count: int, parts: int, index: int) -> int:
     """The index-th of `parts` nearly equal parts of a count."""
     return count * (index + 1) // parts - count * index // parts
+
+
+def _check(store: Store, first_error: str) -> None:
+    """What the store finds wrong after the load, with the operation that failed by it. Raises DriverError."""
+    try:
+        store.check()
+    except DriverError as error:
+        if first_error:
+            raise DriverError(f"{error} ({first_error})", error.remedy) from error
+        raise
 
 
 def _within(keys: Keys, part: Keys) -> Keys:

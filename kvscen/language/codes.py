@@ -89,6 +89,7 @@ _TABLE = (
     Code("KVS310", "A block is padded for direct I/O", Severity.INFO),
     Code("KVS311", "The pattern touches more than a memory tier holds"),
     Code("KVS312", "A block is too large for one system call"),
+    Code("KVS313", "Registered buffers are asked of an engine that has none"),
     Code("KVS320", "The pattern touches more than a simulated tier holds"),
     Code("KVS321", "A tier cannot be a level of this one"),
     Code("KVS322", "The capacity of a level is missing or does not fit"),

@@ -240,6 +240,15 @@ class Store:
     def path(self) -> PathReport:
         return PathReport("unknown", "the driver does not say")
 
+    def locate(self, key: int) -> str:
+        """Where a block lies, for the message of an operation that failed: "kv-data/blocks.data at 157286400"."""
+        return f"block {key}"
+
+    def check(self) -> None:
+        """After the load: raises DriverError where the data is no longer what was laid out (a file that was truncated
+        or replaced under the run), although no operation may have failed.
+        """
+
     def close(self) -> None:
         """Let go of everything."""
 

@@ -1,44 +1,90 @@
-"""The lane of the engine `io_uring`: one ring, whole arrays at a time, one system call for submit and reap together."""
+"""The lane of the asynchronous engines: one queue of the kernel's, whole arrays at a time, one visit to the kernel for
+submit and reap together."""
 
 from __future__ import annotations
 
 import errno
 import threading
 import time
+from collections import deque
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from kvscen.plugin import COMPLETION, ERROR, OK, READ, WRITE, Arena, Clock, Lane, Rows
-from kvscen_drivers.posix.layout import Area
-from kvscen_drivers.posix.uring import OP_INVALID, OP_READ, OP_WRITE, Ring
+from kvscen_drivers.posix.files import Files
+from kvscen_drivers.posix.places import Area
 
-#: The ring's opcode for each kind of operation; anything but a read or a write is refused by the kernel.
-_OPCODES = np.full(256, OP_INVALID, np.uint8)
-_OPCODES[READ], _OPCODES[WRITE] = OP_READ, OP_WRITE
-_OPCODE = _OPCODES.tolist()
 #: Up to so many operations are handled one by one: that is quicker than arrays.
 _FEW = 4
-
 #: How long `close` waits for what is in flight.
 _CLOSE_NS = 1_000_000_000
+#: Rows as plain bytes: numpy copies rows with fields field by field.
+_RAW = np.dtype(f"V{COMPLETION.itemsize}")
 
 
-class UringLane(Lane):
-    """At most `depth` operations in flight on the file `fd`. What `submit` accepts starts at the next `reap`.
+class Queue(Protocol):
+    """What `uring.Ring` and `aio.Context` both are."""
 
-    Raises OSError where the kernel does not give a ring.
+    @property
+    def queued(self) -> int: ...
+
+    @property
+    def fixed_files(self) -> bool: ...
+
+    def put(
+        self,
+        slots: npt.NDArray[np.int64],
+        writes: npt.NDArray[np.bool_] | bool,
+        files: npt.NDArray[np.int32] | int,
+        offsets: npt.NDArray[np.uint64],
+        addresses: npt.NDArray[np.uint64],
+        lengths: npt.NDArray[np.uint64],
+        write_flags: int,
+    ) -> None: ...
+
+    def put_one(
+        self, slot: int, write: bool, file: int, offset: int, address: int, length: int, write_flags: int
+    ) -> None: ...
+
+    def enter(self, wait_for: int, timeout_ns: int) -> None: ...
+
+    def ready(self) -> int: ...
+
+    def take(self, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.signedinteger]]: ...
+
+    def take_one(self) -> tuple[int, int]: ...
+
+    def close(self) -> None: ...
+
+
+class QueueLane(Lane):
+    """At most `depth` operations in flight on `queue`, which it closes. What `submit` accepts starts at the next
+    `reap`.
+
+    What cannot be done at all (another block's range, a file that is gone) never reaches the kernel: it ends as an
+    error at the next `reap`.
     """
 
-    def __init__(self, fd: int, area: Area, arena: Arena, depth: int, clock: Clock) -> None:
-        self._ring = Ring(depth)
-        self._ring.sqes["fd"] = fd
-        self._fd = fd
+    def __init__(self, queue: Queue, files: Files, area: Area, arena: Arena, depth: int, clock: Clock) -> None:
+        self._queue = queue
+        self._files = files
         self._area = area
         self._clock = clock
         self._address = arena.address
+        self._address64 = np.uint64(arena.address)
         self._arena_bytes = arena.nbytes
+        # How the queue names the files that are always open.
+        self._handles = np.arange(len(files.descriptors), dtype=np.int32) if queue.fixed_files else files.descriptors
+        self._one_handle = int(self._handles[0]) if len(self._handles) == 1 else None
         # What a slot's operation will report if all goes well; `bytes` is what was asked for.
         self._report = np.zeros(depth, COMPLETION)
+        self._report_raw = self._report.view(_RAW)
+        self._ids, self._bytes, self._times = self._report["id"], self._report["bytes"], self._report["submit"]
+        # The file that a slot's operation holds open, and whether it writes to it.
+        self._held: dict[int, tuple[int, bool]] = {}
+        self._refused: deque[tuple[int, int]] = deque()
         self._free = np.arange(depth)
         self._free_count = depth
         self._closed = False
@@ -48,39 +94,55 @@ class UringLane(Lane):
         count = min(len(ops), self._free_count)
         if not count or self._closed:
             return 0
-        ops = ops[:count]
-        if count <= _FEW:
-            return self._submit_few(ops)
-        self._free_count -= count
-        slots = self._free[self._free_count : self._free_count + count].copy()
-        sqes, report = self._ring.sqes, self._report
+        if count < len(ops):
+            ops = ops[:count]
+        if count <= _FEW or not self._files.few:
+            return self._submit_singly(ops)
         nbytes = ops["bytes"]
-        opcodes = _OPCODES[ops["kind"]]
-        wrong = self._area.refuses(ops, self._arena_bytes)
-        if wrong.any():
-            opcodes[wrong] = OP_INVALID
-        sqes["opcode"][slots] = opcodes
-        sqes["offset"][slots] = self._area.offset(ops)
-        sqes["address"][slots] = ops["buffer"] + np.uint64(self._address)
-        sqes["length"][slots] = nbytes
-        report["id"][slots] = ops["id"]
-        report["bytes"][slots] = nbytes
-        report["submit"][slots] = self._clock()
-        self._ring.queue(slots)
+        if np.count_nonzero(self._area.refuses(ops, self._arena_bytes)):
+            return self._submit_singly(ops)
+        numbers, offsets = self._area.spots(ops)
+        self._free_count -= count
+        slots = self._free[self._free_count : self._free_count + count]
+        self._ids[slots] = ops["id"]
+        self._bytes[slots] = nbytes
+        self._times[slots] = self._clock()
+        handle = self._one_handle if self._one_handle is not None else self._handles[numbers]
+        self._queue.put(
+            slots,
+            ops["kind"] == WRITE,
+            handle,
+            offsets,
+            ops["buffer"] + self._address64,
+            nbytes,
+            self._files.write_flags,
+        )
         return count
 
-    def _submit_few(self, ops: Rows) -> int:
+    def _submit_singly(self, ops: Rows) -> int:
+        files, flags, few = self._files, self._files.write_flags, self._files.few
         now = self._clock()
-        for op in ops:
+        for number, key, offset, nbytes, buffer, _, _, _, kind, _ in ops.tolist():
             self._free_count -= 1
             slot = int(self._free[self._free_count])
-            number, key, offset, nbytes, buffer, _, _, _, kind, _ = op.item()
-            at = self._area.find(key, offset, nbytes)
-            self._report[slot] = (number, now, 0, nbytes, 0, 0, OK, 0, 0)
-            if at is None or buffer + nbytes > self._arena_bytes:
-                self._ring.queue_one(slot, OP_INVALID, self._fd, 0, 0, 0)
+            spot = self._area.find(key, offset, nbytes)
+            # A `bytes` beyond int64 fits no block: it is refused below, and was never asked for by the core.
+            self._report[slot] = (number, now, 0, min(nbytes, 2**63 - 1), 0, 0, OK, 0, 0)
+            if spot is None or buffer + nbytes > self._arena_bytes or kind not in (READ, WRITE):
+                self._refused.append((slot, errno.EINVAL))
+                continue
+            file, at = spot
+            if few:
+                handle = int(self._handles[file])
             else:
-                self._ring.queue_one(slot, _OPCODE[kind], self._fd, at, self._address + buffer, nbytes)
+                # Opening belongs to the operation: its time runs already.
+                try:
+                    handle = files.acquire(file)
+                except OSError as error:
+                    self._refused.append((slot, error.errno or errno.EIO))
+                    continue
+                self._held[slot] = file, kind == WRITE
+            self._queue.put_one(slot, kind == WRITE, handle, at, self._address + buffer, nbytes, flags)
         return len(ops)
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
@@ -90,53 +152,78 @@ class UringLane(Lane):
             return self._reap(out, min(at_least, len(out)), timeout_ns)
 
     def _reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
-        ring, left = self._ring, timeout_ns
-        deadline = time.monotonic_ns() + timeout_ns
-        while ring.queued or ring.ready() < at_least:
-            queued = ring.queued
-            ring.enter(at_least, max(left, 0))
-            if queued and ring.queued == queued:
-                time.sleep(100e-6)  # the kernel has no memory for a request just now
-            left = deadline - time.monotonic_ns()
-            if left <= 0 or ring.ready() >= at_least:
+        failed = self._take_refused(out) if self._refused else 0
+        if failed:
+            at_least, out = max(0, at_least - failed), out[failed:]
+        queue, left, deadline = self._queue, timeout_ns, 0
+        while (queued := queue.queued) or queue.ready() < at_least:
+            queue.enter(at_least, max(left, 0))
+            ready = queue.ready()
+            if not queue.queued and ready >= at_least:
                 break
-        count = min(ring.ready(), len(out))
-        return self._take(out[:count]) if count else 0
+            if queued and queue.queued == queued:
+                time.sleep(100e-6)  # the kernel has no memory for a request just now
+            now = time.monotonic_ns()
+            deadline = deadline or now + timeout_ns  # the first wait is not counted: it was as long as it had to be
+            left = deadline - now
+            if left <= 0 or ready >= at_least:
+                break
+        count = min(queue.ready(), len(out))
+        return failed + (self._take(out[:count]) if count else 0)
+
+    def _take_refused(self, out: Rows) -> int:
+        now, count = self._clock(), min(len(self._refused), len(out))
+        for i in range(count):
+            slot, code = self._refused.popleft()
+            out[i] = (self._ids[slot], self._times[slot], now, 0, 0, code, ERROR, 0, 0)
+            self._free[self._free_count] = slot
+            self._free_count += 1
+        return count
 
     def _take(self, rows: Rows) -> int:
         now, count = self._clock(), len(rows)
         if count <= _FEW:
             return self._take_few(rows, now)
-        done = self._ring.take(count)
-        slots, moved = done["user_data"].astype(np.int64), done["result"]
-        rows[:] = self._report[slots]
+        slots, moved = self._queue.take(count)
+        rows.view(_RAW)[:] = self._report_raw[slots]
         rows["end"] = now
-        failed = np.flatnonzero(moved != rows["bytes"])
-        if len(failed):
+        wrong = moved != rows["bytes"]
+        if np.count_nonzero(wrong):
+            failed = np.flatnonzero(wrong)
             result = moved[failed]
             rows["outcome"][failed] = ERROR
             rows["errno"][failed] = np.where(result < 0, -result, errno.EIO)
             rows["bytes"][failed] = np.maximum(result, 0)
+        if self._held:
+            for slot in slots.tolist():
+                self._let_go(slot)
         self._free[self._free_count : self._free_count + count] = slots
         self._free_count += count
         return count
 
     def _take_few(self, rows: Rows, now: int) -> int:
         for i in range(len(rows)):
-            slot, moved = self._ring.take_one()
+            slot, moved = self._queue.take_one()
             number, submitted, _, nbytes, *_ = self._report[slot].item()
             code = 0 if moved == nbytes else -moved if moved < 0 else errno.EIO
             rows[i] = (number, submitted, now, max(moved, 0), 0, code, ERROR if code else OK, 0, 0)
+            if self._held:
+                self._let_go(slot)
             self._free[self._free_count] = slot
             self._free_count += 1
         return len(rows)
+
+    def _let_go(self, slot: int) -> None:
+        held = self._held.pop(slot, None)
+        if held is not None:
+            self._files.release(*held)
 
     def close(self) -> None:
         """Waits a second for what is in flight. What hangs longer is abandoned; the kernel keeps its buffers pinned."""
         if self._closed:
             return
         if not self._busy.acquire(timeout=_CLOSE_NS / 1e9):
-            self._closed = True  # another thread hangs in the ring: it goes with the process
+            self._closed = True  # another thread hangs in the queue: it goes with the process
             return
         try:
             self._closed = True
@@ -144,6 +231,6 @@ class UringLane(Lane):
             deadline = time.monotonic_ns() + _CLOSE_NS
             while self._free_count < len(self._free) and (left := deadline - time.monotonic_ns()) > 0:
                 self._reap(out, 1, left)
-            self._ring.close()
+            self._queue.close()
         finally:
             self._busy.release()

@@ -1,4 +1,4 @@
-"""Where the blocks lie in the data file, and which parts of it hold data.
+"""Which parts of the files hold data, and making room in them.
 
 A block that was never written costs nothing to read: the kernel makes up zeros for holes and for space that is only
 reserved, at the speed of memory. So what counts as data is what the file system says was written, not the file's size:
@@ -10,21 +10,22 @@ reserved, at the speed of memory. So what counts as data is what the file system
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
-from kvscen.plugin import Layout, Rows
+from kvscen.plugin import Layout
+from kvscen_drivers.posix.places import Piece
 
 Method: TypeAlias = Literal["extents", "seek", "record"]
 #: Half-open ranges of bytes, sorted, apart from each other.
@@ -49,39 +50,6 @@ _EXTENT = np.dtype(
     ]
 )
 _LAST, _UNKNOWN, _DELAYED, _UNWRITTEN = 0x1, 0x2, 0x4, 0x800
-
-
-class Area:
-    """Key to place in the file: block `key` lies at key x stride. Changed by `place`, read by all lanes."""
-
-    def __init__(self) -> None:
-        self.place(Layout(0, 0, 1))
-
-    def place(self, layout: Layout) -> None:
-        self.layout = layout
-        self._first, self._keys = np.uint64(layout.first_key), np.uint64(layout.keys)
-        self._stride = np.uint64(layout.stride_bytes)
-
-    def offset(self, ops: Rows) -> npt.NDArray[np.uint64]:
-        """The place of each operation in the file."""
-        offset: npt.NDArray[np.uint64] = ops["key"] * self._stride + ops["offset"]
-        return offset
-
-    def refuses(self, ops: Rows, arena_bytes: int) -> npt.NDArray[np.bool_]:
-        """Which operations are not a read or write of a block's own range to or from the arena."""
-        nbytes = ops["bytes"]
-        wrong: npt.NDArray[np.bool_] = ops["key"] - self._first >= self._keys
-        wrong |= nbytes > min(self._stride, np.uint64(arena_bytes))
-        wrong |= ops["offset"] > self._stride - nbytes
-        wrong |= ops["buffer"] > np.uint64(arena_bytes) - nbytes
-        return wrong
-
-    def find(self, key: int, offset: int, nbytes: int) -> int | None:
-        """The place of one operation in the file; None where `refuses` says no."""
-        layout = self.layout
-        if not 0 <= key - layout.first_key < layout.keys or offset + nbytes > layout.stride_bytes:
-            return None
-        return key * layout.stride_bytes + offset
 
 
 @attrs.frozen
@@ -111,11 +79,12 @@ def holding_by_extents(fd: int, first: int, end: int) -> Holding:
 
     Raises OSError where the file system has no FIEMAP.
     """
-    room = np.zeros(_HEAD.itemsize + _EXTENTS * _EXTENT.itemsize, np.uint8)
+    count = min(_EXTENTS, max(1, (end - first) // 4096))
+    room = np.zeros(_HEAD.itemsize + count * _EXTENT.itemsize, np.uint8)
     head, extents = room[: _HEAD.itemsize].view(_HEAD), room[_HEAD.itemsize :].view(_EXTENT)
     written, allocated = [], []
     while first < end:
-        head[0] = (first, end - first, _FIEMAP_SYNC, 0, _EXTENTS, 0)
+        head[0] = (first, end - first, _FIEMAP_SYNC, 0, count, 0)
         fcntl.ioctl(fd, _FIEMAP, room.data, True)
         found = extents[: int(head["mapped"][0])]
         if not len(found):
@@ -148,20 +117,23 @@ def holding_by_seek(fd: int, first: int, end: int) -> Holding:
     return Holding(ranges, ranges)
 
 
-def read_record(folder: Path) -> Ranges:
-    """Our own record. Empty when there is none, or when it is torn: then the data is written again."""
+def read_record(folder: Path) -> dict[str, Ranges]:
+    """Our own record, by the name of the file. Empty when there is none, or when it is torn: data is written again."""
     try:
-        ranges = json.loads((folder / RECORD).read_text())["written"]
-        return merged([(int(first), int(last)) for first, last in ranges])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return []
+        written = json.loads((folder / RECORD).read_text())["written"]
+        return {name: merged([(int(first), int(last)) for first, last in pairs]) for name, pairs in written.items()}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
-def add_to_record(folder: Path, ranges: Ranges) -> None:
-    """Call it with the data file locked (`alone`), after the data is on the device."""
-    fresh = folder / f".kvscen-{RECORD}"
-    fresh.write_text(json.dumps({"written": merged(read_record(folder) + ranges)}))
-    fresh.replace(folder / RECORD)
+def add_to_record(folder: Path, fresh: Mapping[str, Ranges]) -> None:
+    """Call it with the folder locked (`alone`), after the data is on the device."""
+    written = read_record(folder)
+    for name, ranges in fresh.items():
+        written[name] = merged(written.get(name, []) + ranges)
+    scratch = folder / f".kvscen-{RECORD}"
+    scratch.write_text(json.dumps({"written": written}))
+    scratch.replace(folder / RECORD)
 
 
 def merged(ranges: Ranges, size: int | None = None) -> Ranges:
@@ -179,25 +151,29 @@ def merged(ranges: Ranges, size: int | None = None) -> Ranges:
     return joined
 
 
-def keys_missing(layout: Layout, written: Ranges) -> Sequence[int]:
-    """The keys of the layout whose block is not wholly inside one written range, in order."""
+def keys_missing(piece: Piece, layout: Layout, written: Ranges) -> Sequence[int]:
+    """The keys of the piece whose block is not wholly inside one written range of its file, in order."""
     stride, block = layout.stride_bytes, layout.block_bytes
-    first, end = layout.first_key, layout.first_key + layout.keys
-    gaps, at = [], first
+    at, last = 0, piece.keys  # numbers of blocks in the piece
+    gaps = []
     for start, stop in written:
-        # The keys whose blocks lie in [start, stop).
-        low, high = max(-(-start // stride), at), min((stop - block) // stride + 1, end)
+        # The blocks that lie in [start, stop).
+        low, high = max(-(-(start - piece.first) // stride), at), min((stop - piece.first - block) // stride + 1, last)
         if low < high:
             gaps.append(range(at, low))
             at = high
-    gaps.append(range(at, end))
-    gaps = [gap for gap in gaps if gap]
-    if not gaps:
+    gaps.append(range(at, last))
+    return joined([range(piece.first_key + gap.start, piece.first_key + gap.stop) for gap in gaps])
+
+
+def joined(parts: Iterable[Sequence[int]]) -> Sequence[int]:
+    """One sequence of keys out of several, in order: a range where that is enough, else an array."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
         return range(0)
-    if len(gaps) == 1:
-        return gaps[0]
-    joined: npt.NDArray[np.int64] = np.concatenate([np.arange(gap.start, gap.stop) for gap in gaps])
-    return joined  # type: ignore[return-value]  # an array is a sequence of ints to its readers
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([np.asarray(part) for part in parts])  # type: ignore[return-value]  # read like a sequence
 
 
 def uncovered(first: int, end: int, ranges: Ranges) -> int:
@@ -207,12 +183,20 @@ def uncovered(first: int, end: int, ranges: Ranges) -> int:
 
 @contextmanager
 def alone(fd: int) -> Iterator[None]:
-    """Hold the data file against the other workers of this run while it is grown."""
-    fcntl.flock(fd, fcntl.LOCK_EX)
+    """Hold the folder, by a file in it, against the other workers of this run while its files are grown.
+
+    Where the file system has no locks the folder is not held.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+            raise
     try:
         yield
     finally:
-        fcntl.flock(fd, fcntl.LOCK_UN)
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def grow(fd: int, first: int, end: int, reserve: bool) -> None:

@@ -16,15 +16,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-_SETUP, _ENTER = 425, 426
+_SETUP, _ENTER, _REGISTER = 425, 426, 427
 _FEATURES = {"IORING_FEAT_SINGLE_MMAP": 1 << 0, "IORING_FEAT_NODROP": 1 << 1, "IORING_FEAT_EXT_ARG": 1 << 8}
 _GETEVENTS, _EXT_ARG = 1 << 0, 1 << 3
 _OFFSET_SQES = 0x10000000
 _MAP_POPULATE = 0x8000
 
-OP_READ, OP_WRITE = 22, 23
-#: An opcode that no kernel has: the operation comes back with EINVAL, in its turn, like any other.
-OP_INVALID = 255
+#: Opcodes by whether the buffer is registered, and whether it is a write.
+_OPCODES = ((22, 23), (4, 5))
+_REGISTER_BUFFERS, _REGISTER_FILES = 0, 2
+_FIXED_FILE = 1 << 0
+#: The largest buffer that the kernel registers.
+_MAX_REGISTERED = 1 << 30
 
 _PARAMS = np.dtype(
     [
@@ -49,12 +52,14 @@ _SQE = np.dtype(
         ("length", "<u4"),
         ("rw_flags", "<u4"),
         ("user_data", "<u8"),
-        ("rest", "<u8", 3),
+        ("buffer_index", "<u2"),
+        ("pad", "<u2", 3),
+        ("rest", "<u8", 2),
     ]
 )
 _CQE = np.dtype([("user_data", "<u8"), ("result", "<i4"), ("flags", "<u4")])
-#: The same without numpy: an entry up to and with `user_data`, and a completion.
-_SQE_HEAD = struct.Struct("<BBHiQQIIQ")
+#: The same without numpy: an entry up to and with `buffer_index`, and a completion.
+_SQE_HEAD = struct.Struct("<BBHiQQIIQH")
 _CQE_FORM = struct.Struct("<QiI")
 
 _syscall = ctypes.CDLL(None, use_errno=True).syscall
@@ -63,11 +68,10 @@ _syscall.argtypes = [ctypes.c_long] * 7
 
 
 class Ring:
-    """One ring of at least `entries` submissions. Raises OSError where the kernel does not give it.
+    """A queue of at most `entries` operations in flight. Raises OSError where the kernel does not give it.
 
-    `sqes` are the submission entries; what is filled in is queued with `queue` and handed over by the next `enter`. A
-    completion's `user_data` is the number of its submission entry. `queue_one` and `take_one` are the same for a single
-    operation: arrays cost more than they save when there are few.
+    What is put in with `put` is handed over by the next `enter`; `take` gives the slots that ended. `put_one` and
+    `take_one` are the same for a single operation: arrays cost more than they save when there are few.
     """
 
     def __init__(self, entries: int) -> None:
@@ -78,6 +82,13 @@ class Ring:
         except BaseException:
             os.close(self.fd)
             raise
+        #: Entries that are put in and not yet handed over.
+        self.queued = 0
+        self.fixed_files = False
+        self._file_flag = 0
+        self._opcodes = _OPCODES[0]
+        # Where buffers are registered: the first byte, and the distance between the beginnings of two of them.
+        self._base, self._step = 0, 0
 
     def _map(self, params: np.void) -> None:
         lacking = [name for name, bit in _FEATURES.items() if not int(params["features"]) & bit]
@@ -93,33 +104,83 @@ class Ring:
             return np.frombuffer(self._rings, np.uint32, 1, int(params[name]))
 
         self._sq_tail, self._cq_head, self._cq_tail = cell("sq_tail"), cell("cq_head"), cell("cq_tail")
-        self._array = np.frombuffer(self._rings, np.uint32, size, int(params["sq_array"]))
-        self._sq_mask, self._cq_mask = size - 1, cq_size - 1
-        self.sqes = np.frombuffer(self._entries, _SQE, size)
+        # Entries are used in the order of the ring, so the kernel's table of which entry comes when never changes.
+        np.frombuffer(self._rings, np.uint32, size, int(params["sq_array"]))[:] = np.arange(size)
+        self._size, self._sq_mask, self._cq_mask = size, size - 1, cq_size - 1
+        sqes = np.frombuffer(self._entries, _SQE, size)
+        self._columns = tuple(sqes[name] for name in ("fd", "offset", "address", "length", "user_data"))
+        self._sqe_opcode, self._sqe_flags = sqes["opcode"], sqes["flags"]
+        self._sqe_rw_flags, self._sqe_buffer = sqes["rw_flags"], sqes["buffer_index"]
         self._cq_offset = int(params["cqes"])
-        self._cqes = np.frombuffer(self._rings, _CQE, cq_size, self._cq_offset)
-        self.sqes["user_data"] = np.arange(size)
-        self._steps = np.arange(size)
+        cqes = np.frombuffer(self._rings, _CQE, cq_size, self._cq_offset)
+        self._cqe_slot, self._cqe_result = cqes["user_data"].view(np.int64), cqes["result"]
+        self._steps, self._cq_size = np.arange(cq_size), cq_size
         self._tail, self._head = int(self._sq_tail[0]), int(self._cq_head[0])
-        #: Entries that are queued and not yet handed over.
-        self.queued = 0
         # struct io_uring_getevents_arg {sigmask, sigmask_sz, pad, ts} and the __kernel_timespec that `ts` points to.
         self._wait = np.zeros(5, np.int64)
-        self._wait[2] = self._wait.ctypes.data + 24
+        self._wait_address = self._wait.ctypes.data
+        self._wait[2] = self._wait_address + 24
 
-    def queue(self, slots: npt.NDArray[np.int64]) -> None:
-        """Queue the entries `slots` (filled in already) after those that are queued."""
-        count = len(slots)
-        self._array[(self._steps[:count] + self._tail) & self._sq_mask] = slots
+    def register_buffers(self, address: int, nbytes: int, longest: int) -> None:
+        """Have the kernel pin [address, address + nbytes) once and for all; no operation is longer than `longest`.
+
+        More than 1 GiB is registered as pieces that overlap by the longest operation, so that each lies in one of them.
+        Raises OSError.
+        """
+        step = _MAX_REGISTERED - longest if nbytes > _MAX_REGISTERED else nbytes
+        if step <= 0:
+            raise OSError(errno.EFBIG, "buffers of more than 1 GiB cannot be registered")
+        starts = range(0, nbytes, step)
+        vectors = np.array([(address + start, min(_MAX_REGISTERED, nbytes - start)) for start in starts], np.uint64)
+        _checked(
+            _syscall(_REGISTER, self.fd, _REGISTER_BUFFERS, vectors.ctypes.data, len(vectors), 0, 0), "register buffers"
+        )
+        self._opcodes, self._base, self._step = _OPCODES[1], address, step
+
+    def register_files(self, descriptors: npt.NDArray[np.int32]) -> None:
+        """From now on a file is named by its index in `descriptors`. Raises OSError."""
+        table = np.ascontiguousarray(descriptors, np.int32)
+        _checked(_syscall(_REGISTER, self.fd, _REGISTER_FILES, table.ctypes.data, len(table), 0, 0), "register files")
+        self.fixed_files, self._file_flag = True, _FIXED_FILE
+
+    def put(
+        self,
+        slots: npt.NDArray[np.int64],
+        writes: npt.NDArray[np.bool_] | bool,
+        files: npt.NDArray[np.int32] | int,
+        offsets: npt.NDArray[np.uint64],
+        addresses: npt.NDArray[np.uint64],
+        lengths: npt.NDArray[np.uint64],
+        write_flags: int,
+    ) -> None:
+        """Operations after those that are queued, for the next `enter`; no more than there is room for."""
+        count, first = len(slots), self._tail & self._sq_mask
+        where: slice | npt.NDArray[np.int64] = slice(first, first + count)
+        if first + count > self._size:
+            where = (self._steps[:count] + first) & self._sq_mask
+        for column, values in zip(self._columns, (files, offsets, addresses, lengths, slots), strict=True):
+            column[where] = values
+        read, write = self._opcodes
+        self._sqe_opcode[where] = read + (write - read) * writes
+        self._sqe_rw_flags[where] = write_flags * writes
+        self._sqe_flags[where] = self._file_flag
+        self._sqe_buffer[where] = (addresses - np.uint64(self._base)) // np.uint64(self._step) if self._step else 0
         self._tail = (self._tail + count) & 0xFFFFFFFF
         # The kernel reads the tail inside our own system call: no barrier is needed.
         self._sq_tail[0] = self._tail
         self.queued += count
 
-    def queue_one(self, slot: int, opcode: int, fd: int, offset: int, address: int, length: int) -> None:
-        """Fill in the entry `slot` and queue it."""
-        _SQE_HEAD.pack_into(self._entries, 64 * slot, opcode, 0, 0, fd, offset, address, length, 0, slot)
-        self._array[self._tail & self._sq_mask] = slot
+    def put_one(
+        self, slot: int, write: bool, file: int, offset: int, address: int, length: int, write_flags: int
+    ) -> None:
+        """`put` for one operation."""
+        index = (address - self._base) // self._step if self._step else 0
+        _SQE_HEAD.pack_into(
+            self._entries,
+            64 * (self._tail & self._sq_mask),
+            *(self._opcodes[write], self._file_flag, 0, file, offset, address, length),
+            *(write_flags if write else 0, slot, index),
+        )
         self._tail = (self._tail + 1) & 0xFFFFFFFF
         self._sq_tail[0] = self._tail
         self.queued += 1
@@ -128,15 +189,23 @@ class Ring:
         """Completions that wait to be taken."""
         return (int(self._cq_tail[0]) - self._head) & 0xFFFFFFFF
 
-    def take(self, count: int) -> npt.NDArray[np.void]:
-        """The first `count` of them (a copy); count <= ready()."""
-        taken: npt.NDArray[np.void] = self._cqes[(np.arange(count) + self._head) & self._cq_mask]
+    def take(self, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+        """Slots and results (bytes, or an errno below 0) of the first `count` of them; count <= ready()."""
+        first = self._head & self._cq_mask
+        if first + count <= self._cq_size:
+            slots, results = (
+                self._cqe_slot[first : first + count].copy(),
+                self._cqe_result[first : first + count].copy(),
+            )
+        else:
+            where = (self._steps[:count] + first) & self._cq_mask
+            slots, results = self._cqe_slot[where], self._cqe_result[where]
         self._head = (self._head + count) & 0xFFFFFFFF
         self._cq_head[0] = self._head
-        return taken
+        return slots, results
 
     def take_one(self) -> tuple[int, int]:
-        """`user_data` and `result` of the first of them; 1 <= ready()."""
+        """`take` for one; 1 <= ready()."""
         slot, result, _ = _CQE_FORM.unpack_from(self._rings, self._cq_offset + 16 * (self._head & self._cq_mask))
         self._head = (self._head + 1) & 0xFFFFFFFF
         self._cq_head[0] = self._head
@@ -151,7 +220,7 @@ class Ring:
         flags = argument = size = 0
         if wait_for:
             self._wait[3], self._wait[4] = divmod(timeout_ns, 1_000_000_000)
-            flags, argument, size = _GETEVENTS | _EXT_ARG, self._wait.ctypes.data, 24
+            flags, argument, size = _GETEVENTS | _EXT_ARG, self._wait_address, 24
         done = _syscall(_ENTER, self.fd, self.queued, wait_for, flags, argument, size)
         if done >= 0:
             self.queued -= done
@@ -161,8 +230,8 @@ class Ring:
     def close(self) -> None:
         """The kernel finishes or cancels what is in flight by itself; its buffers stay pinned until then."""
         os.close(self.fd)
-        for name in ("_sq_tail", "_cq_head", "_cq_tail", "_array", "sqes", "_cqes"):
-            setattr(self, name, None)
+        for name in [name for name, value in vars(self).items() if isinstance(value, np.ndarray | tuple)]:
+            delattr(self, name)
         with contextlib.suppress(BufferError):  # a view that somebody still holds: the mapping goes with it
             self._rings.close()
             self._entries.close()

@@ -217,6 +217,10 @@ class TieredStore(Store):
         evidence = "; ".join(f"{n}: {r.kind}, {r.evidence}" for n, r in zip(self.names, reports, strict=True))
         return PathReport(kinds.pop() if len(kinds) == 1 else "mixed", evidence)
 
+    def check(self) -> None:
+        for store in self._levels:
+            store.check()
+
     def close(self) -> None:
         """Nothing of its own: who opened the levels closes them."""
 

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from kvscen.plugin import COMPLETION, ERROR, OK, OPERATION, READ, WRITE, DriverError
+from kvscen_drivers.posix import aio, uring
 from kvscen_drivers.posix import lane as lane_module
-from kvscen_drivers.posix import uring
 from tests.drivers.posix.support import BLOCK, child, do, fill, layout_of, open_store, rows
 
 needs_uring = pytest.mark.skipif(uring.why_not() is not None, reason=f"no io_uring: {uring.why_not()}")
-ENGINES = [pytest.param("io_uring", marks=needs_uring), "threads"]
+needs_aio = pytest.mark.skipif(aio.why_not() is not None, reason=f"no native AIO: {aio.why_not()}")
+QUEUES = [pytest.param("io_uring", marks=needs_uring), pytest.param("libaio", marks=needs_aio)]
+ENGINES = [*QUEUES, "threads"]
 
 # A child in which io_uring_setup (425) fails with the errno of argv[3]: a seccomp filter returns SECCOMP_RET_ERRNO.
 WITHOUT_URING = """
@@ -57,7 +59,9 @@ def _without_uring(path, engine, code):
 @needs_uring
 def test_auto_takes_io_uring(tmp_path):
     store = open_store(tmp_path / "data")
-    assert store.path().evidence.endswith("io_uring")
+    assert store.path().evidence.endswith("io_uring, as it works here")
+    assert store.measures()["engine"] == "io_uring"
+    assert store.measures()["engine_reason"] == "it works here"
     store.close()
 
 
@@ -78,6 +82,12 @@ def test_without_io_uring_asking_for_it_is_an_error(tmp_path):
     assert "tier `disk` asks for io_uring: io_uring is" in said
     assert "| use `engine = threads`" in said
     assert not (tmp_path / "data").exists()
+
+
+def _instead(store, descriptor):
+    """Put this descriptor in the place of the data file's."""
+    store._files.descriptors = np.array([descriptor], np.int32)
+    return descriptor
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -121,10 +131,29 @@ def test_one_bad_operation_among_many_fails_alone(tmp_path, engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_what_the_kernel_refuses_is_the_operations_error(tmp_path, engine):
+    store = open_store(tmp_path / "data", engine=engine)
+    store.prepare(layout_of(8))
+    fill(store, range(8))
+    readable = _instead(store, os.open(tmp_path / "data/blocks.data", os.O_RDONLY))
+    arena = store.allocate(8 * BLOCK, "dram")
+    lane = store.lane(0, arena)
+    for count in (2, 8):
+        ops = rows(range(count), READ)
+        ops["kind"][1::2] = WRITE
+        done = do(lane, ops)
+        assert done["outcome"].tolist() == [OK, ERROR] * (count // 2)
+        assert done["errno"].tolist() == [0, errno.EBADF] * (count // 2)
+    lane.close()
+    os.close(readable)
+    store.close()
+
+
+@pytest.mark.parametrize("engine", [ENGINES[0], "threads"])  # native AIO does not take /dev/full
 def test_a_full_device_is_the_operations_error(tmp_path, engine, monkeypatch):
     store = open_store(tmp_path / "data", engine=engine)
     store.prepare(layout_of(8))
-    monkeypatch.setattr(store, "_io_file", os.open("/dev/full", os.O_RDWR))
+    full = _instead(store, os.open("/dev/full", os.O_RDWR))
     arena = store.allocate(8 * BLOCK, "dram")
     lane = store.lane(0, arena)
     for count in (1, 8):
@@ -132,14 +161,14 @@ def test_a_full_device_is_the_operations_error(tmp_path, engine, monkeypatch):
         assert (done["outcome"] == ERROR).all()
         assert (done["errno"] == errno.ENOSPC).all()
     lane.close()
-    os.close(store._io_file)
+    os.close(full)
     store.close()
 
 
-@needs_uring
-def test_signals_lose_nothing(tmp_path):
+@pytest.mark.parametrize("engine", QUEUES)
+def test_signals_lose_nothing(tmp_path, engine):
     """System calls made by ctypes see EINTR: Python does not repeat them."""
-    store = open_store(tmp_path / "data", engine="io_uring")
+    store = open_store(tmp_path / "data", engine=engine)
     store.prepare(layout_of(64))
     fill(store, range(64))
     arena = store.allocate(64 * BLOCK, "dram")
@@ -162,7 +191,7 @@ def test_signals_lose_nothing(tmp_path):
     store.close()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", [ENGINES[0], "threads"])  # native AIO waits for a pipe when it is submitted
 @pytest.mark.parametrize("count", [1, 8])
 def test_what_hangs_neither_blocks_reap_nor_close(tmp_path, monkeypatch, engine, count):
     monkeypatch.setattr(lane_module, "_CLOSE_NS", 20_000_000)
@@ -172,7 +201,7 @@ def test_what_hangs_neither_blocks_reap_nor_close(tmp_path, monkeypatch, engine,
     store = open_store(tmp_path / "data", engine=engine)
     store.prepare(layout_of(8))
     reader, writer = os.pipe()
-    monkeypatch.setattr(store, "_io_file", reader)
+    _instead(store, reader)
     monkeypatch.setattr(os, "preadv", lambda file, views, at: os.readv(file, views))  # a pipe has no offsets
     lane = store.lane(0, store.allocate(8 * BLOCK, "dram"))
     ops = np.zeros(count, OPERATION)
@@ -194,7 +223,7 @@ def test_a_ring_that_the_kernel_refuses_is_a_sentence(tmp_path, monkeypatch):
     def refuse(depth):
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
-    monkeypatch.setattr(lane_module, "Ring", refuse)
+    monkeypatch.setattr(uring, "Ring", refuse)
     with pytest.raises(DriverError, match="tier `disk`, lane 0: no memory for io_uring's rings") as refused:
         store.lane(0, arena)
     assert "threads" in refused.value.remedy

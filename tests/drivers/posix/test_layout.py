@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kvscen.plugin import READ, DriverError, Layout
 from kvscen_drivers.posix import layout
+from kvscen_drivers.posix.places import Piece
 from tests.drivers.posix.support import BLOCK, do, fill, layout_of, open_store, rows
 
 METHODS = ["extents", "seek", "record"]
@@ -189,7 +190,8 @@ def test_keys_missing_against_brute_force(pieces, first, keys, block, padding):
     written = layout.merged(pieces)
     held = {byte for start, end in written for byte in range(start, end)}
     wanted = [key for key in range(first, first + keys) if not set(range(key * stride, key * stride + block)) <= held]
-    found = layout.keys_missing(Layout(keys, block, stride, first, first + keys), written)
+    piece = Piece(0, first, keys, first * stride, (first + keys) * stride)
+    found = layout.keys_missing(piece, Layout(keys, block, stride, first, first + keys), written)
     assert [int(key) for key in found] == wanted
 
 
