@@ -15,6 +15,7 @@ VERBS = {
     "plan": ("plan", "Show what a run would do: points, bytes, space and time. Runs nothing."),
     "lint": ("lint", "Check scenario files."),
     "show": ("show", "Print a run's table again."),
+    "doctor": ("doctor", "Find what on this machine would spoil a measurement."),
     "drivers": ("drivers", "List the drivers: what is installed, what can run here and why not."),
 }
 

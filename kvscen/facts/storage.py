@@ -15,6 +15,9 @@ import attrs
 from kvscen.facts.files import Files, chosen
 from kvscen.facts.wear import Wear
 
+#: Files that are looked at to see what a folder holds.
+MAX_COUNTED = 100_000
+
 
 @attrs.frozen
 class Mount:
@@ -31,7 +34,8 @@ class Mount:
 class Look:
     """What system calls say about the folder that a path names, or, where it does not exist yet, about its nearest
     parent that does (`seen`). `direct_io` is the alignment by statx (memory, offset) in bytes, (0, 0) where the kernel
-    says that there is no direct I/O, None where it does not say."""
+    says that there is no direct I/O, None where it does not say. `held_bytes` is what the files in the folder take on
+    the disk (of at most MAX_COUNTED of them)."""
 
     real: str
     seen: str
@@ -43,12 +47,13 @@ class Look:
     free_bytes: int
     block_bytes: int
     direct_io: tuple[int, int] | None = None
+    held_bytes: int = 0
 
 
 @attrs.frozen
 class Device:
     """A block device. `parts` are those below a composed one (LVM, RAID, dm-crypt); `kind` is what device-mapper says
-    that it is (`LVM`, `CRYPT`). `disk` is the whole device that a partition lies on."""
+    that it is (`LVM`, `CRYPT`). `disk` is the whole device that a partition lies on, and `number` its major:minor."""
 
     name: str
     disk: str
@@ -92,6 +97,7 @@ class FileSystem:
     options: str | None = None
     total_bytes: int | None = None
     free_bytes: int | None = None
+    held_bytes: int | None = None
     block_bytes: int | None = None
     direct_io_bytes: tuple[int, int] | None = None
     device: Device | None = None
@@ -143,7 +149,24 @@ def look(path: str) -> Look:
         free_bytes=space.f_bavail * space.f_frsize,
         block_bytes=space.f_bsize,
         direct_io=_direct_io(seen),
+        held_bytes=_held(seen) if str(seen) == real else 0,
     )
+
+
+def _held(folder: Path) -> int:
+    """What the files in a folder take on the disk."""
+    total = 0
+    counted = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += Path(where, name).lstat().st_blocks * 512
+            except OSError:
+                continue  # gone meanwhile
+            counted += 1
+            if counted >= MAX_COUNTED:
+                return total
+    return total
 
 
 def file_system(
@@ -171,6 +194,7 @@ def file_system(
         options=mount.options if mount else None,
         total_bytes=seen.total_bytes,
         free_bytes=seen.free_bytes,
+        held_bytes=seen.held_bytes,
         block_bytes=seen.block_bytes,
         direct_io_bytes=seen.direct_io,
         device=block_device(folder, files, wear) if folder else None,
@@ -200,7 +224,7 @@ def block_device(device: Path, files: Files | None = None, wear: Callable[[str],
     return Device(
         name=device.name,
         disk=disk.name,
-        number=files.read(device / "dev"),
+        number=files.read(disk / "dev"),
         model=files.read(disk / "device/model") or vendor or files.read(disk / "dm/name"),
         vendor=vendor,
         kind=(files.read(disk / "dm/uuid") or "").partition("-")[0] or None,

@@ -24,7 +24,8 @@ class PointCost:
     `measured_operations` and `measured_bytes` of a trial are known where operations are counted, or where a rate limits
     them (then: at most); else None, and `batch_bytes` says what one batch moves. `layout_bytes` are written before the
     first trial where they are not there yet, `verify_bytes` are moved by verification. `load_ns` is trials x (warm-up +
-    window) where the window is a time.
+    window) where the window is a time; `ceiling_ns` is as much again where `ceiling` asks for another program beside
+    each trial, which moves about as many bytes as the trial.
     """
 
     batch_bytes: int
@@ -33,6 +34,7 @@ class PointCost:
     layout_bytes: int
     verify_bytes: int
     load_ns: int | None
+    ceiling_ns: int | None
     memory_bytes: int
     disk_bytes: int
 
@@ -41,13 +43,14 @@ class PointCost:
 class PlanCost:
     """What the whole plan will cost. `disk_bytes` is the sum over tiers of the most that one of its points keeps there,
     for points on one tier share a data set. `load_ns` leaves out `uncounted` points, whose trials last as long as their
-    operations take. `allowance_ns` is for layout, verification and the start of workers, reckoned at
-    ALLOWED_BYTES_PER_S."""
+    operations take. `ceiling_ns` is for the programs beside the trials. `allowance_ns` is for layout, verification and
+    the start of workers, reckoned at ALLOWED_BYTES_PER_S."""
 
     points: tuple[PointCost, ...]
     disk_bytes: int
     memory_bytes: int
     load_ns: int
+    ceiling_ns: int
     allowance_ns: int
     uncounted: int
 
@@ -66,6 +69,7 @@ def plan_cost(plan: Plan, registry: Registry) -> PlanCost:
         sum(disk.values()),
         max((cost.memory_bytes for cost in costs), default=0),
         sum(cost.load_ns or 0 for cost in costs),
+        sum(cost.ceiling_ns or 0 for cost in costs),
         moved * 10**9 // ALLOWED_BYTES_PER_S + ALLOWED_START_NS * len(disk),
         sum(cost.load_ns is None for cost in costs),
     )
@@ -77,17 +81,19 @@ def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
     if operations is None and work.rate_per_s is not None and work.time_ns is not None:
         operations = int(work.rate_per_s * work.time_ns / 10**9)
     memory = disk = 0
-    for tier, asked in _asked(point.tier, work, drivers):
-        footprint = drivers[tier.driver].footprint(tier, asked)
+    for tier, own in asked(point.tier, work, drivers):
+        footprint = drivers[tier.driver].footprint(tier, own)
         memory += footprint.memory_bytes
         disk += footprint.disk_bytes
+    load_ns = None if work.time_ns is None else point.trials * (work.warmup_ns + work.time_ns)
     return PointCost(
         batch_bytes=work.batch * work.block_bytes,
         measured_operations=operations,
         measured_bytes=None if operations is None else operations * work.block_bytes,
         layout_bytes=work.working_set_bytes,
         verify_bytes=_passes(point) * work.working_set_bytes,
-        load_ns=None if work.time_ns is None else point.trials * (work.warmup_ns + work.time_ns),
+        load_ns=load_ns,
+        ceiling_ns=0 if work.ceiling == "none" else load_ns,
         memory_bytes=memory,
         disk_bytes=disk,
     )
@@ -100,18 +106,19 @@ def _passes(point: Point) -> int:
     return 3 if point.work.op == "mixed" else 2
 
 
-def _asked(tier: Tier, work: Work, drivers: Mapping[str, Driver]) -> Iterable[tuple[Tier, Work]]:
+def asked(tier: Tier, work: Work, drivers: Mapping[str, Driver]) -> Iterable[tuple[Tier, Work]]:
     """A tier and its levels, each with the work that it is asked for."""
     yield tier, work
     for number, level in enumerate(tier.levels):
-        yield from _asked(level, drivers[tier.driver].level_work(tier, work, number), drivers)
+        yield from asked(level, drivers[tier.driver].level_work(tier, work, number), drivers)
 
 
-def _tiers(tier: Tier) -> Iterable[Tier]:
+def each_tier(tier: Tier) -> Iterable[Tier]:
+    """A tier and its levels, however deep."""
     yield tier
     for level in tier.levels:
-        yield from _tiers(level)
+        yield from each_tier(level)
 
 
 def _drivers(tier: Tier) -> Iterable[str]:
-    return (each.driver for each in _tiers(tier))
+    return (each.driver for each in each_tier(tier))
