@@ -8,33 +8,23 @@ whatever it is doing.
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import pickle
-import signal
 import sys
 
 import numpy as np
 
 from kvscen.execute.framing import read_frame, write_frame
+from kvscen.execute.leash import die_with
 from kvscen.execute.loop import Beat
 from kvscen.execute.messages import Bye
 from kvscen.execute.session import Session
 
-_PR_SET_PDEATHSIG = 1
-
-
-def _die_with(parent: int) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        # The conductor was gone before the kernel knew of our wish.
-        sys.exit(1)
-
 
 def main(argv: list[str]) -> int:
     requests, replies, beat_fd, parent = (int(arg) for arg in argv)
-    _die_with(parent)
+    die_with(parent)
     memory = mmap.mmap(beat_fd, mmap.PAGESIZE)
     session = Session(Beat(np.frombuffer(memory, np.int64, 1)))
     with os.fdopen(requests, "rb", buffering=0) as source, os.fdopen(replies, "wb", buffering=0) as sink:

@@ -86,6 +86,8 @@ _TABLE = (
     Code("KVS301", "A driver is unknown or cannot be used"),
     Code("KVS302", "A driver cannot do this work"),
     Code("KVS303", "A driver failed while it checked the scenario"),
+    Code("KVS304", "A driver has nothing to hold its figures against"),
+    Code("KVS305", "The ceiling cannot repeat this work", _WARNING),
     Code("KVS310", "A block is padded for direct I/O", Severity.INFO),
     Code("KVS311", "The pattern touches more than a memory tier holds"),
     Code("KVS312", "A block is too large for one system call"),

@@ -159,6 +159,15 @@ def _ask_drivers(point: Reached, work: Work, drivers: Mapping[str, Driver]) -> I
             point.pattern.span_of("op"),
             help=f"it can do {listed(sorted(driver.operations))}",
         )
+    if work.ceiling != "none" and work.ceiling not in driver.ceilings:
+        yield diagnostic(
+            "KVS304",
+            f"the driver `{tier.driver}` of the tier `{tier.name}` has nothing to hold against: `ceiling = {work.ceiling}`",
+            point.own.span_of("ceiling"),
+            help=f"it can be held against {listed(sorted(driver.ceilings))}"
+            if driver.ceilings
+            else "leave `ceiling` out, or give these points a sweep of their own",
+        )
     resolved = {part.name: part for part in point.tiers}
     yield from _ask_each(tier, work, point.pattern, resolved, drivers)
 

@@ -181,6 +181,8 @@ def summary(plan: Plan, cost: PlanCost) -> Iterable[str]:
     if len(counted) < len(plan.points):
         least = sum(p.trials * c.batch_bytes for p, c in zip(plan.points, cost.points, strict=True))
         yield f"moves    at least {show_one(least, 'B')}, one batch in each trial; how much more, the device decides"
+    if any(point.work.ceiling != "none" for point in plan.points):
+        yield "moves    about as much again by the programs beside the trials (`ceiling`)"
     if cost.disk_bytes:
         yield f"disk     {show_one(cost.disk_bytes, 'B')} at most; points on one tier share a data set"
     if cost.memory_bytes:
@@ -196,7 +198,8 @@ def _time(plan: Plan, cost: PlanCost) -> str:
     if cost.uncounted == len(plan.points):
         return f"as long as the operations take, and {layout}"
     open_end = f", {plural(cost.uncounted, 'point')} as long as the operations take" if cost.uncounted else ""
-    return f"{_seconds(cost.load_ns)} of load (trials x (warm-up + window)){open_end}, and {layout}"
+    beside = f", {_seconds(cost.ceiling_ns)} for the programs beside it (`ceiling`)" if cost.ceiling_ns else ""
+    return f"{_seconds(cost.load_ns)} of load (trials x (warm-up + window)){open_end}{beside}, and {layout}"
 
 
 def _seconds(time_ns: int) -> str:

@@ -54,6 +54,7 @@ from kvscen.plugin.contract import (
     Unavailable,
     VirtualLane,
 )
+from kvscen.plugin.peer import Load, Peer, PeerFigures
 from kvscen.plugin.threads import Miss, Synchronous, ThreadLane
 from kvscen.results.measures import MEASURES, MeasureInfo
 
@@ -87,12 +88,15 @@ __all__ = [
     "Layout",
     "Limits",
     "ListOf",
+    "Load",
     "Measure",
     "MeasureInfo",
     "Miss",
     "Number",
     "PathReport",
     "PathText",
+    "Peer",
+    "PeerFigures",
     "Point",
     "Rate",
     "Reference",

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from kvscen.language.schema import Finding
 from kvscen.plan.point import Point, Tier, Work
+from kvscen.plugin.peer import Load, Peer
 
 API_VERSION = 1
 
@@ -249,6 +250,12 @@ class Store:
         or replaced under the run), although no operation may have failed.
         """
 
+    def ceiling(self, load: Load) -> Peer:
+        """The program that `work.ceiling` names, ready to repeat this load on the same blocks, without laying out or
+        losing any. Asked only where `Driver.ceilings` has it. Raises DriverError where it cannot.
+        """
+        raise DriverError("no ceiling: the driver has nothing to hold against")
+
     def close(self) -> None:
         """Let go of everything."""
 
@@ -264,6 +271,8 @@ class Driver:
     operations: ClassVar[frozenset[str]] = frozenset({"read", "write", "mixed"})
     memory: ClassVar[frozenset[str]] = frozenset({"dram"})
     measures: ClassVar[tuple[Measure, ...]] = ()
+    #: What `ceiling` may name in a sweep: programs that do the same work on this driver's tiers (`Store.ceiling`).
+    ceilings: ClassVar[frozenset[str]] = frozenset()
     #: How many client processes can share a tier; None: any number.
     max_processes: ClassVar[int | None] = None
     #: The name of the setting that lists lower tiers, for composed drivers.

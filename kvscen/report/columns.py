@@ -132,6 +132,8 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
     if _any(points, "offered_per_s"):
         columns += [_median("offered", "offered_per_s", points), _median("achieved", "achieved_per_s", points)]
     columns.append(_with_spread("throughput", "throughput_bytes_per_s", points))
+    if _any(points, "ceiling_ratio"):
+        columns.append(_median("of ceiling", "ceiling_ratio", points))
     names = {"p50": "latency_p50_ns", "p99": "latency_p99_ns", "p99.9": "latency_p999_ns"}
     found = {name: [aggregate(point.trials, column) for point in points] for name, column in names.items()}
     scale = scale_for((one.median for cells in found.values() for one in cells), "ns")
@@ -251,6 +253,10 @@ def _footnotes(points: Sequence[PointReport]) -> tuple[str, ...]:
         notes.append(f"medians of {numbers} trials; ± is their sample standard deviation")
     elif counts:
         notes.append("one trial: there is no spread to show")
+    if _any(points, "ceiling_ratio"):
+        tools = dict.fromkeys(t.measures["ceiling_tool"] for p in points for t in ok(p.trials))
+        named = "; ".join(tool for tool in tools if tool)
+        notes.append(f"of ceiling: throughput / that of {named} beside the same trial, the median over the trials")
     if _any(points, "latency_p50_ns"):
         opened = _any(points, "offered_per_s")
         start = "from when it was due" if opened else "from its submission"

@@ -85,13 +85,14 @@ class Eta:
 
     def phase(self, point: Point, what: str) -> None:
         now = time.monotonic()
-        if what == "measuring":
-            self._measuring_since = now
-        else:
+        if not what.startswith("measuring"):
             self._measuring_since = None
+        elif self._measuring_since is None:  # "measuring fio" may come before or after it
+            self._measuring_since = now
 
     def finished(self, point: Point, seconds: float) -> None:
         measured = seconds if self._measuring_since is None else time.monotonic() - self._measuring_since
+        self._measuring_since = None
         if point.id not in self._known:
             self._known.add(point.id)
             self._set_up.append(max(0.0, seconds - measured))
@@ -107,10 +108,12 @@ class Eta:
 
 
 def asked_s(point: Point) -> float:
-    """Seconds that the scenario asks for in one trial; 0 where operations are counted or the clock is virtual."""
+    """Seconds that the scenario asks for in one trial, its ceiling included; 0 where operations are counted or the clock
+    is virtual."""
     if point.work.time_ns is None or point.tier.driver == "sim":
         return 0.0
-    return (point.work.warmup_ns + point.work.time_ns) / 1e9
+    seconds = (point.work.warmup_ns + point.work.time_ns) / 1e9
+    return seconds if point.work.ceiling == "none" else 2 * seconds
 
 
 def duration(seconds: float) -> str:

@@ -86,7 +86,8 @@ class PointReport:
                 f"the path is direct, and yet the device moved only {show_percent(lowest)} of the bytes: "
                 "a cache or unwritten extents took part, this is not the device's speed"
             )
-        return tuple(found)
+        notes = dict.fromkeys(str(t.measures["ceiling_note"]) for t in good if t.measures.get("ceiling_note"))
+        return (*found, *notes)
 
     @property
     def status(self) -> str:

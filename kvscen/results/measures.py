@@ -1,7 +1,7 @@
 """What a trial measures: one declaration for the columns of trials.parquet, for `expect` and for the report.
 
 Light to import: the language asks this module what an expectation may name. A measure is called by its column without
-the unit (`latency_p99_ns` is `latency_p99`); `operations_per_s` alone keeps it, for `operations` is the count.
+the unit (`latency_p99_ns` is `latency_p99`); only `operations_per_s` keeps it, for `operations` is the count.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _measure(
     column: str, unit: str, description: str, type: NumberType = "int64", *, count: bool = False, percent: bool = False
 ) -> MeasureInfo:
     dimension, scale, ending = UNITS_OF_COLUMNS[unit]
-    name = column if column == "operations_per_s" else column.removesuffix(ending)
+    name = column if column.endswith("operations_per_s") else column.removesuffix(ending)
     percentile = PERCENTILES.get(name.rpartition("_")[2])
     return MeasureInfo(name, column, type, unit, dimension, description, scale, percent, count, percentile)
 
@@ -114,8 +114,8 @@ def _all() -> Iterator[MeasureInfo]:
     yield _measure("lookups", "operations", "blocks looked up", count=True)
     yield _measure("hits", "operations", "blocks found", count=True)
     yield _measure("hit_rate", "1", "blocks found / blocks looked up", "float64", percent=True)
-    yield _measure("throughput_bytes_per_s", "B/s", "bytes completed inside the window / the window", "float64")
-    yield _measure("operations_per_s", "1/s", "operations completed inside the window / the window", "float64")
+    yield _measure("throughput_bytes_per_s", "B/s", "bytes completed inside the window / (window + sync)", "float64")
+    yield _measure("operations_per_s", "1/s", "operations completed inside the window / (window + sync)", "float64")
     yield _measure("offered_per_s", "1/s", "operations that were due per second (open loop)", "float64")
     yield _measure("achieved_per_s", "1/s", "operations completed per second (open loop)", "float64")
     yield _measure(
@@ -123,6 +123,16 @@ def _all() -> Iterator[MeasureInfo]:
     )
     yield _measure("tokens_per_s", "tokens/s", "tokens whose KV was moved per second of the window", "float64")
     yield _measure("window_ns", "ns", "length of the measured window")
+    yield _measure(
+        "sync_ns", "ns", "time to make durable what was written (`durability = end`); throughput counts it as well"
+    )
+    yield _measure("rounds", "1", "rounds of load before the window (`until = steady`)")
+    yield _measure(
+        "steady_range", "1", "of the last five rounds: (largest - smallest) / average, of throughput or p99", "float64"
+    )
+    yield _measure(
+        "steady_slope", "1", "of the last five rounds: rise or fall of the fitted line / average, likewise", "float64"
+    )
     yield from _latencies()
     yield _measure("logical_bytes", "B", "bytes delivered to the caller inside the window")
     yield _measure("moved_bytes", "B", "bytes moved inside the window, padding to the tier's alignment included")
@@ -135,6 +145,18 @@ def _all() -> Iterator[MeasureInfo]:
     yield _measure("verified_bytes", "B", "bytes compared with what was written, in a pass of its own")
     yield _measure("cpu_ns", "ns", "CPU time of the workers in the window, kernel side included")
     yield _measure("cpu_s_per_gib", "s/GiB", "CPU seconds of the workers for each GiB moved", "float64")
+    yield from _ceiling()
+
+
+def _ceiling() -> Iterator[MeasureInfo]:
+    yield _measure(
+        "ceiling_ratio", "1", "throughput / that of the program beside it, in the same trial (`ceiling`)", "float64"
+    )
+    yield _measure("ceiling_bytes_per_s", "B/s", "throughput of the program beside it, counted as ours", "float64")
+    yield _measure("ceiling_operations_per_s", "1/s", "its operations per second", "float64")
+    for name, words in (("p50", "median"), ("p99", "99th percentile"), ("p999", "99.9th percentile")):
+        yield _measure(f"ceiling_latency_{name}_ns", "ns", f"{words} of its latency of one block, as it reports it")
+    yield _measure("ceiling_cpu_s_per_gib", "s/GiB", "its own CPU seconds for each GiB, as it reports them", "float64")
 
 
 #: What `expect` may name, by name, in the order of the columns.

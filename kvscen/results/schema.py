@@ -118,10 +118,13 @@ VARIABLES: tuple[Column, ...] = (
 _FACTS = (
     Column("path", _TEXT, None, "which way the bytes went: direct, page cache, memory, p2p, compat, tcp, rdma, shm..."),
     Column("path_evidence", _TEXT, None, "how that is known"),
+    Column("steady", pa.bool_(), None, "whether the load was steady (`until = steady`); false: the cap was reached"),
     Column("pages", _TEXT, None, "what the buffers are made of: huge, small, pinned..."),
     Column("depth_used", _INT, None, "operations in flight in a lane, after the driver's limit"),
     Column("alignment_bytes", _INT, "B", "alignment that the tier asks for"),
     Column("stride_bytes", _INT, "B", "what a block takes in the tier: the block rounded up to the alignment"),
+    Column("ceiling_tool", _TEXT, None, "the program that was measured beside the trial: version, engine, its pages"),
+    Column("ceiling_note", _TEXT, None, "why nothing was measured beside it although `ceiling` asks for it"),
 )
 
 
@@ -261,6 +264,8 @@ def _wrong(name: str, type: pa.DataType, value: Any) -> str | None:
         return None
     if pa.types.is_string(type):
         fits = isinstance(value, str)
+    elif pa.types.is_boolean(type):
+        fits = isinstance(value, bool)
     elif isinstance(value, bool):
         fits = False
     elif pa.types.is_integer(type):

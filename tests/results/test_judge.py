@@ -176,7 +176,7 @@ def test_the_histogram_prints_what_the_judge_says_it_prints() -> None:
 
 def test_names_of_measures_are_columns_without_the_unit() -> None:
     for name, info in MEASURES.items():
-        if name != "operations_per_s":
+        if not name.endswith("operations_per_s"):
             assert info.column.startswith(name)
             assert not name.endswith(("_ns", "_bytes", "_per_s"))
         assert info.scale * 1 == Fraction(info.scale)
