@@ -162,7 +162,8 @@ def _ask_drivers(point: Reached, work: Work, drivers: Mapping[str, Driver]) -> I
     if work.ceiling != "none" and work.ceiling not in driver.ceilings:
         yield diagnostic(
             "KVS304",
-            f"the driver `{tier.driver}` of the tier `{tier.name}` has nothing to hold against: `ceiling = {work.ceiling}`",
+            f"the driver `{tier.driver}` of the tier `{tier.name}` has nothing to hold against: "
+            f"`ceiling = {work.ceiling}`",
             point.own.span_of("ceiling"),
             help=f"it can be held against {listed(sorted(driver.ceilings))}"
             if driver.ceilings

@@ -5,8 +5,8 @@ fio's threads (`--thread`) stand for our lanes: they are one process, which ends
 unlinked or invalidated: the jobs cover exactly the blocks that are there.
 
 Two of fio's habits would make this a comparison of pages instead of programs. Its buffers are of 4 KiB pages unless
-glibc is told otherwise (`GLIBC_TUNABLES`), and glibc gives huge pages to nothing below 2 MiB, so a pool of 16 buffers of
-64 KiB has none: such a fio reads half as fast (docs/methodology.md). Its pool is as large as the largest of its block
+glibc is told otherwise (`GLIBC_TUNABLES`), and glibc gives huge pages to nothing below 2 MiB, so a pool of 16 buffers
+of 64 KiB has none: such a fio reads half as fast (docs/methodology.md). Its pool has room for the largest of its block
 sizes, the one of trims included, which it never does here: that one is set so that the pool reaches 4 MiB. What fio
 really had is read from the kernel while it runs.
 """

@@ -2,6 +2,7 @@
 
 import json
 from fractions import Fraction
+from itertools import pairwise
 
 import attrs
 import pytest
@@ -90,7 +91,7 @@ def test_the_jobs_cover_the_lanes_and_nothing_else(call, engine, order):
     stride = 64 * KIB
     covered = sorted({(int(job["offset"]), int(job["offset"]) + int(job["size"])) for job in found})
     assert covered[0][0] == 3 * stride and covered[-1][1] == 104 * stride
-    assert all(end == start for (_, end), (start, _) in zip(covered, covered[1:], strict=False))
+    assert all(end == start for (_, end), (start, _) in pairwise(covered))
     assert all((end - first) % stride == 0 for first, end in covered)
     lanes_at_once = sum(int(job.get("numjobs", 1)) for job in found)
     assert lanes_at_once == (32 if engine == "threads" else 2)
