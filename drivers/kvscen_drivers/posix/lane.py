@@ -156,6 +156,8 @@ class QueueLane(Lane):
         if failed:
             at_least, out = max(0, at_least - failed), out[failed:]
         queue, left, deadline = self._queue, timeout_ns, 0
+        if not at_least and not queue.queued and self._free_count < len(self._free):
+            queue.enter(0, 0)  # only a visit to the kernel shows what has finished meanwhile
         while (queued := queue.queued) or queue.ready() < at_least:
             queue.enter(at_least, max(left, 0))
             ready = queue.ready()
