@@ -18,11 +18,13 @@ import attrs
 import trio
 
 from kvscen.execute import messages
+from kvscen.execute.ceiling import NoCeiling, held_against, run_peer
 from kvscen.execute.channel import Channel, Unkillable, WorkerDied
 from kvscen.execute.order import trials_in_order
 from kvscen.execute.summary import Summary, summarise
 from kvscen.plan.point import Plan, Point, Tier
 from kvscen.plugin.contract import Tool
+from kvscen.plugin.peer import PeerFigures
 from kvscen.plugin.registry import PluginError, Registry
 from kvscen.results.record import Status, TrialRecord
 from kvscen.results.schema import misfit_of_record
@@ -86,7 +88,9 @@ class Conductor:
     _given_up: dict[str, tuple[Status, str]] = attrs.field(factory=dict, init=False)
     _lost_tiers: dict[str, str] = attrs.field(factory=dict, init=False)
     _verified: dict[str, int | None] = attrs.field(factory=dict, init=False)
+    _preconditioned: set[str] = attrs.field(factory=set, init=False)
     _content_seeds: int = attrs.field(default=0, init=False)
+    _windows: dict[str, int] = attrs.field(factory=dict, init=False)
 
     async def run(self, done: frozenset[tuple[str, int]] = frozenset()) -> None:
         """Run every trial that is not in `done`. Cancelled: the trial under way is recorded as interrupted."""
@@ -150,6 +154,7 @@ class Conductor:
         group = await self._group(point)
         try:
             opened = await self._set_up(group, point, trial)
+            beside = await self._ceiling(group, point, trial, before=True)
             self.watcher.phase(point, trial, "measuring")
             parts = await self._load(group, point, trial)
         except Hang:
@@ -162,6 +167,12 @@ class Conductor:
         except WorkerDied as error:
             raise await self._kill(point, TrialFailed("error", str(error), False)) from None
         summary = summarise(point, opened, parts, self._verified.get(point.id))
+        self._windows[point.id] = int(summary.measures["window_ns"] or 0)
+        if beside is None and summary.status == "ok":
+            beside = await self._ceiling(group, point, trial, before=False)
+        if beside is not None:
+            measures = {**summary.measures, **held_against(beside, point.work, summary.measures)}
+            summary = attrs.evolve(summary, measures=measures)
         workers = tuple(
             _worker_row(number, channel, part)
             for number, (channel, part) in enumerate(zip(group.channels, parts, strict=True))
@@ -194,6 +205,12 @@ class Conductor:
             replies.append(opened)
         if point.id not in self._verified:
             self._verified[point.id] = await self._verify(group, point, trial)
+        if point.work.precondition and point.id not in self._preconditioned:
+            # After the verification, which writes the data set in another order.
+            self.watcher.phase(point, trial, "preconditioning")
+            asked, done = messages.Precondition(point.id), messages.Preconditioned
+            await _gather([partial(self._ask, channel, asked, done, point) for channel in group.channels])
+            self._preconditioned.add(point.id)
         return replies[0]
 
     async def _verify(self, group: Group, point: Point, trial: int) -> int | None:
@@ -222,13 +239,34 @@ class Conductor:
         )
         start = max(answer.now_ns for answer in ready) + _START_LEAD_NS
         work = point.work
-        deadline_ns = None if work.time_ns is None else work.warmup_ns + work.time_ns + 2 * work.timeout_ns
+        load_ns = None if work.time_ns is None else work.warmup_ns + (work.cap_ns or 0) + work.time_ns
+        deadline_ns = None if load_ns is None else load_ns + 2 * work.timeout_ns
         return await _gather(
             [
                 partial(self._ask, channel, messages.Go(start), messages.Measured, point, deadline_ns)
                 for channel in group.channels
             ]
         )
+
+    async def _ceiling(self, group: Group, point: Point, trial: int, before: bool) -> PeerFigures | str | None:
+        """What the point's peer measured, or why it did not; None where none is asked for, or it is not its turn.
+
+        It comes after the odd trials and before the even ones, A B B A, so that drift falls on both alike. Its window
+        is as long as the trial's; where that is known only from trials, the first one has to come first.
+        """
+        window_ns = point.work.time_ns or self._windows.get(point.id)
+        if point.work.ceiling == "none" or not window_ns or (before and trial % 2):
+            return None
+        self.watcher.phase(point, trial, f"measuring {point.work.ceiling}")
+        try:
+            asked = messages.AskPeer(point.id, window_ns)
+            found = await self._ask(group.channels[0], asked, messages.PeerFound, point)
+            return await run_peer(found.peer, self.folder / "ceiling" / f"{point.id}-{trial}")
+        except NoCeiling as error:
+            return str(error)
+        except (TrialFailed, Hang, WorkerDied) as error:
+            # The trial is not touched by it; what is wrong with the worker comes up with its next request.
+            return str(error) or "no ceiling: the worker did not answer"
 
     async def _ask(
         self,
@@ -375,6 +413,7 @@ def _worker_row(number: int, channel: Channel, part: messages.Measured) -> dict[
         "rank": number,
         "pid": channel.pid,
         "cpus": part.facts["cpus"],
+        "numa_node": part.facts["numa_node"],
         "operations": part.sample.operations,
         "errors": part.sample.load_errors,
         "logical_bytes": part.logical_bytes,

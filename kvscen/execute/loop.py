@@ -12,7 +12,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import attrs
@@ -26,6 +26,7 @@ from kvscen.plugin.contract import ERROR, KINDS, OPERATION, Lane, Rows, Store, V
 
 # The longest wait in one reap: how soon a stop is noticed when nothing completes.
 _POLL_NS = 100_000_000
+_NEVER = 2**63 - 1
 
 
 class Content(Protocol):
@@ -97,9 +98,10 @@ class LaneLoop:
         quota: Quota | None = None,
         counted_from_ns: int = 0,
         stop_ns: int | None = None,
+        cpus: frozenset[int] = frozenset(),
     ) -> None:
         """Stops submitting at `stop_ns` or when `quota` is used up; what is due before `counted_from_ns` does not
-        use the quota.
+        use the quota. The lane's thread is pinned to `cpus`, if any.
         """
         self._store = store
         # The method costs a call more than the function that it calls.
@@ -121,6 +123,10 @@ class LaneLoop:
         self._open_batches: dict[int, int] = {}
         self._backlog = 0
         self._stopping = False
+        self._flush_at = _NEVER
+        self._flush_every = 0
+        self._flushed_ns = 0
+        self.cpus = cpus
         self.first_error = ""
 
     # ---- a round
@@ -144,6 +150,8 @@ class LaneLoop:
     def fill(self) -> None:
         """Submit as much as there is room for."""
         now = self._clock()
+        if now >= self._flush_at:
+            self._flush(now)
         if not self._stopping and self._must_stop(now):
             self._stopping = True
             self._drop_waiting()
@@ -187,6 +195,35 @@ class LaneLoop:
     def backlog(self) -> int:
         """Operations that were due before the end and never submitted."""
         return self._backlog if self._stopping else 0
+
+    # ---- a load that is judged while it runs
+
+    def flush_every(self, first_ns: int, every_ns: int) -> None:
+        """Count what was recorded at `first_ns` and from then on every so often. Before the load begins."""
+        self._flush_at, self._flush_every = first_ns, every_ns
+
+    def flushed_since(self, time_ns: int) -> bool:
+        """Is everything counted that completed before `time_ns`?"""
+        if self._store.virtual:
+            # All lanes are stepped by the thread that asks.
+            assert self._recorder is not None
+            self._recorder.flush()
+            return True
+        return self._flushed_ns >= time_ns
+
+    def measure(self, recorder: Recorder, stop_ns: int) -> None:
+        """From now on another recorder, whose window has yet to begin, and an end. May be called while the lane runs:
+        what it is just recording ended before that window.
+        """
+        self._flush_at = _NEVER
+        self._recorder = recorder
+        self._stop_ns = stop_ns
+
+    def _flush(self, now: int) -> None:
+        assert self._recorder is not None
+        self._recorder.flush()
+        self._flushed_ns = now
+        self._flush_at += ((now - self._flush_at) // self._flush_every + 1) * self._flush_every
 
     # ---- halves of a round
 
@@ -281,20 +318,20 @@ def _sleep_until(store: Store, until_ns: int) -> None:
         pass
 
 
-def run_loops(
-    loops: Sequence[LaneLoop], store: Store, marks_at: Sequence[int] = (), marks: list[int] | None = None
-) -> None:
+def run_loops(loops: Sequence[LaneLoop], store: Store, attend: Iterable[int] = ()) -> None:
     """Run all lanes of a worker to their end: each in a thread of its own, or stepped in the order of their events
-    where the clock is virtual. At each time of `marks_at` the CPU time of the process (ns) is put into `marks`.
-    Raises what a lane raised first.
+    where the clock is virtual. Meanwhile `attend` is resumed at each time of the store's clock that it yields, or
+    when all lanes have ended. Raises what a lane raised first.
     """
     if store.virtual:
-        _step_virtual(loops)
+        _step_virtual(loops, attend)
         return
     failures: list[BaseException] = []
 
     def run(loop: LaneLoop) -> None:
         try:
+            if loop.cpus:
+                os.sched_setaffinity(0, loop.cpus)  # of this thread alone
             while loop.step():
                 pass
         except BaseException as error:
@@ -306,22 +343,31 @@ def run_loops(
     threads = [threading.Thread(target=run, args=(loop,), daemon=True) for loop in loops]
     for thread in threads:
         thread.start()
-    for time_ns in marks_at:
+    for time_ns in attend:
         while any(thread.is_alive() for thread in threads) and (left := time_ns - time.perf_counter_ns()) > 0:
             time.sleep(min(left / 1e9, 0.1))
-        assert marks is not None
-        marks.append(time.process_time_ns())
+        if failures:
+            break
     for thread in threads:
         thread.join()
     if failures:
         raise failures[0]
 
 
-def _step_virtual(loops: Sequence[LaneLoop]) -> None:
+def _step_virtual(loops: Sequence[LaneLoop], attend: Iterable[int]) -> None:
     running = list(loops)
+    attend = iter(attend)
+    wake = next(attend, None)
     while running:
         for loop in running:
             loop.fill()
         running = [loop for loop in running if not loop.finished]
-        if running:
-            min(running, key=LaneLoop.next_event_ns).wait()
+        if not running:
+            break
+        first = min(running, key=LaneLoop.next_event_ns)
+        # All that ends before it is resumed has ended: the next event is later.
+        while wake is not None and wake <= first.next_event_ns():
+            wake = next(attend, None)
+        first.wait()
+    for _ in attend:
+        pass

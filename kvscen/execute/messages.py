@@ -8,7 +8,9 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from kvscen.measure.recorder import Sample
+from kvscen.measure.steady import Steadiness
 from kvscen.plan.point import Tier, Work
+from kvscen.plugin.peer import Peer
 
 
 @attrs.frozen
@@ -76,6 +78,18 @@ class Verified:
 
 
 @attrs.frozen
+class Precondition:
+    """Write over the data set as often as the work says. Untimed."""
+
+    point_id: str
+
+
+@attrs.frozen
+class Preconditioned:
+    written_bytes: int
+
+
+@attrs.frozen
 class Arm:
     """Get ready for a trial."""
 
@@ -96,8 +110,19 @@ class Go:
 
 
 @attrs.frozen
+class Approach:
+    """How a load came to its window where it was to become steady: its rounds, as the intervals of `rounds`, from
+    `start_ns` on (since the start of the window: below 0), and the verdict at their end."""
+
+    rounds: Sample
+    start_ns: int
+    verdict: Steadiness
+
+
+@attrs.frozen
 class Measured:
-    """One worker's trial. The window is in ns of the store's clock; `counters` are differences over the whole load."""
+    """One worker's trial. The window is in ns of the store's clock; `counters` are differences over the whole load.
+    `sync_ns` is how long it took to make durable what was written, None where that was not asked for."""
 
     sample: Sample
     window_start_ns: int
@@ -109,9 +134,24 @@ class Measured:
     measures: Mapping[str, int | float | str | None]
     path: str
     path_evidence: str
-    facts: Mapping[str, str]
+    facts: Mapping[str, str | int | None]
     logical_bytes: int
     expected_operations: int | None = None
+    sync_ns: int | None = None
+    approach: Approach | None = None
+
+
+@attrs.frozen
+class AskPeer:
+    """How the point's ceiling is measured, for a window of this length."""
+
+    point_id: str
+    window_ns: int
+
+
+@attrs.frozen
+class PeerFound:
+    peer: Peer
 
 
 @attrs.frozen
@@ -132,5 +172,5 @@ class Bye:
     pass
 
 
-Request: TypeAlias = Open | Prepare | Verify | Arm | Go | Quit
-Reply: TypeAlias = Opened | Prepared | Verified | Armed | Measured | Failed | Bye
+Request: TypeAlias = Open | Prepare | Verify | Precondition | Arm | Go | AskPeer | Quit
+Reply: TypeAlias = Opened | Prepared | Verified | Preconditioned | Armed | Measured | PeerFound | Failed | Bye

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import gc
 import importlib
-import os
-import socket
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import attrs
 import numpy as np
@@ -21,13 +20,15 @@ import numpy as np
 from kvscen.execute import messages
 from kvscen.execute.content import Stamped, content
 from kvscen.execute.loop import Beat, LaneLoop, Quota, Shape, run_loops
+from kvscen.execute.pinning import lane_cpus, pinned
 from kvscen.execute.slots import MAX_SLOTS, ContractBroken
-from kvscen.measure.recorder import Recorder, Sample, Window
+from kvscen.execute.trial import run_trial
 from kvscen.pattern.order import Keys, share
 from kvscen.pattern.source import LaneSource, ListSource
 from kvscen.plan.point import Tier, Work
 from kvscen.plugin.arena import buffers_for
 from kvscen.plugin.contract import READ, WRITE, Arena, Driver, DriverError, Lane, Layout, Store, Unavailable
+from kvscen.plugin.peer import Load
 
 _PAGE_BYTES = 4096
 # Points whose buffers are kept for their next trial, most recently used first, up to this many bytes.
@@ -53,6 +54,7 @@ class OpenPoint:
     lanes: list[Lane]
     keys: Keys
     lane_keys: list[Keys]
+    lane_cpus: tuple[frozenset[int], ...]
     stride_bytes: int
     slots: int
     content_seed: int
@@ -75,6 +77,10 @@ class OpenPoint:
             arena.close()
         for store in reversed(self.stores):
             store.close()
+
+
+#: What a lane does outside of trials: (lane, operations, content if it is looked at, how many operations).
+Pass: TypeAlias = tuple[int, LaneSource | ListSource, Stamped | None, int]
 
 
 @attrs.define
@@ -105,10 +111,14 @@ class Session:
                     return self._prepare(self._points[request.point_id])
                 case messages.Verify():
                     return self._verify(self._points[request.point_id], request.seed)
+                case messages.Precondition():
+                    return self._precondition(self._points[request.point_id])
                 case messages.Arm():
                     return self._arm(request)
                 case messages.Go():
                     return self._go(request)
+                case messages.AskPeer():
+                    return self._peer(self._points[request.point_id], request.window_ns)
                 case messages.Quit():
                     self.close()
                     return messages.Bye()
@@ -170,14 +180,17 @@ class Session:
             keys = share(work.keys, work.processes, request.process)
             lane_keys = [_within(keys, share(keys.count, work.threads, lane)) for lane in range(work.threads)]
             slot_bytes = _round_up(stride, _PAGE_BYTES)
+            # Simulated lanes run on no CPU.
+            cpus = ((frozenset(),) * work.threads) if store.virtual else lane_cpus(work, request.process)
             for lane in range(work.threads):
-                arena = store.allocate(slots * slot_bytes, work.memory)
-                arenas.append(arena)
-                if not store.virtual:  # a simulation moves nothing, however much is in flight
-                    _fill(arena, request.content_seed, lane, slots, slot_bytes)
-                lanes.append(store.lane(lane, arena))
+                with pinned(cpus[lane]):  # the memory comes from the node of the CPU that touches it first
+                    arena = store.allocate(slots * slot_bytes, work.memory)
+                    arenas.append(arena)
+                    if not store.virtual:  # a simulation moves nothing, however much is in flight
+                        _fill(arena, request.content_seed, lane, slots, slot_bytes)
+                    lanes.append(store.lane(lane, arena))
             point = OpenPoint(
-                work, request.process, stores, arenas, lanes, keys, lane_keys, stride, slots, request.content_seed
+                work, request.process, stores, arenas, lanes, keys, lane_keys, cpus, stride, slots, request.content_seed
             )
             return point
         finally:
@@ -219,17 +232,16 @@ class Session:
             return messages.Verified(None)
         work = point.work
         generations = _generations(point.keys)
-        # Where lanes share keys a pass would touch a key twice: one lane alone does it then.
-        lanes = range(work.threads) if point.lane_keys[0] != point.keys else range(1)
-        stamped = [
-            Stamped(point.arenas[lane].view, seed, point.keys.first, generations) for lane in lanes
-        ]
+        lanes = _lanes_apart(point)
+        stamped = [Stamped(point.arenas[lane].view, seed, point.keys.first, generations) for lane in lanes]
         kinds: list[int | None] = [WRITE, READ]
         if work.op == "mixed":
             kinds.insert(1, None)
-        closed = attrs.evolve(work, rate_per_s=None)
+        # A pass touches each key once: draws that favour some would leave others out.
+        order = "random" if work.order == "zipf" else work.order
+        closed = attrs.evolve(work, rate_per_s=None, order=order)
         for kind in kinds:
-            passes = []
+            passes: list[Pass] = []
             for lane, content_ in zip(lanes, stamped, strict=True):
                 keys = point.lane_keys[lane]
                 source = LaneSource(closed, keys, point.stride_bytes, seed=work.seed + lane, kind=kind)
@@ -242,11 +254,30 @@ class Session:
                 point.store.settle()
         return messages.Verified(sum(c.verified_bytes for c in stamped), sum(c.misses for c in stamped))
 
-    def _pass(
-        self, point: OpenPoint, passes: Sequence[tuple[int, LaneSource | ListSource, Stamped, int]], shape: Shape
-    ) -> None:
+    def _precondition(self, point: OpenPoint) -> messages.Reply:
+        """Write every key `work.precondition` times, in random order, with what the measured writes write."""
+        work = attrs.evolve(point.work, order="random")
+        passes: list[Pass] = []
+        for lane in _lanes_apart(point):
+            keys = point.lane_keys[lane]
+            source = LaneSource(work, keys, point.stride_bytes, seed=work.seed + lane, kind=WRITE)
+            passes.append((lane, source, None, keys.count * work.precondition))
+        self._pass(point, passes, attrs.evolve(point.shape, batch=None))
+        point.store.settle()
+        return messages.Preconditioned(sum(count for _, _, _, count in passes) * point.stride_bytes)
+
+    def _pass(self, point: OpenPoint, passes: Sequence[Pass], shape: Shape) -> None:
         loops = [
-            LaneLoop(point.store, point.lanes[lane], source, shape, self.beat, content=content_, quota=Quota(count))
+            LaneLoop(
+                point.store,
+                point.lanes[lane],
+                source,
+                shape,
+                self.beat,
+                content=content_,
+                quota=Quota(count),
+                cpus=point.lane_cpus[lane],
+            )
             for lane, source, content_, count in passes
         ]
         run_loops(loops, point.store)
@@ -255,6 +286,12 @@ class Session:
                 raise DriverError(f"outside the measured window: {loop.first_error}")
 
     # ---- trials
+
+    def _peer(self, point: OpenPoint, window_ns: int) -> messages.Reply:
+        lanes = tuple((keys.first, keys.count) for keys in _lanes_of_all(point.work))
+        pages = point.arenas[0].pages
+        load = Load(point.work, lanes, point.slots, point.stride_bytes, pages, window_ns)
+        return messages.PeerFound(point.store.ceiling(load))
 
     def _arm(self, request: messages.Arm) -> messages.Reply:
         point = self._points[request.point_id]
@@ -265,70 +302,18 @@ class Session:
 
     def _go(self, request: messages.Go) -> messages.Reply:
         assert self._armed is not None
-        point, seed = self._armed.point, self._armed.seed
-        self._armed = None
-        work, store = point.work, point.store
-        start = store.clock() if store.virtual else request.start_ns
-        window_start = start + work.warmup_ns
-        stop = None if work.time_ns is None else window_start + work.time_ns
-        mine = None if work.operations is None else _part(work.operations, work.processes, point.process)
-        quota = None if mine is None else Quota(mine)
-        lanes_in_all = work.threads * work.processes
-        loops, recorders = [], []
+        armed, self._armed = self._armed, None
+        measured = run_trial(armed.point, armed.seed, request.start_ns, self.beat)
+        _check(armed.point.store, measured.sample.first_error)
+        return measured
+
+
+def _lanes_of_all(work: Work) -> Iterator[Keys]:
+    """The keys of every lane of every worker."""
+    for process in range(work.processes):
+        keys = share(work.keys, work.processes, process)
         for lane in range(work.threads):
-            number = point.process * work.threads + lane
-            source = LaneSource(
-                work, point.lane_keys[lane], point.stride_bytes, seed + number, lane=number, lanes=lanes_in_all
-            )
-            source.start(start)
-            recorder = Recorder(Window(window_start, stop), work.batch, work.batch // work.requests, source.open_loop)
-            recorders.append(recorder)
-            loops.append(
-                LaneLoop(
-                    store,
-                    point.lanes[lane],
-                    source,
-                    point.shape,
-                    self.beat,
-                    recorder=recorder,
-                    quota=quota,
-                    counted_from_ns=window_start,
-                    stop_ns=stop,
-                )
-            )
-        marks: list[int] = []
-        before = dict(store.counters())
-        late = 0
-        gc.disable()
-        try:
-            if not store.virtual:
-                late = _wait_until(start)
-            run_loops(loops, store, marks_at=[window_start] if stop is None else [window_start, stop], marks=marks)
-            marks.append(time.process_time_ns())
-        finally:
-            gc.enable()
-        after = store.counters()
-        sample = Sample()
-        for loop, recorder in zip(loops, recorders, strict=True):
-            sample.merge(recorder.finish(loop.backlog))
-            sample.first_error = sample.first_error or loop.first_error
-        _check(store, sample.first_error)
-        report = store.path()
-        return messages.Measured(
-            sample=sample,
-            window_start_ns=window_start if stop is not None else min(sample.first_ns, sample.last_ns),
-            window_end_ns=stop if stop is not None else sample.last_ns,
-            cpu_ns=None if store.virtual else marks[1] - marks[0],
-            late_ns=late,
-            counters={name: value - before.get(name, 0) for name, value in after.items()},
-            edges=tuple(store.edges()),
-            measures=dict(store.measures()),
-            path=report.kind,
-            path_evidence=report.evidence,
-            facts=_facts(),
-            logical_bytes=sample.operations * work.block_bytes,
-            expected_operations=mine,
-        )
+            yield _within(keys, share(keys.count, work.threads, lane))
 
 
 def _open_stores(tier: Tier, work: Work, targets: Mapping[str, str]) -> list[Store]:
@@ -349,11 +334,6 @@ def _open_stores(tier: Tier, work: Work, targets: Mapping[str, str]) -> list[Sto
     return opened
 
 
-def _part(count: int, parts: int, index: int) -> int:
-    """The index-th of `parts` nearly equal parts of a count."""
-    return count * (index + 1) // parts - count * index // parts
-
-
 def _check(store: Store, first_error: str) -> None:
     """What the store finds wrong after the load, with the operation that failed by it. Raises DriverError."""
     try:
@@ -362,6 +342,11 @@ def _check(store: Store, first_error: str) -> None:
         if first_error:
             raise DriverError(f"{error} ({first_error})", error.remedy) from error
         raise
+
+
+def _lanes_apart(point: OpenPoint) -> range:
+    """The lanes for a pass over all keys. Where lanes share keys it would touch a key twice: one alone does it then."""
+    return range(point.work.threads) if point.lane_keys[0] != point.keys else range(1)
 
 
 def _within(keys: Keys, part: Keys) -> Keys:
@@ -381,20 +366,5 @@ def _fill(arena: Arena, seed: int, lane: int, slots: int, slot_bytes: int) -> No
         )[0]
 
 
-def _wait_until(start_ns: int) -> int:
-    """Wait for the common start; returns by how much it was missed, in ns."""
-    left = start_ns - time.perf_counter_ns()
-    if left > 2_000_000:
-        time.sleep((left - 2_000_000) / 1e9)
-    while (now := time.perf_counter_ns()) < start_ns:
-        pass
-    return now - start_ns
-
-
 def _sentence(error: DriverError) -> str:
     return f"{error}; {error.remedy}" if error.remedy else str(error)
-
-
-def _facts() -> dict[str, str]:
-    """What workers.parquet says of this process."""
-    return {"host": socket.gethostname(), "cpus": ",".join(map(str, sorted(os.sched_getaffinity(0))))}

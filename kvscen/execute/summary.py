@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -41,6 +41,8 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
     # With fewer operations than workers some have nothing to do, and no window.
     busy = [part for part in parts if part.window_end_ns] or parts
     window_ns = max(part.window_end_ns for part in busy) - min(part.window_start_ns for part in busy)
+    syncs = [part.sync_ns for part in parts if part.sync_ns is not None]
+    sync_ns = max(syncs) if syncs else None
     status, reason = _judge(point, total, parts, window_ns)
     measures: dict[str, int | float | str | bool | None] = {
         "path": parts[0].path,
@@ -51,7 +53,8 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
         "stride_bytes": opened.stride_bytes,
         "verified_bytes": verified_bytes,
     }
-    measures |= _counts(point, total, window_ns)
+    measures |= _counts(point, total, window_ns, sync_ns)
+    measures |= _steadiness(parts)
     measures |= _latencies(point, total)
     measures |= _cost(point, total, parts)
     for part in parts:
@@ -62,7 +65,8 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
         measures=measures,
         latency=_series(point, total),
         timeline=tuple(
-            {"interval": number, **_interval(point, opened, row)} for number, row in enumerate(total.timeline())
+            {"interval": number, **_interval(point, opened, row)}
+            for number, row in enumerate(_timeline(point, total, parts, window_ns))
         ),
         tiers=tuple(row for part in parts for row in part.edges),
     )
@@ -85,9 +89,10 @@ def _judge(point: Point, total: Sample, parts: Sequence[Measured], window_ns: in
     return "ok", ""
 
 
-def _counts(point: Point, total: Sample, window_ns: int) -> dict[str, int | float | None]:
+def _counts(point: Point, total: Sample, window_ns: int, sync_ns: int | None) -> dict[str, int | float | None]:
+    """`sync_ns` is the time to make durable what was written: it belongs to the time that the bytes took."""
     work = point.work
-    seconds = window_ns / 1e9
+    seconds = (window_ns + (sync_ns or 0)) / 1e9
     logical = total.operations * work.block_bytes
     lookups = total.reads + total.misses
     known = point.tier.levels or total.misses
@@ -108,6 +113,7 @@ def _counts(point: Point, total: Sample, window_ns: int) -> dict[str, int | floa
         "wire_bytes": total.wire_bytes or None,
         "load_bytes": total.load_bytes,
         "window_ns": window_ns,
+        "sync_ns": sync_ns,
         "throughput_bytes_per_s": logical / seconds if seconds > 0 else None,
         "operations_per_s": per_s,
         "offered_per_s": float(work.rate_per_s) if work.rate_per_s is not None else None,
@@ -115,6 +121,34 @@ def _counts(point: Point, total: Sample, window_ns: int) -> dict[str, int | floa
         "backlog": total.backlog if open_loop else None,
         "tokens_per_s": tokens * per_s if tokens and per_s is not None else None,
     }
+
+
+def _steadiness(parts: Sequence[Measured]) -> dict[str, int | float | bool | None]:
+    """Of a trial that waited for a steady load; such a trial has one worker."""
+    verdicts = [part.approach.verdict for part in parts if part.approach is not None]
+    if not verdicts:
+        return {}
+    verdict = verdicts[0]
+    return {
+        "steady": verdict.steady,
+        "rounds": verdict.rounds,
+        "steady_range": verdict.range,
+        "steady_slope": verdict.slope,
+    }
+
+
+def _timeline(
+    point: Point, total: Sample, parts: Sequence[Measured], window_ns: int
+) -> Iterator[Mapping[str, int | None]]:
+    """The rounds before the window, where there are some, then the window."""
+    for part in parts:
+        if part.approach is not None:
+            rows = part.approach.rounds.timeline()[: part.approach.verdict.rounds]
+            yield from ({**row, "start_ns": (row["start_ns"] or 0) + part.approach.start_ns} for row in rows)
+    for row in total.timeline():
+        # The last interval may reach beyond the end of the window, where nothing is counted.
+        left = window_ns - (row["start_ns"] or 0) if point.work.time_ns is not None else total.interval_ns
+        yield {**row, "duration_ns": min(total.interval_ns, left)}
 
 
 def _tokens_per_block(point: Point) -> float | None:

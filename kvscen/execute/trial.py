@@ -1,0 +1,148 @@
+"""One trial of an open point in one worker: its lanes, its recorders, its window."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from kvscen.execute import messages
+from kvscen.execute.loop import Beat, LaneLoop, Quota, run_loops
+from kvscen.execute.pinning import node_of
+from kvscen.execute.window import Rounds, UntilSteady, fixed
+from kvscen.language.cpus import show_cpus
+from kvscen.measure.recorder import Recorder, Sample, Window
+from kvscen.pattern.source import LaneSource
+
+if TYPE_CHECKING:
+    from kvscen.execute.session import OpenPoint
+
+
+def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> messages.Measured:
+    """Load from `start_ns` of the monotonic clock on (of a virtual clock: from now on), until the window has ended and
+    nothing is in flight any more.
+    """
+    work, store = point.work, point.store
+    start = store.clock() if store.virtual else start_ns
+    loaded = start + work.warmup_ns
+    window = Window(loaded, None if work.time_ns is None else loaded + work.time_ns)
+    rounds = Rounds.of(work, loaded) if work.until == "steady" else None
+    mine = None if work.operations is None else part(work.operations, work.processes, point.process)
+    quota = None if mine is None else Quota(mine)
+    # The load that is judged has no end of its own: the window's is set when it begins.
+    stop = None if rounds else window.end_ns
+    loops: list[LaneLoop] = []
+    before: list[Recorder] = []
+    during: list[Recorder] = []
+    for lane in range(work.threads):
+        source = _source(point, lane, seed)
+        source.start(start)
+        request = work.batch // work.requests
+        during.append(Recorder(window, work.batch, request, source.open_loop))
+        if rounds:
+            before.append(Recorder(rounds.window, work.batch, request, source.open_loop, rounds.length_ns))
+        loops.append(
+            LaneLoop(
+                store,
+                point.lanes[lane],
+                source,
+                point.shape,
+                beat,
+                recorder=before[lane] if rounds else during[lane],
+                quota=quota,
+                counted_from_ns=loaded,
+                stop_ns=stop,
+                cpus=point.lane_cpus[lane],
+            )
+        )
+    cpu_ns: list[int] = []
+    until = UntilSteady(store, loops, rounds, before, during, window) if rounds else None
+    counters = dict(store.counters())
+    late, sync_ns = 0, None
+    gc.disable()
+    try:
+        if not store.virtual:
+            late = _wait_until(start)
+        run_loops(loops, store, until.attend(cpu_ns) if until else fixed(window, cpu_ns))
+        cpu_ns.append(time.process_time_ns())
+        if work.durability == "end":
+            sync_ns = _sync(point)
+    finally:
+        gc.enable()
+    after = store.counters()
+    sample = _merged(loops, during)
+    ended = window.end_ns if window.end_ns is not None else sample.last_ns
+    report = store.path()
+    return messages.Measured(
+        sample=sample,
+        window_start_ns=window.start_ns if window.end_ns is not None else min(sample.first_ns, sample.last_ns),
+        window_end_ns=ended,
+        cpu_ns=None if store.virtual else cpu_ns[1] - cpu_ns[0],
+        late_ns=late,
+        counters={name: value - counters.get(name, 0) for name, value in after.items()},
+        edges=tuple(store.edges()),
+        measures=dict(store.measures()),
+        path=report.kind,
+        path_evidence=report.evidence,
+        facts=_facts(point),
+        logical_bytes=sample.operations * work.block_bytes,
+        expected_operations=mine,
+        sync_ns=sync_ns,
+        approach=_approach(until, sample) if until else None,
+    )
+
+
+def part(count: int, parts: int, index: int) -> int:
+    """The index-th of `parts` nearly equal parts of a count."""
+    return count * (index + 1) // parts - count * index // parts
+
+
+def _source(point: OpenPoint, lane: int, seed: int) -> LaneSource:
+    work = point.work
+    number = point.process * work.threads + lane
+    lanes_in_all = work.threads * work.processes
+    return LaneSource(work, point.lane_keys[lane], point.stride_bytes, seed + number, lane=number, lanes=lanes_in_all)
+
+
+def _merged(loops: list[LaneLoop], recorders: list[Recorder]) -> Sample:
+    sample = Sample()
+    for loop, recorder in zip(loops, recorders, strict=True):
+        sample.merge(recorder.finish(loop.backlog))
+        sample.first_error = sample.first_error or loop.first_error
+    return sample
+
+
+def _approach(until: UntilSteady, sample: Sample) -> messages.Approach:
+    """The rounds before the window. Their load is added to `sample`, whose totals are of the whole load."""
+    rounds = Sample()
+    for recorder in until.before:
+        own = recorder.finish()
+        rounds.merge_intervals(own)
+        sample.load_bytes += own.load_bytes
+        sample.load_errors += own.load_errors
+    return messages.Approach(rounds, until.rounds.start_ns - until.window.start_ns, until.verdict)
+
+
+def _sync(point: OpenPoint) -> int:
+    """Make durable what the load wrote; how long that took, in ns."""
+    began = point.store.clock()
+    point.store.settle()
+    return point.store.clock() - began
+
+
+def _wait_until(start_ns: int) -> int:
+    """Wait for the common start; returns by how much it was missed, in ns."""
+    left = start_ns - time.perf_counter_ns()
+    if left > 2_000_000:
+        time.sleep((left - 2_000_000) / 1e9)
+    while (now := time.perf_counter_ns()) < start_ns:
+        pass
+    return now - start_ns
+
+
+def _facts(point: OpenPoint) -> dict[str, str | int | None]:
+    """What workers.parquet says of this process."""
+    cpus = frozenset().union(*point.lane_cpus) or os.sched_getaffinity(0)
+    return {"host": socket.gethostname(), "cpus": show_cpus(sorted(cpus)), "numa_node": node_of(cpus)}
