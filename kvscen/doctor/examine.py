@@ -59,8 +59,7 @@ def diagnose(facts: Facts, needs: Needs, ask: Callable[[str, Tier], DriverReport
     for disk in _disks(facts):
         results += _run(DEVICE, disk.disk, Disk(facts, disk))
     results += [_unread(name, text) for name, text in facts.problems.items()]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        results += pool.map(lambda tier: _driver(tier, ask(tier.driver, tier)), needs.tiers)
+    results += ask_drivers(needs.tiers, ask)
     findings = _merged(result for result in results if isinstance(result, Finding))
     order = {"problem": 0, "note": 1, "ok": 2}
     return Diagnosis(
@@ -116,8 +115,13 @@ def _unread(name: str, text: str) -> Finding:
     return attrs.evolve(found, check="readable", subject=name, severity="problem" if is_path else "note")
 
 
+def ask_drivers(tiers: Sequence[Tier], ask: Callable[[str, Tier], DriverReport]) -> list[Finding]:
+    """What the driver of each tier says about it on this machine, in the order of the tiers."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda tier: _driver(tier, ask(tier.driver, tier)), tiers))
+
+
 def _driver(tier: Tier, report: DriverReport) -> Finding:
-    """What the driver of a tier says about it on this machine."""
     if report.problem or not report.available.ok:
         found = problem(
             report.problem or report.available.reason,

@@ -59,7 +59,7 @@ _WHERE = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 def wear_of(disk: str, ask: Callable[[Command], str | None] = run) -> Wear:
     """The wear of a disk such as `nvme0n1` or `sda`. Never raises."""
     if not disk.startswith(("nvme", "sd")):
-        return Wear(problem="a device of this kind does not tell its wear")
+        return Wear(problem="only NVMe, SATA and SAS devices do")
     asked = []
     for command, read in _SOURCES:
         if command[0] == "nvme" and not disk.startswith("nvme"):

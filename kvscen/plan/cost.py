@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from kvscen.plan.point import Plan, Point, Tier, Work
+from kvscen.plan.writes import TierWrites, writes
 from kvscen.plugin.contract import Driver
 from kvscen.plugin.registry import Registry
 
@@ -44,7 +45,8 @@ class PlanCost:
     """What the whole plan will cost. `disk_bytes` is the sum over tiers of the most that one of its points keeps there,
     for points on one tier share a data set. `load_ns` leaves out `uncounted` points, whose trials last as long as their
     operations take. `ceiling_ns` is for the programs beside the trials. `allowance_ns` is for layout, verification and
-    the start of workers, reckoned at ALLOWED_BYTES_PER_S."""
+    the start of workers, reckoned at ALLOWED_BYTES_PER_S.
+    `writes` is by tier that keeps its blocks on a disk."""
 
     points: tuple[PointCost, ...]
     disk_bytes: int
@@ -53,6 +55,7 @@ class PlanCost:
     ceiling_ns: int
     allowance_ns: int
     uncounted: int
+    writes: tuple[TierWrites, ...] = ()
 
 
 def plan_cost(plan: Plan, registry: Registry) -> PlanCost:
@@ -72,6 +75,7 @@ def plan_cost(plan: Plan, registry: Registry) -> PlanCost:
         sum(cost.ceiling_ns or 0 for cost in costs),
         moved * 10**9 // ALLOWED_BYTES_PER_S + ALLOWED_START_NS * len(disk),
         sum(cost.load_ns is None for cost in costs),
+        writes(plan, drivers),
     )
 
 

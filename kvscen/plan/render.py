@@ -15,6 +15,7 @@ from kvscen.language.values import format_value
 from kvscen.plan.columns import Cell, axes, describe, settings
 from kvscen.plan.cost import ALLOWED_BYTES_PER_S, PlanCost, PointCost
 from kvscen.plan.point import Plan, Point, Skipped, Tier
+from kvscen.plan.writes import TierWrites
 from kvscen.report.numbers import NOTHING, plural, show_one
 
 #: Of plan.json: a run goes on only with the plan that it was begun with.
@@ -65,6 +66,8 @@ def priced_json(plan: Plan, cost: PlanCost) -> dict[str, Any]:
     for point, own in zip(shown["points"], cost.points, strict=True):
         point["cost"] = attrs.asdict(own)
     shown["cost"] = attrs.asdict(cost, filter=attrs.filters.exclude("points"))
+    for own, written in zip(shown["cost"]["writes"], cost.writes, strict=True):
+        own["least_bytes"] = written.least_bytes
     return shown
 
 
@@ -183,11 +186,31 @@ def summary(plan: Plan, cost: PlanCost) -> Iterable[str]:
         yield f"moves    at least {show_one(least, 'B')}, one batch in each trial; how much more, the device decides"
     if any(point.work.ceiling != "none" for point in plan.points):
         yield "moves    about as much again by the programs beside the trials (`ceiling`)"
+    for written in cost.writes:
+        yield f"writes   {_writes(written)}"
     if cost.disk_bytes:
         yield f"disk     {show_one(cost.disk_bytes, 'B')} at most; points on one tier share a data set"
     if cost.memory_bytes:
         yield f"memory   {show_one(cost.memory_bytes, 'B')} at most, for one point's buffers and data"
     yield f"time     {_time(plan, cost)}"
+
+
+def _writes(written: TierWrites) -> str:
+    """What goes to one tier, each part with what it is for."""
+    parts = {
+        "layout, less what is there": written.layout_bytes,
+        "verification": written.verify_bytes,
+        "preconditioning": written.precondition_bytes,
+        "trials, a batch each" if written.open_ns else "trials": written.trial_bytes,
+    }
+    shown = ", ".join(f"{show_one(nbytes, 'B')} {name}" for name, nbytes in parts.items() if nbytes)
+    text = f"at least {show_one(written.least_bytes, 'B')} to {written.tier} ({shown})"
+    if written.open_ns:
+        text += f", and what it takes in {_seconds(written.open_ns)} of write load"
+        text += f", {show_one(written.open_ns * 2**30 // 10**9, 'B')} at 1 GiB/s"
+    if written.again:
+        text += "; about as much as in the trials again by the programs beside them (`ceiling`)"
+    return text
 
 
 def _time(plan: Plan, cost: PlanCost) -> str:
