@@ -48,8 +48,8 @@ def command(what: tuple[str, ...], pins: tuple[str, ...], sweeps: tuple[str, ...
         raise click.UsageError("--set and --sweep are about a scenario, and none is named")
     plans: list[Plan] = [load_plan(Path(scenario), pins, sweeps) for scenario in scenarios]
     needed = needs(plans, registry())
-    paths += [need.path for need in needed.paths]
-    found = diagnose(gather(paths or ([] if scenarios else ["."])), needed)
+    counted = [need.path for need in needed.paths]
+    found = diagnose(gather([*paths, *counted] or ([] if scenarios else ["."]), counted=counted), needed)
     if form == "json":
         click.echo(json.dumps(diagnosis_object(found), indent=2, ensure_ascii=False))
     elif form == "csv":

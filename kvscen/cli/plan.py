@@ -109,7 +109,8 @@ def _look(plan: Plan, cost: PlanCost, ratings: tuple[str, ...]) -> Here:
                 f"the plan has {', '.join(sorted(tiers)) or 'none'}",
             )
         endurance[name] = _bytes(rating, text)
-    return here(gather([need.path for need in needed.paths]), needed, cost.writes, endurance)
+    paths = [need.path for need in needed.paths]
+    return here(gather(paths, counted=paths), needed, cost.writes, endurance)
 
 
 def _bytes(rating: str, text: str) -> int:

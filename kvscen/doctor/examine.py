@@ -9,7 +9,7 @@ from typing import TypeVar
 import attrs
 
 from kvscen.doctor import cpu, device, limits, memory, place, software
-from kvscen.doctor.case import Case, Disk, Place
+from kvscen.doctor.case import Case, Disk, Place, places
 from kvscen.doctor.finding import Finding, note, ok, problem
 from kvscen.facts.gather import Facts
 from kvscen.facts.storage import Device
@@ -52,10 +52,9 @@ def diagnose(facts: Facts, needs: Needs, ask: Callable[[str, Tier], DriverReport
     """Run every check: on the machine, on each path of the facts, on each disk below them, and ask the drivers of the
     scenarios' tiers. Never raises."""
     results: list[Finding | tuple[str, str]] = []
-    wanted = {need.path: need for need in needs.paths}
     results += _run(MACHINE, "", Case(facts, needs))
-    for path, files in facts.file_systems.items():
-        results += _place(path, Place(facts, files, wanted.get(path)))
+    for path, where in places(facts, needs).items():
+        results += _place(path, where)
     for disk in _disks(facts):
         results += _run(DEVICE, disk.disk, Disk(facts, disk))
     results += [_unread(name, text) for name, text in facts.problems.items()]

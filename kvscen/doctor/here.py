@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from kvscen.doctor.case import Place
+from kvscen.doctor.case import Place, places
 from kvscen.doctor.device import show_decimal
 from kvscen.doctor.examine import ask_drivers
 from kvscen.doctor.finding import Finding
@@ -74,19 +74,24 @@ def here(
     ask: Callable[[str, Tier], DriverReport] = examine,
 ) -> Here:
     """`endurance` are rated bytes by the name of the tier; under "" those of every other tier."""
-    paths = tuple(_path(facts, need, written, endurance) for need in needs.paths)
+    found = places(facts, needs)
+    paths = tuple(_path(facts, found.get(need.path), need, written, endurance) for need in needs.paths)
     return Here(paths, tuple(ask_drivers(needs.tiers, ask)))
 
 
-def _path(facts: Facts, need: PathNeed, written: Sequence[TierWrites], endurance: Mapping[str, int]) -> PathHere:
+def _path(
+    facts: Facts, place: Place | None, need: PathNeed, written: Sequence[TierWrites], endurance: Mapping[str, int]
+) -> PathHere:
     least = sum(own.least_bytes for own in written if own.tier in need.tiers)
     rated = next((endurance[name] for name in (*need.tiers, "") if name in endurance), None)
-    files = facts.file_systems.get(need.path)
-    if files is None:
+    if place is None:
         silent = Finding("problem", facts.problems.get(need.path, "unknown"), check="readable", prevents=True)
         return PathHere(need.path, need.tiers, need.disk_bytes, None, None, least, (silent,), ())
-    place = Place(facts, files, need)
-    checks = _CHECKS[:1] if folder(place).prevents else _CHECKS
+    files = place.files
+    checks, disks = _CHECKS, files.device.disks if files.device else ()
+    if folder(place).prevents:
+        # What is around a folder that cannot be says nothing about it.
+        checks, disks = _CHECKS[:1], ()
     said = ((check.__name__.replace("_", "-"), check(place)) for check in checks)
     return PathHere(
         need.path,
@@ -96,7 +101,7 @@ def _path(facts: Facts, need: PathNeed, written: Sequence[TierWrites], endurance
         files.free_bytes,
         least,
         tuple(attrs.evolve(found, check=name, subject=need.path) for name, found in said if found is not None),
-        tuple(_disk(disk, least, rated) for disk in (files.device.disks if files.device else ())),
+        tuple(_disk(disk, least, rated) for disk in disks),
     )
 
 

@@ -191,14 +191,17 @@ def free_space(place: Place) -> Finding | None:
         found += f", {show_one(needed, 'B')} needed"
         held = f", {show_one(files.held_bytes, 'B')} of them there" if files.held_bytes else ""
         found += held
-    if needed > free + (files.held_bytes or 0):
+    if place.others_bytes:
+        found += f", {show_one(place.others_bytes, 'B')} more in other folders of the scenario"
+    if needed + place.others_bytes > free + (files.held_bytes or 0):
         return problem(
             found,
             "the data set does not fit",
             "free some space, choose another folder, or use a smaller `working_set`",
             prevents=True,
         )
-    if 1 - (free - needed) / total > _FULL_SHARE:
+    missing = max(0, needed - (files.held_bytes or 0)) + place.others_bytes
+    if 1 - (free - missing) / total > _FULL_SHARE:
         return note(
             found,
             "file systems scatter new files when they are nearly full, and SSDs have less room to move blocks",

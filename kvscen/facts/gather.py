@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -16,7 +17,7 @@ from kvscen.facts.limits import Limits, io_uring_error, limits
 from kvscen.facts.memory import Memory, memory
 from kvscen.facts.sample import Sample, sample
 from kvscen.facts.software import Python, python
-from kvscen.facts.storage import FileSystem, Look, file_system, look
+from kvscen.facts.storage import FileSystem, Look, file_system, held_bytes, look
 from kvscen.facts.wear import Wear, wear_of
 
 #: How long to wait for all that may hang, together.
@@ -48,6 +49,7 @@ class Senses:
 
     look: Callable[[str], Look] = look
     wear: Callable[[str], Wear] = wear_of
+    held: Callable[[str], int] = held_bytes
     io_uring: Callable[[], int] = io_uring_error
     gpus: Callable[[], Any] = gpus
     wait: Callable[[float], None] = time.sleep
@@ -56,12 +58,14 @@ class Senses:
 
 
 def gather(
-    paths: Sequence[str] = (), files: Files | None = None, senses: Senses | None = None, patience_s: float | None = None
+    paths: Sequence[str] = (),
+    files: Files | None = None,
+    senses: Senses | None = None,
+    counted: Collection[str] = (),
 ) -> Facts:
-    """The facts; `paths` are the folders of tiers (they need not exist yet). Takes at most about `patience_s`
-    (PATIENCE_S). Never raises."""
+    """The facts; `paths` are the folders of tiers (they need not exist yet), and in those that are `counted` too it is
+    counted what they hold. Takes at most about PATIENCE_S. Never raises."""
     files, senses = files or Files(), senses or Senses()
-    patience_s = PATIENCE_S if patience_s is None else patience_s
     paths = tuple(dict.fromkeys(paths))
     problems: dict[str, str] = {}
 
@@ -77,8 +81,9 @@ def gather(
     idle = tried("idle", lambda: sample(files, senses.wait, senses.clock), Sample())
     slow: dict[str, Callable[[], Any]] = {"gpus": senses.gpus}
     for path in paths:
-        slow[f"path:{path}"] = lambda path=path: file_system(path, files, senses.look, senses.wear)  # type: ignore[misc]
-    answers, failures = _ask_all(slow, patience_s)
+        held = senses.held if path in counted else None
+        slow[f"path:{path}"] = partial(file_system, path, files, senses.look, senses.wear, held)
+    answers, failures = _ask_all(slow, PATIENCE_S)
     problems |= {name.removeprefix("path:"): text for name, text in failures.items()}
     return Facts(
         host=tried("host", lambda: host(files), Host()),

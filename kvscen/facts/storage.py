@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import re
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +17,8 @@ import attrs
 from kvscen.facts.files import Files, chosen
 from kvscen.facts.wear import Wear
 
-#: Files that are looked at to see what a folder holds.
-MAX_COUNTED = 100_000
+#: For how long the files of a folder are counted.
+_COUNTING_S = 1.0
 
 
 @attrs.frozen
@@ -34,8 +36,7 @@ class Mount:
 class Look:
     """What system calls say about the folder that a path names, or, where it does not exist yet, about its nearest
     parent that does (`seen`). `direct_io` is the alignment by statx (memory, offset) in bytes, (0, 0) where the kernel
-    says that there is no direct I/O, None where it does not say. `held_bytes` is what the files in the folder take on
-    the disk (of at most MAX_COUNTED of them)."""
+    says that there is no direct I/O, None where it does not say."""
 
     real: str
     seen: str
@@ -47,7 +48,6 @@ class Look:
     free_bytes: int
     block_bytes: int
     direct_io: tuple[int, int] | None = None
-    held_bytes: int = 0
 
 
 @attrs.frozen
@@ -83,7 +83,8 @@ class Device:
 
 @attrs.frozen
 class FileSystem:
-    """The file system under a path. `seen` is the folder that was looked at: the path, or its nearest parent."""
+    """The file system under a path. `seen` is the folder that was looked at: the path, or its nearest parent.
+    `held_bytes` is what the files in the folder take on the disk, where that was asked for."""
 
     path: str
     real_path: str
@@ -149,31 +150,31 @@ def look(path: str) -> Look:
         free_bytes=space.f_bavail * space.f_frsize,
         block_bytes=space.f_bsize,
         direct_io=_direct_io(seen),
-        held_bytes=_held(seen) if str(seen) == real else 0,
     )
 
 
-def _held(folder: Path) -> int:
-    """What the files in a folder take on the disk."""
+def held_bytes(folder: str) -> int:
+    """What the files in a folder take on the disk; of very many files what is counted within a second."""
     total = 0
-    counted = 0
+    deadline = time.monotonic() + _COUNTING_S
     for where, _, names in os.walk(folder):
         for name in names:
-            try:
+            with contextlib.suppress(OSError):  # gone meanwhile
                 total += Path(where, name).lstat().st_blocks * 512
-            except OSError:
-                continue  # gone meanwhile
-            counted += 1
-            if counted >= MAX_COUNTED:
+            if time.monotonic() > deadline:
                 return total
     return total
 
 
 def file_system(
-    path: str, files: Files | None = None, at: Callable[[str], Look] = look, wear: Callable[[str], Wear] | None = None
+    path: str,
+    files: Files | None = None,
+    at: Callable[[str], Look] = look,
+    wear: Callable[[str], Wear] | None = None,
+    held: Callable[[str], int] | None = None,
 ) -> FileSystem:
     """The file system and device under a path; where the path does not exist yet, under its nearest parent. `wear` is
-    asked about each disk by its name.
+    asked about each disk by its name, `held` what the folder holds.
 
     Raises OSError. May block as long as the file system does.
     """
@@ -194,7 +195,7 @@ def file_system(
         options=mount.options if mount else None,
         total_bytes=seen.total_bytes,
         free_bytes=seen.free_bytes,
-        held_bytes=seen.held_bytes,
+        held_bytes=held(seen.real) if held and seen.exists else 0 if held else None,
         block_bytes=seen.block_bytes,
         direct_io_bytes=seen.direct_io,
         device=block_device(folder, files, wear) if folder else None,

@@ -109,6 +109,7 @@ class Machine:
     later: Tree = attrs.field(factory=dict)
     look: Look = FOLDER
     wear: Wear = HEALTHY
+    held_bytes: int = 0
     io_uring_error: int = 0
     python: Python = PYTHON
 
@@ -119,13 +120,14 @@ class Machine:
         senses = Senses(
             look=lambda _: self.look,
             wear=lambda _: self.wear,
+            held=lambda _: self.held_bytes,
             io_uring=lambda: self.io_uring_error,
             gpus=lambda: [],
             wait=self._pause(root),
             clock=lambda: next(times),
             python=lambda: self.python,
         )
-        return gather([path], Files(root), senses)
+        return gather([path], Files(root), senses, counted=[path])
 
     def _pause(self, root: Path) -> Callable[[float], None]:
         idle = {"proc/stat": f"cpu  100 0 100 10100 0 0 0 0 0 0\n{CPUS}"}

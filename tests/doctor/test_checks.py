@@ -100,7 +100,7 @@ def test_what_the_scenario_asks_for(tmp_path: Path, machine: Machine, wanted: Ne
 
 
 def test_data_that_is_there_needs_no_space(tmp_path: Path) -> None:
-    there = Machine(look=attrs.evolve(FOLDER, exists=True, seen=PATH, free_bytes=1 << 30, held_bytes=10 << 30))
+    there = Machine(look=attrs.evolve(FOLDER, exists=True, seen=PATH, free_bytes=1 << 30), held_bytes=10 << 30)
     said = [f for f in diagnosis(there, tmp_path, needs()).findings if f.check == "free-space"]
     assert not said[0].prevents and "10 GiB needed, 10 GiB of them there" in said[0].found
 
