@@ -61,6 +61,7 @@ def command(
 
 
 def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int:
+    from kvscen.plan.needs import paths_of
     from kvscen.plan.render import plan_json
     from kvscen.report import load_report, write_report
     from kvscen.results import environment, folder
@@ -70,7 +71,7 @@ def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int
     from kvscen.results.tables import write_tables
 
     now = datetime.now(UTC)
-    facts = environment.capture(_paths(plan))
+    facts = environment.capture(paths_of(plan))
     try:
         if resume is None:
             place = folder.create_run_folder(out, plan.scenario, now)
@@ -152,21 +153,3 @@ async def _until_signal(conductor: Conductor, done: frozenset[tuple[str, int]]) 
     if failure is not None:
         raise failure
     return interrupted
-
-
-def _paths(plan: Plan) -> list[str]:
-    """The folders of the plan's tiers, each once: environment.json describes what is under them."""
-    from kvscen.plan.point import Tier
-
-    found: dict[str, None] = {}
-
-    def visit(tier: Tier) -> None:
-        path = getattr(tier.settings, "path", None)
-        if isinstance(path, str):
-            found[path] = None
-        for level in tier.levels:
-            visit(level)
-
-    for point in plan.points:
-        visit(point.tier)
-    return list(found)
