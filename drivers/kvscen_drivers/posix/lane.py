@@ -72,6 +72,7 @@ class QueueLane(Lane):
         self._files = files
         self._area = area
         self._clock = clock
+        self._view = arena.view  # the kernel is told addresses: the memory must stay
         self._address = arena.address
         self._address64 = np.uint64(arena.address)
         self._arena_bytes = arena.nbytes

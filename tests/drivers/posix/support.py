@@ -11,10 +11,15 @@ from kvscen_drivers.posix.driver import PosixDriver, PosixSettings
 BLOCK = 64 << 10
 
 
+_WORK = ("threads", "processes", "durability")
+
+
 def open_store(path, keys=8, block=BLOCK, depth=16, **settings):
+    """A store; what is no setting of the tier is the work's (`threads`, `processes`, `durability`)."""
+    more = {name: settings.pop(name) for name in _WORK if name in settings}
     settings = {"direct": False, **settings}
     tier = Tier("disk", "posix", PosixSettings(path=str(path), **settings))
-    return PosixDriver().open(tier, Work(op="read", block_bytes=block, batch=depth, keys=keys), ())
+    return PosixDriver().open(tier, Work(op="read", block_bytes=block, batch=depth, keys=keys, **more), ())
 
 
 def layout_of(keys, block=BLOCK, first=0):
