@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import trio
+import trio.testing
 
 from kvscen.execute.channel import WorkerDied
 from kvscen.execute.conductor import Conductor
