@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,16 @@ class Faulty:
     path: Path
     backing: Path
     _control: Path
+    _server: subprocess.Popen[str]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Nothing that is asked of the file system is answered, not even whether a file exists."""
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
 
     def set(self, *rules: dict[str, object]) -> None:
         """From now on these rules, and no others."""
@@ -51,10 +62,9 @@ def faulty(folder: Path) -> Iterator[Faulty]:
         pytest.skip("no FUSE here (/dev/fuse is missing)")
     for name in ("mounted", "backing"):
         (folder / name).mkdir()
-    made = Faulty(folder / "mounted", folder / "backing", folder / "control.json")
-    made.set()
+    (folder / "control.json").write_text("[]")
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.fuse", str(made.path), str(made.backing), str(folder / "control.json")],
+        [sys.executable, "-m", "tests.faults.fuse", *(str(folder / n) for n in ("mounted", "backing", "control.json"))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -65,7 +75,7 @@ def faulty(folder: Path) -> Iterator[Faulty]:
     try:
         if server.stdout.readline() != "ready\n":
             pytest.skip(f"a FUSE file system cannot be mounted here: {server.stderr.read().strip().splitlines()[-1]}")
-        yield made
+        yield Faulty(folder / "mounted", folder / "backing", folder / "control.json", server)
     finally:
         server.stdin.close()
         server.wait(timeout=30)

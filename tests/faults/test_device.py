@@ -134,6 +134,29 @@ def test_a_device_that_stalls_is_a_hang_and_the_other_tier_is_measured(
 
 
 @pytest.mark.slow
+def test_a_file_system_that_answers_nothing_costs_its_tier_alone(tmp_path: Path, disk: Faulty) -> None:
+    """Nothing of the run but the tier's worker may wait for it: not the look at the machine, not the tables."""
+    path = scenario(tmp_path, text(disk.path, tmp_path))
+    with disk.frozen():
+        done = kvscen(tmp_path, "run", path, "--out", "out")
+    assert done.returncode == 3, done.stdout + done.stderr
+    rows = by_tier(trials(tmp_path / "out"))
+    assert [row["status"] for row in rows["bad"]] == ["hang", "hang"]
+    assert [row["status"] for row in rows["good"]] == ["ok", "ok"]
+    resumed(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("op", ["write", "read"])
+def test_a_device_that_stalls_while_data_is_laid_out_or_verified(tmp_path: Path, disk: Faulty, op: str) -> None:
+    disk.set({"op": op, "after": 5, "stall": "killable"})
+    bad = run(tmp_path, disk)["bad"]
+    assert [row["status"] for row in bad] == ["hang", "hang"]
+    disk.set()
+    resumed(tmp_path)
+
+
+@pytest.mark.slow
 def test_a_worker_that_cannot_be_killed_costs_its_tier(
     tmp_path: Path, disk: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
