@@ -30,6 +30,13 @@ def io_uring(case: Case) -> Finding | None:
         )
     if limits.io_uring == "ENOSYS" and (case.facts.host.kernel_version or (0, 0)) < (5, 1):
         return problem(f"not in Linux {case.facts.host.kernel}", why, "use Linux 5.1 or newer")
+    if limits.io_uring == "ENOMEM":
+        return problem(
+            "refused for want of locked memory",
+            why,
+            "raise the limit on locked memory for this shell (before Linux 5.12 rings count against it)",
+            "sudo prlimit --pid $$ --memlock=unlimited",
+        )
     if limits.seccomp or case.facts.host.container:
         return problem(
             f"refused ({limits.io_uring}), as containers do by their seccomp filter",

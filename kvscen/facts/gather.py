@@ -74,7 +74,7 @@ def gather(
             return ask()
         except Exception as error:
             # Whatever a machine's /proc holds, a run must not fail for the description of its machine.
-            problems[name] = f"{type(error).__name__}: {error}"
+            problems[name] = _why(error)
             return empty
 
     # First, while this process does nothing else.
@@ -99,6 +99,12 @@ def gather(
     )
 
 
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"
+
+
 def _ask_all(questions: Mapping[str, Callable[[], Any]], patience_s: float) -> tuple[dict[str, Any], dict[str, str]]:
     """The answers that came in time, and why others did not. Each question has a daemon thread, so that one that hangs
     holds up nothing."""
@@ -109,7 +115,7 @@ def _ask_all(questions: Mapping[str, Callable[[], Any]], patience_s: float) -> t
         try:
             answers[name] = question()
         except Exception as error:  # as above: what a device or a program does is no reason to fail
-            failures[name] = f"{type(error).__name__}: {error}"
+            failures[name] = _why(error)
 
     threads = [threading.Thread(target=ask, args=item, daemon=True) for item in questions.items()]
     for thread in threads:

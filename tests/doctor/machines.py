@@ -226,6 +226,7 @@ VARIANTS: Mapping[str, Machine] = {
     "io_uring switched off": Machine({"proc/sys/kernel/io_uring_disabled": "2"}, io_uring_error=1),
     "io_uring filtered": Machine({**_status(seccomp=2), ".dockerenv": ""}, io_uring_error=1),
     "io_uring too new": Machine({"proc/sys/kernel/osrelease": "4.18.0-553.el8"}, io_uring_error=38),
+    "io_uring without memory": Machine(io_uring_error=12),
     "io_uring refused": Machine(io_uring_error=1),
     "aio": Machine({"proc/sys/fs/aio-nr": "1048000"}),
     "limits": Machine({"proc/self/limits": LIMITS.format(fsize="1000000000", files="256", memlock="8388608")}),

@@ -12,7 +12,8 @@ import pytest
 from kvscen.facts import gather, host
 from kvscen.facts.gather import Senses
 from kvscen.facts.storage import Look, Mount, block_device, mount_of, mounts
-from kvscen.results.environment import capture
+from kvscen.results.environment import capture, environment
+from tests.doctor.machines import Machine
 
 
 def test_it_is_json_with_everything_that_was_promised(tmp_path: Path) -> None:
@@ -26,6 +27,17 @@ def test_it_is_json_with_everything_that_was_promised(tmp_path: Path) -> None:
     assert system["path"].endswith("not/there")
     assert Path(system["mount_point"]).is_mount()
     assert 0 < system["free_bytes"] <= system["total_bytes"]
+
+
+def test_it_tells_what_the_doctor_looks_at(tmp_path: Path) -> None:
+    facts = Machine({"sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": "powersave"}).facts(tmp_path)
+    found = json.loads(json.dumps(environment(facts, ["/mnt/nvme/kv", "/gone"])))
+    assert found["cpu"]["governor"] == "performance, powersave"
+    assert found["idle"]["devices"]["nvme0n1"]["operations_per_s"] == 0
+    [system, gone] = found["file_systems"]
+    assert (system["type"], system["direct_io_bytes"]) == ("xfs", [4, 512])
+    assert system["device"]["wear"]["used_percent"] == 3
+    assert gone == {"path": "/gone", "problem": "unknown"}
 
 
 def test_secrets_are_named_but_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
