@@ -57,7 +57,8 @@ def diagnose(facts: Facts, needs: Needs, ask: Callable[[str, Tier], DriverReport
         results += _place(path, where)
     for disk in _disks(facts):
         results += _run(DEVICE, disk.disk, Disk(facts, disk))
-    results += [_unread(name, text) for name, text in facts.problems.items()]
+    results += [_unread_part(name, text) for name, text in facts.problems.items()]
+    results += [_unread_path(path, text) for path, text in facts.unreadable.items()]
     results += ask_drivers(needs.tiers, ask)
     findings = _merged(result for result in results if isinstance(result, Finding))
     order = {"problem": 0, "note": 1, "ok": 2}
@@ -103,15 +104,18 @@ def _disks(facts: Facts) -> Iterable[Device]:
     return found.values()
 
 
-def _unread(name: str, text: str) -> Finding:
-    is_path = "/" in name or name.startswith(".")
+def _unread_part(name: str, text: str) -> Finding:
+    return attrs.evolve(note(f"it could not be read: {text}", "nothing is known of it"), check="readable", subject=name)
+
+
+def _unread_path(path: str, text: str) -> Finding:
     found = problem(
         f"it could not be looked at: {text}",
-        "a file system that does not answer would hang the run" if is_path else "nothing is known about it",
-        "see whether it is mounted and its server is up" if is_path else "",
-        prevents=is_path,
+        "a run could not use it either, or would hang",
+        "see whether it is mounted, its server is up and you may enter it",
+        prevents=True,
     )
-    return attrs.evolve(found, check="readable", subject=name, severity="problem" if is_path else "note")
+    return attrs.evolve(found, check="readable", subject=path)
 
 
 def ask_drivers(tiers: Sequence[Tier], ask: Callable[[str, Tier], DriverReport]) -> list[Finding]:

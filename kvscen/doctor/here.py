@@ -85,7 +85,7 @@ def _path(
     least = sum(own.least_bytes for own in written if own.tier in need.tiers)
     rated = next((endurance[name] for name in (*need.tiers, "") if name in endurance), None)
     if place is None:
-        silent = Finding("problem", facts.problems.get(need.path, "unknown"), check="readable", prevents=True)
+        silent = Finding("problem", facts.unreadable.get(need.path, "not asked"), check="readable", prevents=True)
         return PathHere(need.path, need.tiers, need.disk_bytes, None, None, least, (silent,), ())
     files = place.files
     checks, disks = _CHECKS, files.device.disks if files.device else ()

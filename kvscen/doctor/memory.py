@@ -53,14 +53,15 @@ def huge_pages_reserved(case: Case) -> Finding | None:
     pools, total = case.facts.memory.hugepages, case.facts.memory.total_bytes
     if not total:
         return None
-    held = sum((pool.free or 0) * int(size.removesuffix("kB")) * 1024 for size, pool in pools.items())
+    sizes = {size: (pool.free or 0) * int(size.removesuffix("kB")) * 1024 for size, pool in pools.items()}
+    held = sum(sizes.values())
     if held * 4 < total:
         return ok("none set aside" if not held else f"{show_one(held, 'B')} set aside")
     return note(
         f"{show_one(held, 'B')} of {show_one(total, 'B')} set aside and unused",
         "nobody else can use this memory: it is missing for buffers and for the page cache",
         "set fewer aside",
-        "sudo sysctl -w vm.nr_hugepages=0",
+        f"echo 0 | sudo tee /sys/kernel/mm/hugepages/hugepages-{max(sizes, key=sizes.__getitem__)}/nr_hugepages",
     )
 
 

@@ -42,8 +42,8 @@ def folder(place: Place) -> Finding:
         return problem(
             f"no permission to write in {files.seen}",
             "data must be written before it can be read",
-            "choose a folder of your own, or take this one",
-            f"sudo chown $USER {files.seen}",
+            "choose a folder of your own" + ("" if files.exists else ", or have this one made for you"),
+            "" if files.exists else f"sudo install -d -o $USER {files.real_path}",
             prevents=True,
         )
     return ok(f"it can be made in {files.seen}" if not files.exists else files.real_path)
@@ -113,7 +113,7 @@ def mount_options(place: Place) -> Finding | None:
             compressed,
             "compressed files go through the page cache, and the device moves other bytes than were asked for",
             "use a folder without compression",
-            f"mkdir {place.files.real_path} && btrfs property set {place.files.real_path} compression none",
+            _made(place, "btrfs property set {} compression none"),
         )
     if "data=journal" in options:
         return problem(
@@ -140,7 +140,7 @@ def mount_options(place: Place) -> Finding | None:
             "copy on write, with checksums",
             "each overwrite moves the block: files fragment, and checksummed data may be read through the page cache",
             "use a folder without copy on write, made before anything is in it",
-            f"mkdir {place.files.real_path} && chattr +C {place.files.real_path}",
+            _made(place, "chattr +C {}"),
         )
     return ok(",".join(options))
 
@@ -223,6 +223,12 @@ def io_limits(place: Place) -> Finding | None:
         "the control group slows the device down to this: it is what would be measured",
         "start the container without a limit on block I/O",
     )
+
+
+def _made(place: Place, command: str) -> str:
+    """A command for a new folder: it does nothing for the files of one that is there."""
+    path = place.files.real_path
+    return "" if place.files.exists else f"mkdir {path} && {command.format(path)}"
 
 
 def _options(place: Place) -> list[str]:

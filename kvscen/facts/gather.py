@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Facts:
-    """What the machine says. A part that could not be read is empty, and `problems` says why, by its name: a field's,
-    or the path of a file system that is missing in `file_systems`."""
+    """What the machine says. A part that could not be read is empty, and `problems` says why, by the name of the
+    field; `unreadable` says why of each path that is missing in `file_systems`."""
 
     host: Host
     cpu: Cpu
@@ -41,6 +41,7 @@ class Facts:
     file_systems: Mapping[str, FileSystem]
     gpus: Any
     problems: Mapping[str, str]
+    unreadable: Mapping[str, str]
 
 
 @attrs.frozen
@@ -84,7 +85,7 @@ def gather(
         held = senses.held if path in counted else None
         slow[f"path:{path}"] = partial(file_system, path, files, senses.look, senses.wear, held)
     answers, failures = _ask_all(slow, PATIENCE_S)
-    problems |= {name.removeprefix("path:"): text for name, text in failures.items()}
+    problems |= {name: text for name, text in failures.items() if name == "gpus"}
     return Facts(
         host=tried("host", lambda: host(files), Host()),
         cpu=tried("cpu", lambda: cpu(files), Cpu()),
@@ -96,6 +97,7 @@ def gather(
         file_systems={path: answers[f"path:{path}"] for path in paths if f"path:{path}" in answers},
         gpus=answers.get("gpus", []),
         problems=problems,
+        unreadable={path: failures[f"path:{path}"] for path in paths if f"path:{path}" in failures},
     )
 
 

@@ -40,7 +40,7 @@ def environment(facts: Facts, paths: Sequence[str]) -> dict[str, Any]:
         "file_systems": [
             attrs.asdict(facts.file_systems[path])
             if path in facts.file_systems
-            else {"path": path, "problem": facts.problems.get(path, "unknown")}
+            else {"path": path, "problem": facts.unreadable.get(path, "not asked")}
             for path in dict.fromkeys(paths)
         ],
         "gpus": {"problem": facts.problems["gpus"]} if "gpus" in facts.problems else facts.gpus,

@@ -157,7 +157,7 @@ def test_a_check_that_raises_hides_no_other(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_path_that_does_not_answer(tmp_path: Path) -> None:
-    facts = attrs.evolve(Machine().facts(tmp_path), file_systems={}, problems={PATH: "did not answer within 5 s"})
+    facts = attrs.evolve(Machine().facts(tmp_path), file_systems={}, unreadable={PATH: "did not answer within 5 s"})
     found = diagnose(facts, NOTHING, works)
     assert found.findings[0].found == "it could not be looked at: did not answer within 5 s"
     assert found.prevented

@@ -71,7 +71,7 @@ def test_several_disks_are_not_added_up(tmp_path: Path) -> None:
 
 
 def test_a_path_that_does_not_answer(tmp_path: Path) -> None:
-    facts = attrs.evolve(Machine().facts(tmp_path), file_systems={}, problems={PATH: "did not answer within 5 s"})
+    facts = attrs.evolve(Machine().facts(tmp_path), file_systems={}, unreadable={PATH: "did not answer within 5 s"})
     found = here(facts, NEEDS, WRITES, {}, works)
     assert not found.possible
     assert "problem: did not answer within 5 s" in said(found)

@@ -37,7 +37,7 @@ def test_it_tells_what_the_doctor_looks_at(tmp_path: Path) -> None:
     [system, gone] = found["file_systems"]
     assert (system["type"], system["direct_io_bytes"]) == ("xfs", [4, 512])
     assert system["device"]["wear"]["used_percent"] == 3
-    assert gone == {"path": "/gone", "problem": "unknown"}
+    assert gone == {"path": "/gone", "problem": "not asked"}
 
 
 def test_secrets_are_named_but_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
