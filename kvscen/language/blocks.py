@@ -110,15 +110,15 @@ class SweepSettings:
                 "say how long the window is: `time = 5 s`",
             )
             return
-        rounds_ns = STEADY_ROUNDS * (self.time_ns or DEFAULT_TIME_NS)
-        cap_ns = self.cap_ns or DEFAULT_CAP_NS
-        if cap_ns < rounds_ns:
+        round_ns, cap_ns = self.time_ns or DEFAULT_TIME_NS, self.cap_ns or DEFAULT_CAP_NS
+        least_ns = STEADY_ROUNDS * round_ns
+        if cap_ns < least_ns:
             show = Duration().show
             yield Finding(
                 "KVS403",
-                f"within the cap of {show(cap_ns)} there are no {STEADY_ROUNDS} rounds of {show(rounds_ns // STEADY_ROUNDS)}",
+                f"within the cap of {show(cap_ns)} there are no {STEADY_ROUNDS} rounds of {show(round_ns)}",
                 "cap" if self.cap_ns is not None else "time",
-                f"a round is as long as `time`: make `time` shorter, or `cap` at least {show(rounds_ns)}",
+                f"a round is as long as `time`: make `time` shorter, or `cap` at least {show(least_ns)}",
             )
 
     def complete(self) -> SweepSettings:

@@ -103,6 +103,7 @@ _TABLE = (
     Code("KVS401", "Too few trials for an interval", _WARNING),
     Code("KVS402", "The seed is not fixed", _WARNING),
     Code("KVS403", "The cap leaves no time to become steady"),
+    Code("KVS404", "Nothing is written that could be made durable", _WARNING),
 )
 
 #: Every code by its name.

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import attrs
 
+from kvscen.language.blocks import STEADY_ROUNDS as ROUNDS
 from kvscen.measure.recorder import Sample
 
-ROUNDS = 5
 MOST_RANGE = 0.2
 MOST_SLOPE = 0.1
 

@@ -24,9 +24,10 @@ class PointCost:
 
     `measured_operations` and `measured_bytes` of a trial are known where operations are counted, or where a rate limits
     them (then: at most); else None, and `batch_bytes` says what one batch moves. `layout_bytes` are written before the
-    first trial where they are not there yet, `verify_bytes` are moved by verification. `load_ns` is trials x (warm-up +
-    window) where the window is a time; `ceiling_ns` is as much again where `ceiling` asks for another program beside
-    each trial, which moves about as many bytes as the trial.
+    first trial where they are not there yet, `verify_bytes` are moved by verification, `precondition_bytes` are written
+    by preconditioning. `load_ns` is trials x (warm-up + window) where the window is a time, and with `until = steady`
+    the whole cap more: that is the most; `ceiling_ns` is trials x (warm-up + window) again where `ceiling` asks for
+    another program beside each trial, which moves about as many bytes as the trial.
     """
 
     batch_bytes: int
@@ -34,6 +35,7 @@ class PointCost:
     measured_bytes: int | None
     layout_bytes: int
     verify_bytes: int
+    precondition_bytes: int
     load_ns: int | None
     ceiling_ns: int | None
     memory_bytes: int
@@ -44,8 +46,8 @@ class PointCost:
 class PlanCost:
     """What the whole plan will cost. `disk_bytes` is the sum over tiers of the most that one of its points keeps there,
     for points on one tier share a data set. `load_ns` leaves out `uncounted` points, whose trials last as long as their
-    operations take. `ceiling_ns` is for the programs beside the trials. `allowance_ns` is for layout, verification and
-    the start of workers, reckoned at ALLOWED_BYTES_PER_S.
+    operations take. `ceiling_ns` is for the programs beside the trials. `allowance_ns` is for layout, verification,
+    preconditioning and the start of workers, reckoned at ALLOWED_BYTES_PER_S.
     `writes` is by tier that keeps its blocks on a disk."""
 
     points: tuple[PointCost, ...]
@@ -66,7 +68,7 @@ def plan_cost(plan: Plan, registry: Registry) -> PlanCost:
     for point, cost in zip(plan.points, costs, strict=True):
         disk[point.tier.name] = max(disk.get(point.tier.name, 0), cost.disk_bytes)
         layout[point.tier.name] = max(layout.get(point.tier.name, 0), cost.layout_bytes)
-    moved = sum(layout.values()) + sum(cost.verify_bytes for cost in costs)
+    moved = sum(layout.values()) + sum(cost.verify_bytes + cost.precondition_bytes for cost in costs)
     return PlanCost(
         costs,
         sum(disk.values()),
@@ -89,15 +91,19 @@ def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
         footprint = drivers[tier.driver].footprint(tier, own)
         memory += footprint.memory_bytes
         disk += footprint.disk_bytes
-    load_ns = None if work.time_ns is None else point.trials * (work.warmup_ns + work.time_ns)
+    load_ns = ceiling_ns = None
+    if work.time_ns is not None:
+        ceiling_ns = point.trials * (work.warmup_ns + work.time_ns)
+        load_ns = ceiling_ns + point.trials * (work.cap_ns or 0)
     return PointCost(
         batch_bytes=work.batch * work.block_bytes,
         measured_operations=operations,
         measured_bytes=None if operations is None else operations * work.block_bytes,
         layout_bytes=work.working_set_bytes,
         verify_bytes=_passes(point) * work.working_set_bytes,
+        precondition_bytes=work.precondition * work.working_set_bytes,
         load_ns=load_ns,
-        ceiling_ns=0 if work.ceiling == "none" else load_ns,
+        ceiling_ns=0 if work.ceiling == "none" else ceiling_ns,
         memory_bytes=memory,
         disk_bytes=disk,
     )

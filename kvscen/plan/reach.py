@@ -18,7 +18,7 @@ from kvscen.plan.late import Late
 from kvscen.plan.pins import Pin
 from kvscen.plan.point import Tier, Work
 from kvscen.plan.resolve import Resolved, Resolver, failed, to_diagnostic
-from kvscen.plugin.contract import Driver
+from kvscen.plugin.contract import Driver, Tool
 
 
 @attrs.frozen(eq=False)
@@ -169,8 +169,31 @@ def _ask_drivers(point: Reached, work: Work, drivers: Mapping[str, Driver]) -> I
             if driver.ceilings
             else "leave `ceiling` out, or give these points a sweep of their own",
         )
+    if isinstance(driver, Tool):
+        yield from _ask_tool(point, work)
     resolved = {part.name: part for part in point.tiers}
     yield from _ask_each(tier, work, point.pattern, resolved, drivers)
+
+
+def _ask_tool(point: Reached, work: Work) -> Iterator[Diagnostic]:
+    """A program that takes whole points measures and writes by itself: what the worker would do is left undone."""
+    own, pattern = point.own, point.pattern
+    asked: tuple[tuple[bool, Resolved, str], ...] = (
+        (work.until == "steady", own, "until"),
+        (work.precondition > 0, own, "precondition"),
+        (work.durability == "end", own, "durability"),
+        (work.cpus is not None, pattern, "cpus"),
+        (work.numa_node is not None, pattern, "numa"),
+    )
+    for wanted, part, setting in asked:
+        if wanted:
+            yield diagnostic(
+                "KVS302",
+                f"the driver `{point.tier.driver}` of the tier `{point.tier.name}` runs a program of its own: "
+                f"`{setting}` has no effect on it",
+                part.span_of(setting),
+                help=f"leave `{setting}` out, or give these points a sweep of their own",
+            )
 
 
 def _ask_each(

@@ -214,15 +214,20 @@ def _writes(written: TierWrites) -> str:
 
 
 def _time(plan: Plan, cost: PlanCost) -> str:
+    before = ("layout", "verification") + ("preconditioning",) * any(own.precondition_bytes for own in cost.points)
     layout = (
-        f"about {_seconds(cost.allowance_ns)} for layout, verification and starts "
+        f"about {_seconds(cost.allowance_ns)} for {', '.join(before)} and starts "
         f"(reckoned at {ALLOWED_BYTES_PER_S // 10**6} MB/s)"
     )
     if cost.uncounted == len(plan.points):
         return f"as long as the operations take, and {layout}"
     open_end = f", {plural(cost.uncounted, 'point')} as long as the operations take" if cost.uncounted else ""
     beside = f", {_seconds(cost.ceiling_ns)} for the programs beside it (`ceiling`)" if cost.ceiling_ns else ""
-    return f"{_seconds(cost.load_ns)} of load (trials x (warm-up + window)){open_end}{beside}, and {layout}"
+    if any(point.work.until == "steady" for point in plan.points):
+        load = f"at most {_seconds(cost.load_ns)} of load (trials x (warm-up + cap + window))"
+    else:
+        load = f"{_seconds(cost.load_ns)} of load (trials x (warm-up + window))"
+    return f"{load}{open_end}{beside}, and {layout}"
 
 
 def _seconds(time_ns: int) -> str:

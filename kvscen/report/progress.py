@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from kvscen.execute.order import trials_in_order
+from kvscen.language.blocks import STEADY_ROUNDS
 from kvscen.language.values import format_value
 from kvscen.plan.point import Plan, Point
 from kvscen.report.numbers import show_one
@@ -113,7 +114,9 @@ def asked_s(point: Point) -> float:
     if point.work.time_ns is None or point.tier.driver == "sim":
         return 0.0
     seconds = (point.work.warmup_ns + point.work.time_ns) / 1e9
-    return seconds if point.work.ceiling == "none" else 2 * seconds
+    # A load takes at least so long to be found steady; how much longer, the first trials tell.
+    rounds = STEADY_ROUNDS * point.work.time_ns / 1e9 if point.work.until == "steady" else 0.0
+    return rounds + (seconds if point.work.ceiling == "none" else 2 * seconds)
 
 
 def duration(seconds: float) -> str:

@@ -86,6 +86,12 @@ class PointReport:
                 f"the path is direct, and yet the device moved only {show_percent(lowest)} of the bytes: "
                 "a cache or unwritten extents took part, this is not the device's speed"
             )
+        restless = sum(t.measures.get("steady") is False for t in good)
+        if restless:
+            some = (
+                "the load of the trials" if restless == len(good) else f"the load of {restless} of {len(good)} trials"
+            )
+            found.append(f"{some} was not steady within the cap: figures of a longer run may differ")
         notes = dict.fromkeys(str(t.measures["ceiling_note"]) for t in good if t.measures.get("ceiling_note"))
         return (*found, *notes)
 
