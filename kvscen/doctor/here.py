@@ -153,6 +153,8 @@ def _wear(disk: DiskHere) -> str:
 
 
 def _share(disk: DiskHere, path: PathHere) -> str:
+    if not path.least_written_bytes:
+        return "what this plan writes to it is not known before it runs"
     least = f"this plan writes at least {show_one(path.least_written_bytes, 'B')}"
     if disk.rated_bytes is None or disk.share is None:
         return f"{least}; `--endurance 600TB`, from the data sheet, gives its share of the rating"

@@ -188,6 +188,9 @@ def summary(plan: Plan, cost: PlanCost) -> Iterable[str]:
         yield "moves    about as much again by the programs beside the trials (`ceiling`)"
     for written in cost.writes:
         yield f"writes   {_writes(written)}"
+    caches = {p.tier.name for p, c in zip(plan.points, cost.points, strict=True) if p.tier.levels and c.disk_bytes}
+    for name in sorted(caches):
+        yield f"writes   what {name} sends down to its levels, which is not known before it runs"
     if cost.disk_bytes:
         yield f"disk     {show_one(cost.disk_bytes, 'B')} at most; points on one tier share a data set"
     if cost.memory_bytes:

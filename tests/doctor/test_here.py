@@ -86,3 +86,8 @@ def test_folders_on_one_file_system_share_its_space(tmp_path: Path) -> None:
     assert said(found).count("problem: 15 GiB of 3.49 TiB free, 10 GiB needed, 10 GiB more in other folders") == 2
     alone = here(facts, attrs.evolve(both, paths=both.paths[:1]), (), {}, works)
     assert alone.possible
+
+
+def test_a_disk_below_a_cache(tmp_path: Path) -> None:
+    found = here(Machine().facts(tmp_path), NEEDS, (), {"": 10**15}, works)
+    assert "what this plan writes to it is not known before it runs" in said(found)

@@ -11,7 +11,7 @@ from kvscen.cli.main import main
 from kvscen.plan.cost import plan_cost
 from kvscen.plan.render import summary
 from kvscen.plan.writes import TierWrites
-from tests.semantics.support import REGISTRY, plan, sweep
+from tests.semantics.support import HEAD, REGISTRY, plan, sweep
 
 MIB = 1 << 20
 
@@ -67,6 +67,14 @@ def test_points_on_one_tier_share_the_layout_only() -> None:
 
 def test_tiers_without_a_disk_are_left_out() -> None:
     assert plan_cost(plan(sweep("tier = dram; pages.op = write")), REGISTRY).writes == ()
+
+
+def test_what_a_cache_sends_down_is_not_known() -> None:
+    text = HEAD + "tier cache : stack { levels = [dram, disk] }\n" + sweep("tier = cache; pages.op = write", "")
+    found = plan(text)
+    cost = plan_cost(found, REGISTRY)
+    assert cost.writes == ()
+    assert "writes   what cache sends down to its levels, which is not known before it runs" in summary(found, cost)
 
 
 def test_it_is_said_with_its_parts() -> None:
