@@ -1,10 +1,12 @@
-"""kvscen against fio on one disk: the same file, the same blocks, the same number in flight, one after the other.
+"""The driver `posix` against fio, and what kvscen's own work costs: `make bench`, or
 
-    python benchmarks/posix.py --path /mnt/nvme/kv-data
+    python benchmarks/posix.py [--quick] [--path DIR] [--op read]
 
-Each pair is one run of fio (io_uring) and one `kvscen run`, the whole way from a scenario's text to the tables, in an
-order that alternates from pair to pair. fio gets huge pages too (through glibc's malloc), else this would compare pages
-and not programs. The exit code is 1 when kvscen's median ratio to fio is below --at-least.
+Everything but the last two rows is measured the way users measure: `kvscen run` of a scenario with `ceiling = fio`, the
+whole way from its text to its tables. fio runs beside each trial (A B B A) on the same blocks, with the same engine and
+buffers of the same kind of pages; a ratio is of one trial and its own fio. The last two rows are measured inside one
+worker (benchmarks/inside.py). Every figure is a median with its range over the rounds; the machine should be otherwise
+idle. What is written to the disk and to /dev/shm is removed again.
 """
 
 from __future__ import annotations
@@ -17,159 +19,208 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pyarrow.parquet as pq
 
 MIB = 1 << 20
-GIB = 1 << 30
+SIZES = ("64 KiB", "128 KiB", "512 KiB", "1 MiB", "2.5 MiB", "4 MiB", "16 MiB")
+QUICK_SIZES = ("64 KiB", "1 MiB", "16 MiB")
+ENGINES = ("io_uring", "libaio", "threads")
 
-SCENARIO = """kvs 1
-
-tier disk : posix {{ path = {path}; engine = io_uring; max_in_flight = {in_flight} }}
-
-pattern blocks : transfer {{
-  block       = {block} B
-  batch       = {in_flight}
-  working_set = {file} B
-  op          = {op}
-  order       = random
+DISK = """kvs 1
+tier disk : posix {{ path = {path} }}
+pattern blocks : transfer {{ block = 1 MiB; depth = 16; working_set = {mib} MiB; op = {op}; order = random }}
+sweep disk_sizes {{
+  pattern = blocks; tier = disk; seed = 1; verify = off
+  blocks.block in [{sizes}]
+  disk.engine in [io_uring, libaio, threads]
+  trials = {rounds}; warmup = 0.3 s; time = {ms} ms
+  ceiling = fio
 }}
+"""
 
-sweep bench {{
-  pattern = blocks
-  tier    = disk
-  trials  = 1
-  warmup  = 0.5 s
-  time    = {seconds_ms} ms
-  seed    = 1
-  verify  = off
+TMPFS = """kvs 1
+tier shm : posix {{ path = {path}; direct = false }}
+pattern blocks : transfer {{ block = 4 KiB; depth = 64; working_set = 64 MiB; op = read; order = random }}
+sweep lane {{
+  pattern = blocks; tier = shm; seed = 1; verify = off
+  shm.engine in [io_uring, libaio]
+  trials = {rounds}; warmup = 0.3 s; time = {ms} ms
+  ceiling = fio
+}}
+sweep workers {{
+  pattern = blocks; tier = shm; seed = 1; verify = off
+  blocks.processes in [1, 2]
+  trials = {rounds}; warmup = 0.3 s; time = {ms} ms
 }}
 """
 
 
 @attrs.frozen
-class Setup:
-    """What both programs do."""
+class Row:
+    """A line of the table. `values` are those of the rounds; the target concerns their median."""
 
-    path: Path
-    op: str
-    block_bytes: int
-    in_flight: int
-    file_bytes: int
-    seconds: float
+    what: str
+    values: Sequence[float]
+    target: str = ""
+    met: str = ""
+    unit: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
 
 
-def run_kvscen(setup: Setup, folder: Path) -> float:
-    """Bytes per second of one `kvscen run`."""
-    scenario = folder / "bench.kvs"
-    scenario.write_text(
-        SCENARIO.format(
-            path=json.dumps(str(setup.path)),
-            in_flight=setup.in_flight,
-            block=setup.block_bytes,
-            file=setup.file_bytes,
-            op=setup.op,
-            seconds_ms=round(setup.seconds * 1000),
-        )
-    )
-    out = folder / "run"
+def kvscen_run(text: str, folder: Path) -> list[dict[str, Any]]:
+    """The trials of `kvscen run`, which must all be ok."""
+    scenario, out = folder / "bench.kvs", folder / "run"
+    scenario.write_text(text)
     shutil.rmtree(out, ignore_errors=True)
     code = "from kvscen.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "run", str(scenario), "--out", str(out), "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"kvscen failed ({done.returncode}):\n{done.stderr}")
-    (trial,) = pq.read_table(out / "trials.parquet").to_pylist()
-    if trial["status"] != "ok":
-        sys.exit(f"kvscen: the trial ended as {trial['status']}: {trial['reason']}")
-    return float(trial["throughput_bytes_per_s"])
-
-
-def run_fio(setup: Setup) -> float:
-    """Bytes per second of one run of fio on the blocks that kvscen laid out."""
-    command = [
-        "fio",
-        "--name=bench",
-        f"--filename={setup.path / 'blocks.data'}",
-        "--allow_file_create=0",
-        f"--size={setup.file_bytes}",
-        f"--bs={setup.block_bytes}",
-        f"--rw=rand{setup.op}",
-        "--norandommap",
-        "--direct=1",
-        "--ioengine=io_uring",
-        f"--iodepth={setup.in_flight}",
-        "--ramp_time=0.5",
-        f"--runtime={setup.seconds}",
-        "--time_based",
-        "--output-format=json",
-    ]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+        [sys.executable, "-c", code, "run", str(scenario), "--out", str(out), "--format", "json"],
+        stdout=subprocess.DEVNULL,  # the progress on stderr is for whoever waits
     )
     if done.returncode:
-        sys.exit(f"fio failed ({done.returncode}):\n{done.stderr}")
-    return float(json.loads(done.stdout)["jobs"][0][setup.op]["bw_bytes"])
+        sys.exit(f"kvscen failed with status {done.returncode}: see above")
+    rows: list[dict[str, Any]] = pq.read_table(out / "trials.parquet").to_pylist()
+    for row in rows:
+        if row["status"] != "ok" or row["ceiling_note"]:
+            sys.exit(f"a trial of {row['sweep']} is no use: {row['status']}: {row['reason']} {row['ceiling_note']}")
+    return rows
 
 
-def compare(setup: Setup, pairs: int, folder: Path) -> list[tuple[float, float]]:
-    """(kvscen, fio) in bytes per second, for each pair."""
-    run_kvscen(attrs.evolve(setup, seconds=0.2), folder)  # lays out the data
-    figures = []
-    for pair in range(pairs):
-        if pair % 2:
-            fio = run_fio(setup)
-            ours = run_kvscen(setup, folder)
-        else:
-            ours = run_kvscen(setup, folder)
-            fio = run_fio(setup)
-        figures.append((ours, fio))
-        print(f"  {setup.op} {pair + 1}/{pairs}: kvscen {ours / GIB:.2f}, fio {fio / GIB:.2f} GiB/s", file=sys.stderr)
-    return figures
+def inside(what: str, folder: Path, *numbers: float) -> dict[str, Any]:
+    command = [sys.executable, str(Path(__file__).with_name("inside.py")), what, str(folder), *map(str, numbers)]
+    answer: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return answer
 
 
-def report(setup: Setup, figures: list[tuple[float, float]]) -> float:
-    """Print a line for each program; returns the median ratio."""
-    print(f"{setup.op}: {setup.block_bytes / MIB:g} MiB blocks, {setup.in_flight} in flight, {len(figures)} pairs")
-    for name, values in (("kvscen", [ours for ours, _ in figures]), ("fio", [fio for _, fio in figures])):
-        spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        print(f"  {name:7} median {statistics.median(values) / GIB:6.3f} GiB/s, standard deviation {spread / GIB:.3f}")
-    ratios = [ours / fio for ours, fio in figures]
-    ratio = statistics.median(ratios)
-    print(f"  ratio   median {ratio:6.3f}, from {min(ratios):.3f} to {max(ratios):.3f}")
-    return ratio
+def disk(trials: Sequence[dict[str, Any]], op: str, sizes: Sequence[str]) -> Iterator[Row]:
+    """Throughput against fio's, by engine and size, and CPU against fio's."""
+    sizes_of = sorted({row["block_bytes"] for row in trials})
+    names = dict(zip(sizes_of, sizes, strict=True))
+    for engine in ENGINES:
+        rows = []
+        for size in sizes_of:
+            own = [row for row in trials if row["axis.disk.engine"] == engine and row["block_bytes"] == size]
+            rows.append(
+                Row(f"{op} {names[size]}, {engine} / fio {_tool(own)}", [row["ceiling_ratio"] for row in own], ">= 1.0")
+            )
+        below = [row for row in rows if row.median < 1]
+        spared = len(below) == 1 and below[0].median >= 0.97
+        for row in rows:
+            met = "yes" if row.median >= 1 else "the one at 0.97" if spared else "NO"
+            yield attrs.evolve(row, met=met)
+    for engine in ENGINES:
+        for size in sizes_of:
+            if size < MIB:
+                continue
+            own = [row for row in trials if row["axis.disk.engine"] == engine and row["block_bytes"] == size]
+            ratios = [r["cpu_s_per_gib"] / r["ceiling_cpu_s_per_gib"] for r in own if r["ceiling_cpu_s_per_gib"]]
+            if ratios:
+                yield at_most(Row(f"{op} {names[size]}, {engine}: CPU s/GiB / fio's own", ratios), 1.3)
+
+
+def _tool(rows: Sequence[dict[str, Any]]) -> str:
+    """ "io_uring, huge pages", of "fio-3.33 io_uring, huge pages"."""
+    return " or ".join(sorted({row["ceiling_tool"].partition(" ")[2] for row in rows}))
+
+
+def lane(trials: Sequence[dict[str, Any]]) -> Iterator[Row]:
+    """One lane at 4 KiB against the better fio, and two processes against one. A round is one trial of each point."""
+    rounds = sorted({row["trial"] for row in trials})
+    one = {(r["trial"], r["axis.shm.engine"]): r for r in trials if r["sweep"] == "lane"}
+    best = [max(one[t, e]["ceiling_bytes_per_s"] for e in ("io_uring", "libaio")) for t in rounds]
+    ours = {e: [one[t, e]["throughput_bytes_per_s"] for t in rounds] for e in ("io_uring", "libaio")}
+    for engine, rates in ours.items():
+        own = [one[t, engine] for t in rounds]
+        yield Row(f"4 KiB tmpfs, {engine}", [r["operations_per_s"] / 1000 for r in own], unit="kop/s")
+        yield Row(f"4 KiB tmpfs, fio {engine}", [r["ceiling_operations_per_s"] / 1000 for r in own], unit="kop/s")
+        yield Row(f"4 KiB tmpfs, {engine} / better fio", [a / b for a, b in zip(rates, best, strict=True)])
+    better = [max(pair) / b for *pair, b in zip(*ours.values(), best, strict=True)]
+    yield at_least(Row("4 KiB tmpfs, better engine / better fio", better), 0.8)
+    by = {(r["trial"], r["processes"]): r["throughput_bytes_per_s"] for r in trials if r["sweep"] == "workers"}
+    scaling = Row("4 KiB tmpfs, two processes / one", [by[t, 2] / by[t, 1] for t in rounds])
+    cpus = len(os.sched_getaffinity(0))
+    yield at_least(scaling, 1.7) if cpus >= 2 else attrs.evolve(scaling, target=">= 1.7", met="one CPU: not judged")
+
+
+def own_work(folder: Path, seconds: float, pairs: int, operations: int) -> Iterator[Row]:
+    """What recording costs, and whether memory grows with the number of operations."""
+    found = inside("recording", folder, seconds, pairs)["pairs"]
+    cost = [100 * (with_it[1] / without[1] - 1) for with_it, without in found]
+    rate = [100 * (1 - with_it[0] / without[0]) for with_it, without in found]
+    yield at_most(Row("4 KiB tmpfs, recording: CPU an operation", cost, unit="%"), 5)
+    yield Row("4 KiB tmpfs, recording: operations lost", rate, unit="%")
+    growth = []
+    for _ in range(3):
+        few, many = (inside("memory", folder, count)["peak_bytes"] for count in (operations, 10 * operations))
+        growth.append((many - few) / MIB)
+    # Two processes that do the same differ by about as much.
+    yield at_most(Row(f"peak memory, {10 * operations:,} operations - {operations:,}", growth, unit="MiB"), 2)
+
+
+def at_least(row: Row, target: float) -> Row:
+    return attrs.evolve(row, target=f">= {target:g}", met="yes" if row.median >= target else "NO")
+
+
+def at_most(row: Row, target: float) -> Row:
+    return attrs.evolve(row, target=f"<= {target:g}", met="yes" if row.median <= target else "NO")
+
+
+def show(rows: Sequence[Row]) -> str:
+    cells = [("", "median", "range", "", "target", "met", "n")]
+    for row in rows:
+        low, high = min(row.values), max(row.values)
+        digits = 2 if abs(row.median) < 100 else 0
+        shown = (f"{row.median:.{digits}f}", f"{low:.{digits}f} to {high:.{digits}f}")
+        cells.append((row.what, *shown, row.unit, row.target, row.met, str(len(row.values))))
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    left = {0, 3, 4, 5}
+    lines = []
+    for line in cells:
+        padded = [c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--path", type=Path, default=Path("kv-data"), help="folder on the disk (default: %(default)s)")
-    parser.add_argument("--op", choices=["read", "write"], action="append", help="default: both")
-    parser.add_argument("--block", type=float, default=2.5, help="MiB (default: %(default)s)")
-    parser.add_argument("--in-flight", type=int, default=16, help="default: %(default)s")
-    parser.add_argument("--file", type=float, default=1000, help="MiB of data (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement (default: %(default)s)")
-    parser.add_argument("--pairs", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--at-least", type=float, default=0.95, help="ratio to fio (default: %(default)s)")
+    parser.add_argument("--path", type=Path, default=Path(), help="a folder on the disk (default: here)")
+    parser.add_argument("--op", choices=["read", "write"], action="append", help="on the disk (default: read)")
+    parser.add_argument("--rounds", type=int, default=5, help="trials of each point (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each window (default: %(default)s)")
+    parser.add_argument("--file", type=int, default=512, help="MiB of data on the disk (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="about a minute: fewer sizes, rounds and seconds")
     options = parser.parse_args()
     if shutil.which("fio") is None:
-        parser.exit(2, "fio is not installed: install the package `fio` of your distribution\n")
-    block = round(options.block * MIB)
-    worst = float("inf")
-    for op in options.op or ["read", "write"]:
-        setup = Setup(
-            options.path.absolute(),
-            op,
-            block,
-            options.in_flight,
-            round(options.file * MIB) // block * block,
-            options.seconds,
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            worst = min(worst, report(setup, compare(setup, options.pairs, Path(folder))))
-    if worst < options.at_least:
-        parser.exit(1, f"below {options.at_least} of fio\n")
+        parser.exit(2, "fio is not installed: get it with `apt-get install fio` or `dnf install fio`\n")
+    rounds, seconds, sizes, mib = options.rounds, options.seconds, SIZES, options.file
+    if options.quick:
+        rounds, seconds, sizes, mib = 3, 0.3, QUICK_SIZES, 256
+    ms = round(seconds * 1000)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(dir=options.path, prefix="kvscen-bench-") as place:
+        folder = Path(place).absolute()
+        for op in options.op or ["read"]:
+            data = json.dumps(str(folder / "data"))
+            text = DISK.format(path=data, mib=mib, op=op, sizes=", ".join(sizes), rounds=rounds, ms=ms)
+            rows += disk(kvscen_run(text, folder), op, sizes)
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="kvscen-bench-") as place:
+        folder = Path(place)
+        text = TMPFS.format(path=json.dumps(str(folder / "data")), rounds=rounds, ms=ms)
+        rows += lane(kvscen_run(text, folder))
+        rows += own_work(folder / "inside", seconds, 2 * rounds, 20_000 if options.quick else 200_000)
+    print(show(rows))
+    missed = [row.what for row in rows if row.met == "NO"]
+    print(
+        f"\n{len(missed)} of {sum(bool(row.target) for row in rows)} targets missed" if missed else "\nall targets met"
+    )
 
 
 if __name__ == "__main__":

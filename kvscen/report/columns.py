@@ -255,8 +255,8 @@ def _footnotes(points: Sequence[PointReport]) -> tuple[str, ...]:
         notes.append("one trial: there is no spread to show")
     if _any(points, "ceiling_ratio"):
         tools = dict.fromkeys(t.measures["ceiling_tool"] for p in points for t in ok(p.trials))
-        named = "; ".join(tool for tool in tools if tool)
-        notes.append(f"of ceiling: throughput / that of {named} beside the same trial, the median over the trials")
+        named = " or ".join(tool for tool in tools if tool)
+        notes.append(f"of ceiling: throughput / that of {named}, beside each trial; the median over the trials")
     if _any(points, "latency_p50_ns"):
         opened = _any(points, "offered_per_s")
         start = "from when it was due" if opened else "from its submission"

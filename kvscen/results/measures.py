@@ -156,7 +156,9 @@ def _ceiling() -> Iterator[MeasureInfo]:
     yield _measure("ceiling_operations_per_s", "1/s", "its operations per second", "float64")
     for name, words in (("p50", "median"), ("p99", "99th percentile"), ("p999", "99.9th percentile")):
         yield _measure(f"ceiling_latency_{name}_ns", "ns", f"{words} of its latency of one block, as it reports it")
-    yield _measure("ceiling_cpu_s_per_gib", "s/GiB", "its own CPU seconds for each GiB, as it reports them", "float64")
+    yield _measure(
+        "ceiling_cpu_s_per_gib", "s/GiB", "CPU seconds of its jobs for each GiB, as it reports them", "float64"
+    )
 
 
 #: What `expect` may name, by name, in the order of the columns.

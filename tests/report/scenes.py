@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 
 from kvscen.language.values import Quantity, Symbol
@@ -179,8 +180,34 @@ def two_sweeps() -> Scene:
     return make_plan(*points, scenario="both"), records
 
 
+def ceiling() -> Scene:
+    """fio beside the trials: a ratio for each point, and a point for which there is none."""
+    points = [
+        make_point(
+            number,
+            axes={"disk.engine": Symbol(engine)},
+            expectations=(expectation("ceiling_ratio", ">=", Quantity.of(Fraction(95, 100))),),
+        )
+        for number, engine in enumerate(("io_uring", "threads", "libaio"), 1)
+    ]
+    records = []
+    for point in points:
+        for trial in (1, 2, 3):
+            ratio = (0.94, 0.97, 1.02)[trial - 1] - point.index / 100
+            held = {
+                "ceiling_ratio": ratio,
+                "ceiling_bytes_per_s": 1000 * MIB / ratio,
+                "ceiling_tool": f"fio-3.33 {('io_uring', 'psync')[point.index % 2]}, huge pages",
+            }
+            if point is points[2]:
+                held = {"ceiling_note": "no ceiling: fio is not installed here; get it with `apt-get install fio`"}
+            records.append(make_record(point, trial, values=measures(1000, 4000, **held)))
+    return make_plan(*points, scenario="held"), records
+
+
 SCENES: Mapping[str, Callable[[], Scene]] = {
-    scene.__name__: scene for scene in (plain, troubled, unavailable, open_loop, wide, single, interrupted, two_sweeps)
+    scene.__name__: scene
+    for scene in (plain, troubled, ceiling, unavailable, open_loop, wide, single, interrupted, two_sweeps)
 }
 
 

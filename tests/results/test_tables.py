@@ -12,6 +12,7 @@ import pytest
 
 from kvscen.language.values import Quantity, Symbol
 from kvscen.plan.point import Plan
+from kvscen.plugin.registry import registry
 from kvscen.results import schema
 from kvscen.results.errors import ResultsError
 from kvscen.results.judge import judge
@@ -64,7 +65,8 @@ def test_every_table_has_its_columns_and_rows(tmp_path: Path) -> None:
         assert table.num_rows > 0
     trials = pq.read_table(paths["trials"])
     fixed = [column.name for column in (*schema.TRIALS, schema.SETTINGS)]
-    assert trials.column_names == [*fixed, "axis.pages.op", "axis.pages.requests"]
+    own = [measure.name for measure in registry().driver("posix").measures]
+    assert trials.column_names == [*fixed, "axis.pages.op", "axis.pages.requests", *own]
     assert trials.num_rows == 6
     assert trials["status"].to_pylist() == ["ok", "ok", "ok", "ok", "hang", "ok"]
     assert trials["throughput_bytes_per_s"].null_count == 1
