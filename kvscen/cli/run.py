@@ -114,8 +114,8 @@ def _conduct(plan: Plan, place: Path, journal: object, done: frozenset[tuple[str
     from kvscen.results.journal import Journal
 
     assert isinstance(journal, Journal)
-    # Content that was never written before, by a run that is resumed neither: a write that is lost must not be taken for
-    # one that arrived.
+    # Content that was never written before, by a run that is resumed neither: a write that is lost must not be taken
+    # for one that arrived.
     content_seed = secrets.randbits(62)
 
     async def start(log: Path) -> Channel:
