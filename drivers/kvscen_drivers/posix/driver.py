@@ -60,8 +60,9 @@ class PosixDriver(Driver):
                 severity=Severity.INFO,
             )
 
-        reason = fio.why_not(work, tier.settings.layout) if work.ceiling == "fio" else None
-        if reason is not None:
+        settings: PosixSettings = tier.settings
+        reason = fio.why_not(work, settings.layout, settings.engine)
+        if work.ceiling == "fio" and reason is not None:
             yield Finding(
                 "KVS305",
                 f"no ceiling for these points: {reason}",

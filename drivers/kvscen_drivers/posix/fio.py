@@ -45,12 +45,14 @@ class Extent:
     nbytes: int
 
 
-def why_not(work: Work, layout: str) -> str | None:
+def why_not(work: Work, layout: str, engine: str) -> str | None:
     """Why fio cannot repeat this work on files of this layout, as a sentence; None where it can."""
     if layout == "block":
         return "fio would have to be told a file for each block"
     if work.rate_per_s is not None:
         return "the rate of an open loop is the scenario's, so there is no ceiling to hold it against"
+    if work.wait == "batch" and engine == "threads":
+        return "fio's threads do not wait for each other's batch"
     if work.order == "strided":
         return "fio's strides leave blocks out: it would touch others than `order = strided` does"
     if work.order == "zipf" and work.skew == 1:

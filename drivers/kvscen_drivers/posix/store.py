@@ -43,13 +43,13 @@ MAX_BLOCK_BYTES = 0x7FFFF000
 
 @attrs.frozen
 class Engine:
-    """What keeps operations in flight, and why it does."""
+    """What keeps operations in flight, and why `auto` took it."""
 
     name: str
-    reason: str
+    reason: str | None = None
 
     def __str__(self) -> str:
-        return self.name if self.reason == "asked for" else f"{self.name}, as {self.reason}"
+        return f"{self.name}, as {self.reason}" if self.reason else self.name
 
 
 class PosixStore(Store):
@@ -89,7 +89,7 @@ class PosixStore(Store):
     def _choose_engine(self, direct: bool) -> Engine:
         wanted = self._settings.engine
         if wanted != "auto":
-            return Engine(wanted, "asked for")
+            return Engine(wanted)
         reason = uring.why_not()
         if reason is None:
             return Engine("io_uring", "it works here")
@@ -349,7 +349,7 @@ class PosixStore(Store):
         return self._path
 
     def ceiling(self, load: Load) -> Peer:
-        reason = fio.why_not(load.work, self._settings.layout)
+        reason = fio.why_not(load.work, self._settings.layout, self._engine.name)
         if reason is not None:
             raise DriverError(f"no ceiling: {reason}")
         extents = []
@@ -358,9 +358,7 @@ class PosixStore(Store):
             [piece] = self._area.pieces(first_key, keys)
             extents.append(fio.Extent(self._open.path(piece.number), piece.first, piece.end - piece.first))
         cold = self._settings.cache == "drop"
-        return fio.peer(
-            load, extents, self._engine.name, direct=self._direct, registered=self._registers, cold=cold
-        )
+        return fio.peer(load, extents, self._engine.name, direct=self._direct, registered=self._registers, cold=cold)
 
     def close(self) -> None:
         if self._files is not None:

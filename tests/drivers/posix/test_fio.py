@@ -163,17 +163,18 @@ def test_a_file_that_does_not_hold_all_blocks_is_not_touched(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("work", "layout", "reason"),
+    ("work", "layout", "engine", "reason"),
     [
-        ({"rate_per_s": Fraction(100)}, "file", "open loop"),
-        ({"order": "strided", "stride": 4}, "file", "strides"),
-        ({"order": "zipf", "skew": Fraction(1)}, "file", "exactly 1"),
-        ({}, "block", "a file for each block"),
-        ({}, "lane", None),
+        ({"rate_per_s": Fraction(100)}, "file", "io_uring", "open loop"),
+        ({"order": "strided", "stride": 4}, "file", "io_uring", "strides"),
+        ({"order": "zipf", "skew": Fraction(1)}, "file", "io_uring", "exactly 1"),
+        ({"wait": "batch"}, "file", "threads", "wait for each other"),
+        ({}, "block", "io_uring", "a file for each block"),
+        ({"wait": "batch"}, "lane", "io_uring", None),
     ],
 )
-def test_what_fio_cannot_repeat(work, layout, reason):
-    said = why_not(load(**work).work, layout)
+def test_what_fio_cannot_repeat(work, layout, engine, reason):
+    said = why_not(load(**work).work, layout, engine)
     assert said is None if reason is None else reason in said
 
 
