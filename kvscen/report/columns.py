@@ -98,6 +98,13 @@ def _table(report: Report, sweep: str, points: Sequence[PointReport]) -> SweepTa
             rank = {"in flight": 1, "batch": 4}.get(name, 0)
             place(name, cells, rank, numeric=name not in ("model", "tier", "op"), partial=name == "in flight")
     columns += _measured(report, points)
+    own = list(dict.fromkeys(name for point in points for name in report.own_columns(point)))[:_MAX_OWN]
+    for name in own:
+        words = _own_words(name, points)
+        if words is None:
+            columns.append(_own(report, name, points))
+        elif name not in said:  # an axis of that name says it already
+            place(name, words, rank=7, numeric=False, partial=True)
     place("path", [_facts(point, "path") for point in points], numeric=False, partial=True)
     place("pages", [_facts(point, "pages") for point in points], rank=6, numeric=False, partial=True)
     place("verified", _verified(points), rank=5, partial=True)
@@ -151,9 +158,6 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
         if any(totals):
             columns.append(TableColumn(name, "", tuple(_whole(value) for value in totals)))
     columns.append(attrs.evolve(_median("CPU", "cpu_s_per_gib", points), rank=3))
-    own = list(dict.fromkeys(name for point in points for name in report.own_columns(point)))
-    for name in own[:_MAX_OWN]:
-        columns.append(_own(report, name, points))
     return columns
 
 
@@ -178,11 +182,16 @@ def _joined(scale: Scale, one: Aggregate, spread: str, width: int) -> str:
     return scale.show(one.median) + tail
 
 
-def _own(report: Report, name: str, points: Sequence[PointReport]) -> TableColumn:
+def _own_words(name: str, points: Sequence[PointReport]) -> list[str] | None:
+    """The cells of a driver's own column of words; None where it holds numbers."""
     values = [[t.measures.get(name) for t in ok(point.trials)] for point in points]
-    if any(isinstance(value, str | bool) for row in values for value in row):
-        words = [dict.fromkeys(_text(value) for value in row if value is not None) for row in values]
-        return TableColumn(name, "", tuple(", ".join(row) or NOTHING for row in words), rank=7, numeric=False)
+    if not any(isinstance(value, str | bool) for row in values for value in row):
+        return None
+    words = [dict.fromkeys(_text(value) for value in row if value is not None) for row in values]
+    return [", ".join(row) or NOTHING for row in words]
+
+
+def _own(report: Report, name: str, points: Sequence[PointReport]) -> TableColumn:
     medians = [aggregate(point.trials, name).median for point in points]
     scale = scale_for(medians, report.unit(name))
     return TableColumn(name, scale.unit, tuple(scale.show(median) for median in medians), rank=7)

@@ -54,7 +54,7 @@ class PosixSettings:
 
 MEASURES = (
     Measure("engine", "string", "", "what kept operations in flight: io_uring, libaio or threads"),
-    Measure("engine_reason", "string", "", "why that engine: asked for, or why `auto` took it"),
+    Measure("engine_reason", "string", "", "why `engine = auto` took that one; null where it was asked for"),
     Measure(
         "page_cache_before_bytes",
         "int64",

@@ -65,6 +65,38 @@ def test_auto_takes_io_uring(tmp_path):
     store.close()
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_was_asked_for_needs_no_reason(tmp_path, engine):
+    store = open_store(tmp_path / "data", engine=engine)
+    assert (store.measures()["engine"], store.measures()["engine_reason"]) == (engine, None)
+    assert store.path().evidence.endswith(engine)
+    store.close()
+
+
+@needs_aio
+@pytest.mark.parametrize("direct", [True, False])
+def test_without_io_uring_libaio_is_for_direct_io(tmp_path, monkeypatch, direct):
+    monkeypatch.setattr(uring, "why_not", lambda: "the kernel has no io_uring")
+    try:
+        store = open_store(tmp_path / "data", direct=direct)
+    except DriverError as error:
+        pytest.skip(str(error))
+    if direct:
+        assert store.path().evidence.endswith("libaio, as the kernel has no io_uring")
+    else:
+        assert store.path().evidence.endswith(
+            "threads, as the kernel has no io_uring, and libaio waits for buffered I/O"
+        )
+    store.prepare(layout_of(8))
+    fill(store, range(8))
+    assert list(store.prepare(layout_of(8))) == []
+    store.close()
+    monkeypatch.setattr(aio, "why_not", lambda: "native AIO is not permitted here")
+    store = open_store(tmp_path / "data", direct=direct)
+    assert store.measures()["engine"] == "threads"
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
