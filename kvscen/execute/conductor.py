@@ -8,20 +8,20 @@ costs its trial; a tier that cannot be used here costs its points. The rest goes
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import attrs
 import trio
 
 from kvscen.execute import messages
 from kvscen.execute.ceiling import NoCeiling, held_against, run_peer
-from kvscen.execute.channel import Channel, Unkillable, WorkerDied
+from kvscen.execute.channel import Channel, WorkerDied
 from kvscen.execute.order import trials_in_order
 from kvscen.execute.summary import Summary, summarise
+from kvscen.execute.workers import Hang, Late, TrialFailed, Workers, ask, gather
 from kvscen.plan.point import Plan, Point, Tier
 from kvscen.plugin.contract import Tool
 from kvscen.plugin.peer import PeerFigures
@@ -29,13 +29,8 @@ from kvscen.plugin.registry import PluginError, Registry
 from kvscen.results.record import Status, TrialRecord
 from kvscen.results.schema import misfit_of_record
 
-# Tiers whose workers are kept between trials. More would only hold memory: a tier that comes back is opened again.
-_KEPT_TIERS = 4
 # From "all workers are ready" to the common start of their load.
 _START_LEAD_NS = 5_000_000
-_WATCH_S = 0.1
-
-R = TypeVar("R")
 
 
 class Watcher(Protocol):
@@ -45,31 +40,6 @@ class Watcher(Protocol):
         """What happens now: "laying out data", "verifying", "measuring"."""
 
     def finished(self, point: Point, record: TrialRecord, seconds: float) -> None: ...
-
-
-class Hang(Exception):
-    """No progress for as long as the scenario allows."""
-
-
-class Late(Exception):
-    """Progress, but the trial did not end in its time."""
-
-
-class TrialFailed(Exception):
-    """The trial has no figures. `whole_point`: the point's other trials would end alike, so they are not run."""
-
-    def __init__(self, status: Status, reason: str, whole_point: bool) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-        self.whole_point = whole_point
-
-
-@attrs.define
-class Group:
-    """The workers of one tier, one for each client process."""
-
-    channels: list[Channel] = attrs.field(factory=list)
 
 
 @attrs.define
@@ -84,13 +54,16 @@ class Conductor:
     start_channel: Callable[[Path], Awaitable[Channel]]
     watcher: Watcher
     clock_ns: Callable[[], int] = time.time_ns
-    _groups: OrderedDict[str, Group] = attrs.field(factory=OrderedDict, init=False)
+    _workers: Workers = attrs.field(init=False)
     _given_up: dict[str, tuple[Status, str]] = attrs.field(factory=dict, init=False)
-    _lost_tiers: dict[str, str] = attrs.field(factory=dict, init=False)
     _verified: dict[str, int | None] = attrs.field(factory=dict, init=False)
     _preconditioned: set[str] = attrs.field(factory=set, init=False)
     _content_seeds: int = attrs.field(default=0, init=False)
     _windows: dict[str, int] = attrs.field(factory=dict, init=False)
+
+    @_workers.default
+    def _start_workers(self) -> Workers:
+        return Workers(self.folder, self.start_channel)
 
     async def run(self, done: frozenset[tuple[str, int]] = frozenset()) -> None:
         """Run every trial that is not in `done`. Cancelled: the trial under way is recorded as interrupted."""
@@ -111,7 +84,7 @@ class Conductor:
                 self.journal(record)
                 self.watcher.finished(point, record, trio.current_time() - began)
         finally:
-            await self._close_all()
+            await self._workers.close_all()
 
     async def _record(self, point: Point, trial: int, number: int, started: int) -> TrialRecord:
         def record(status: Status, reason: str, **parts: Any) -> TrialRecord:
@@ -119,8 +92,8 @@ class Conductor:
 
         if point.id in self._given_up:
             return record(*self._given_up[point.id])
-        if point.tier.name in self._lost_tiers:
-            return record("hang", f"not run: {self._lost_tiers[point.tier.name]}")
+        if point.tier.name in self._workers.lost_tiers:
+            return record("hang", f"not run: {self._workers.lost_tiers[point.tier.name]}")
         try:
             driver = self.registry.driver(point.tier.driver)
             if isinstance(driver, Tool):
@@ -151,7 +124,7 @@ class Conductor:
     # ---- drivers with a store
 
     async def _measure(self, point: Point, trial: int) -> tuple[Summary, tuple[Mapping[str, Any], ...]]:
-        group = await self._group(point)
+        group = await self._workers.of(point)
         try:
             opened = await self._set_up(group, point, trial)
             beside = await self._ceiling(group, point, trial, before=True)
@@ -160,12 +133,12 @@ class Conductor:
         except Hang:
             stall_s = point.work.timeout_ns / 1e9
             reason = f"no operation finished for {stall_s:g} s (timeout); the worker was killed"
-            raise await self._kill(point, TrialFailed("hang", reason, True)) from None
+            raise await self._workers.kill(point, TrialFailed("hang", reason, True)) from None
         except Late:
             reason = "the load did not end in its time although operations went on; the worker was killed"
-            raise await self._kill(point, TrialFailed("incomplete", reason, False)) from None
+            raise await self._workers.kill(point, TrialFailed("incomplete", reason, False)) from None
         except WorkerDied as error:
-            raise await self._kill(point, TrialFailed("error", str(error), False)) from None
+            raise await self._workers.kill(point, TrialFailed("error", str(error), False)) from None
         summary = summarise(point, opened, parts, self._verified.get(point.id))
         self._windows[point.id] = int(summary.measures["window_ns"] or 0)
         if beside is None and summary.status == "ok":
@@ -174,34 +147,20 @@ class Conductor:
             measures = {**summary.measures, **held_against(beside, point.work, summary.measures)}
             summary = attrs.evolve(summary, measures=measures)
         workers = tuple(
-            _worker_row(number, channel, part)
-            for number, (channel, part) in enumerate(zip(group.channels, parts, strict=True))
+            _worker_row(number, channel, part) for number, (channel, part) in enumerate(zip(group, parts, strict=True))
         )
         return summary, workers
 
-    async def _group(self, point: Point) -> Group:
-        """The tier's workers, as many as the point has client processes."""
-        name = point.tier.name
-        group = self._groups.pop(name, None) or Group()
-        self._groups[name] = group
-        while len(self._groups) > _KEPT_TIERS:
-            await self._close(next(iter(self._groups)))
-        while len(group.channels) < point.work.processes:
-            log = self.folder / "logs" / f"{name}-{len(group.channels)}.log"
-            log.parent.mkdir(exist_ok=True)
-            group.channels.append(await self.start_channel(log))
-        return attrs.evolve(group, channels=group.channels[: point.work.processes])
-
-    async def _set_up(self, group: Group, point: Point, trial: int) -> messages.Opened:
+    async def _set_up(self, group: list[Channel], point: Point, trial: int) -> messages.Opened:
         """Open the point in each worker; the first time lay out its data and verify."""
         targets = self._targets(point.tier)
         replies = []
-        for process, channel in enumerate(group.channels):
+        for process, channel in enumerate(group):
             request = messages.Open(point.id, point.tier, point.work, process, targets, self.content_seed)
-            opened = await self._ask(channel, request, messages.Opened, point)
+            opened = await ask(channel, request, messages.Opened, point)
             if opened.fresh:
                 self.watcher.phase(point, trial, "laying out data")
-                await self._ask(channel, messages.Prepare(point.id), messages.Prepared, point)
+                await ask(channel, messages.Prepare(point.id), messages.Prepared, point)
             replies.append(opened)
         if point.id not in self._verified:
             self._verified[point.id] = await self._verify(group, point, trial)
@@ -209,46 +168,38 @@ class Conductor:
             # After the verification, which writes the data set in another order.
             self.watcher.phase(point, trial, "preconditioning")
             asked, done = messages.Precondition(point.id), messages.Preconditioned
-            await _gather([partial(self._ask, channel, asked, done, point) for channel in group.channels])
+            await gather([partial(ask, channel, asked, done, point) for channel in group])
             self._preconditioned.add(point.id)
         return replies[0]
 
-    async def _verify(self, group: Group, point: Point, trial: int) -> int | None:
+    async def _verify(self, group: list[Channel], point: Point, trial: int) -> int | None:
         if point.work.verify == "off":
             return None
         self.watcher.phase(point, trial, "verifying")
         # Points of one tier share its data: with content of its own, none takes another's write for its own.
         self._content_seeds += 1
         request = messages.Verify(point.id, self.content_seed + self._content_seeds)
-        answers = await _gather(
-            [partial(self._ask, channel, request, messages.Verified, point) for channel in group.channels]
-        )
+        answers = await gather([partial(ask, channel, request, messages.Verified, point) for channel in group])
         for answer in answers:
             if answer.mismatch:
                 raise TrialFailed("corrupt", f"the content is not what was written: {answer.mismatch}", True)
         known = [answer.verified_bytes for answer in answers if answer.verified_bytes is not None]
         return sum(known) if known else None
 
-    async def _load(self, group: Group, point: Point, trial: int) -> list[messages.Measured]:
+    async def _load(self, group: list[Channel], point: Point, trial: int) -> list[messages.Measured]:
         seed = point.work.seed + (trial << 20)
-        ready = await _gather(
-            [
-                partial(self._ask, channel, messages.Arm(point.id, seed), messages.Armed, point)
-                for channel in group.channels
-            ]
+        ready = await gather(
+            [partial(ask, channel, messages.Arm(point.id, seed), messages.Armed, point) for channel in group]
         )
         start = max(answer.now_ns for answer in ready) + _START_LEAD_NS
         work = point.work
         load_ns = None if work.time_ns is None else work.warmup_ns + (work.cap_ns or 0) + work.time_ns
         deadline_ns = None if load_ns is None else load_ns + 2 * work.timeout_ns
-        return await _gather(
-            [
-                partial(self._ask, channel, messages.Go(start), messages.Measured, point, deadline_ns)
-                for channel in group.channels
-            ]
+        return await gather(
+            [partial(ask, channel, messages.Go(start), messages.Measured, point, deadline_ns) for channel in group]
         )
 
-    async def _ceiling(self, group: Group, point: Point, trial: int, before: bool) -> PeerFigures | str | None:
+    async def _ceiling(self, group: list[Channel], point: Point, trial: int, before: bool) -> PeerFigures | str | None:
         """What the point's peer measured, or why it did not; None where none is asked for, or it is not its turn.
 
         It comes after the odd trials and before the even ones, A B B A, so that drift falls on both alike. Its window
@@ -260,7 +211,7 @@ class Conductor:
         self.watcher.phase(point, trial, f"measuring {point.work.ceiling}")
         try:
             asked = messages.AskPeer(point.id, window_ns)
-            found = await self._ask(group.channels[0], asked, messages.PeerFound, point)
+            found = await ask(group[0], asked, messages.PeerFound, point)
             return await run_peer(found.peer, self.folder / "ceiling" / f"{point.id}-{trial}")
         except NoCeiling as error:
             return str(error)
@@ -268,91 +219,11 @@ class Conductor:
             # The trial is not touched by it; what is wrong with the worker comes up with its next request.
             return str(error) or "no ceiling: the worker did not answer"
 
-    async def _ask(
-        self,
-        channel: Channel,
-        request: messages.Request,
-        expected: type[R],
-        point: Point,
-        deadline_ns: int | None = None,
-    ) -> R:
-        """Send a request and wait for its reply, watching the worker's heartbeat. Raises Hang, Late, WorkerDied,
-        TrialFailed.
-        """
-        await channel.send(request)
-        reply: messages.Reply | None = None
-        died: WorkerDied | None = None
-        stalled = late = False
-
-        async def watch(scope: trio.CancelScope) -> None:
-            nonlocal stalled, late
-            began = moved_at = trio.current_time()
-            last = channel.beat()
-            stall_s = point.work.timeout_ns / 1e9
-            while True:
-                await trio.sleep(min(_WATCH_S, stall_s / 4))
-                now, beat = trio.current_time(), channel.beat()
-                if beat != last:
-                    last, moved_at = beat, now
-                stalled = now - moved_at >= stall_s
-                late = deadline_ns is not None and now - began >= deadline_ns / 1e9
-                if stalled or late:
-                    scope.cancel()
-                    return
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch, nursery.cancel_scope)
-            try:
-                reply = await channel.receive()
-            except WorkerDied as error:
-                # Raised below: out of the nursery it would arrive as a group of one.
-                died = error
-            nursery.cancel_scope.cancel()
-        if died is not None:
-            raise died
-        if reply is None:
-            raise Hang if stalled else Late
-        if isinstance(reply, messages.Failed):
-            raise TrialFailed(reply.status, reply.reason, whole_point=True)
-        assert isinstance(reply, expected), reply
-        return reply
-
     def _targets(self, tier: Tier) -> dict[str, str]:
         targets = {tier.driver: self.registry.refs[tier.driver].target}
         for level in tier.levels:
             targets |= self._targets(level)
         return targets
-
-    async def _kill(self, point: Point, failed: TrialFailed) -> TrialFailed:
-        """End the tier's workers, so that the next point gets fresh ones; what to raise then."""
-        group = self._groups.pop(point.tier.name, Group())
-        for channel in group.channels:
-            try:
-                await channel.kill()
-            except Unkillable as error:
-                self._lost_tiers[point.tier.name] = str(error)
-                return TrialFailed("hang", f"{failed.reason}; {error}", True)
-        return failed
-
-    async def _close(self, tier_name: str) -> None:
-        """Let a tier's workers close what they hold; what does not answer is killed."""
-        group = self._groups.pop(tier_name)
-        for channel in group.channels:
-            with trio.move_on_after(2):
-                try:
-                    await channel.send(messages.Quit())
-                    await channel.receive()
-                except WorkerDied:
-                    pass
-            try:
-                await channel.kill()
-            except Unkillable as error:
-                self._lost_tiers[tier_name] = str(error)
-
-    async def _close_all(self) -> None:
-        with trio.CancelScope(shield=True):
-            for name in list(self._groups):
-                await self._close(name)
 
     # ---- tools
 
@@ -384,26 +255,6 @@ def _fitting(record: TrialRecord) -> TrialRecord:
         return record
     reason = f"the driver's figures do not fit the tables: {problem}"
     return TrialRecord(record.point_id, record.trial, record.trial_order, "error", reason, record.started_unix_ns)
-
-
-async def _gather(calls: Sequence[Callable[[], Awaitable[R]]]) -> list[R]:
-    """All at the same time; the first failure ends the others and is raised alone."""
-    results: dict[int, R] = {}
-    failures: list[Exception] = []
-
-    async def one(number: int, call: Callable[[], Awaitable[R]], scope: trio.CancelScope) -> None:
-        try:
-            results[number] = await call()
-        except (Hang, Late, WorkerDied, TrialFailed) as error:
-            failures.append(error)
-            scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        for number, call in enumerate(calls):
-            nursery.start_soon(one, number, call, nursery.cancel_scope)
-    if failures:
-        raise failures[0]
-    return [results[number] for number in range(len(calls))]
 
 
 def _worker_row(number: int, channel: Channel, part: messages.Measured) -> dict[str, Any]:
