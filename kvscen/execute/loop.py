@@ -72,14 +72,16 @@ class Beat:
 
 @attrs.frozen
 class Shape:
-    """How a lane is filled. `slots` buffers of `slot_bytes`; `batch` is set where `wait = batch`: then operations
-    are posted in whole batches, at most `batches` at a time.
+    """How a lane is filled. `slots` buffers of `slot_bytes`; `batch` is set where `wait = batch`: then operations are
+    posted in whole batches, at most `batches` at a time. `burst` is the most that is submitted at once (None: all that
+    there is room for).
     """
 
     slots: int
     slot_bytes: int
     batch: int | None = None
     batches: int = 1
+    burst: int | None = None
 
 
 class LaneLoop:
@@ -116,6 +118,7 @@ class LaneLoop:
         self._counted_from = counted_from_ns
         self._stop_ns = stop_ns
         self._batch = shape.batch
+        self._burst = shape.burst or shape.slots
         self._slots = Slots(shape.slots, shape.slot_bytes)
         self._waiting = np.zeros(0, OPERATION)
         self._flying = 0
@@ -179,7 +182,11 @@ class LaneLoop:
         # A whole batch at a time where that is what is waited for: fewer wake-ups, and nothing is refilled before its
         # end.
         whole = self._batch is not None and self._shape.batches == 1 and not self._room and not len(self._waiting)
-        count = self._lane.reap(self._slots.out, self._flying if whole else min(1, self._flying), timeout)
+        at_least = self._flying if whole else min(1, self._flying)
+        if self._shape.burst and self._slots.free and not self._stopping and not len(self._waiting):
+            # A burst is on its way and there is room for another: look what has ended, and go on filling.
+            at_least = timeout = 0
+        count = self._lane.reap(self._slots.out, at_least, timeout)
         if count:
             self._take(count)
 
@@ -242,7 +249,7 @@ class LaneLoop:
             self._waiting = self._waiting[:0]
 
     def _ask(self, now: int) -> None:
-        want = self._slots.free
+        want = min(self._slots.free, self._burst)
         if self._batch is not None:
             want = min(want, self._room)
         if not want:

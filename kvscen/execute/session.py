@@ -68,7 +68,9 @@ class OpenPoint:
         slot_bytes = _round_up(self.stride_bytes, _PAGE_BYTES)
         if self.work.wait == "batch":
             return Shape(self.slots, slot_bytes, self.work.batch, self.work.depth or 1)
-        return Shape(self.slots, slot_bytes)
+        # In an open loop the arrivals set the pace.
+        apart = self.store.limits.pipelined and self.work.rate_per_s is None
+        return Shape(self.slots, slot_bytes, burst=max(1, self.slots // 4) if apart else None)
 
     def close(self) -> None:
         for lane in self.lanes:

@@ -106,10 +106,16 @@ class Availability:
 
 @attrs.frozen
 class Limits:
-    """What a store asks of the core. `alignment_bytes` rounds the stride and the length of every operation."""
+    """What a store asks of the core. `alignment_bytes` rounds the stride and the length of every operation.
+
+    `pipelined`: the tier works on by itself while the core refills a lane (a device under direct I/O). Operations are
+    then submitted a quarter of the lane at a time: what is submitted in one burst tends to complete in one, and the
+    tier would be idle from then to the next burst.
+    """
 
     alignment_bytes: int = 1
     max_in_flight: int = 4096
+    pipelined: bool = False
 
 
 @attrs.frozen

@@ -30,9 +30,11 @@ class RandomLane(VirtualLane):
         self.flying: list[np.void] = []
         self.seen: list[np.void] = []
         self.most = 0
+        self.widest = 0
         self.now = 0
 
     def submit(self, ops: Rows) -> int:
+        self.widest = max(self.widest, len(ops))
         count = int(self.draws.integers(0 if self.flying else 1, len(ops) + 1))
         count = min(count, self.capacity - len(self.flying))
         for op in ops[:count]:
@@ -75,17 +77,25 @@ def loop_of(lane: RandomLane, work: Work, shape: Shape, count: int) -> tuple[Lan
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 16), st.integers(1, 16), st.integers(1, 100), st.booleans())
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 16),
+    st.integers(1, 16),
+    st.integers(1, 100),
+    st.booleans(),
+    st.none() | st.integers(1, 4),
+)
 def test_every_operation_is_submitted_and_recorded_once(
-    seed: int, slots: int, capacity: int, count: int, fail: bool
+    seed: int, slots: int, capacity: int, count: int, fail: bool, burst: int | None
 ) -> None:
     lane = RandomLane(seed, capacity, fail)
-    loop, recorder, store = loop_of(lane, WORK, Shape(slots, 512), count)
+    loop, recorder, store = loop_of(lane, WORK, Shape(slots, 512, burst=burst), count)
     run_loops([loop], store)
     sample = recorder.finish()
     assert len(lane.seen) == count == sample.operations + sample.errors
     assert [int(op["key"]) for op in lane.seen] == [number % 64 for number in range(count)]
     assert lane.most <= min(slots, capacity)
+    assert lane.widest <= (burst or slots)
     assert bool(loop.first_error) == bool(sample.errors)
 
 

@@ -123,7 +123,9 @@ class PosixStore(Store):
         self._direct = alignment is not None
         self._engine = self._choose_engine(self._direct)
         self._files = Files(self._folder, self._area, os.O_DIRECT if alignment else 0, self._settings.open_files)
-        self.limits = Limits(alignment.bytes if alignment else 1, self._settings.max_in_flight)
+        self.limits = Limits(
+            alignment.bytes if alignment else 1, self._settings.max_in_flight, pipelined=alignment is not None
+        )
         facts = [f"O_DIRECT, {alignment}" if alignment else how, where]
         if self._work.durability == "each":
             facts.append("each write durable (RWF_DSYNC)")
