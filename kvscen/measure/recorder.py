@@ -68,7 +68,6 @@ class Sample:
     backlog: int = 0
     first_error: str = ""
     series: dict[SeriesKey, Histogram] = attrs.field(factory=dict)
-    level_hits: dict[int, int] = attrs.field(factory=dict)
     interval_ns: int = MIN_INTERVAL_NS
     interval_counts: npt.NDArray[np.uint32] = attrs.field(factory=lambda: np.zeros((0, BUCKETS), np.uint32))
     interval_bytes: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(0, np.int64))
@@ -100,8 +99,6 @@ class Sample:
         self.first_error = self.first_error or other.first_error
         for key, histogram in other.series.items():
             self.histogram(key).merge(histogram)
-        for level, hits in other.level_hits.items():
-            self.level_hits[level] = self.level_hits.get(level, 0) + hits
         self.merge_intervals(other)
 
     def merge_intervals(self, other: Sample) -> None:
@@ -280,7 +277,7 @@ class Recorder:
             self._count_all(ops, done)
 
     def _count_plain(self, ops: Rows, done: Rows) -> bool:
-        """The common case, several times faster: a closed loop, all operations of one kind, successful, from one tier,
+        """The common case, several times faster: a closed loop, all operations of one kind, successful,
         asked for and ended in one interval inside the window. False, and nothing counted, where it is another one.
         """
         kinds = ops["kind"]
@@ -296,7 +293,6 @@ class Recorder:
             or (window.end_ns is not None and (last >= window.end_ns or int(due.max()) >= window.end_ns))
             or interval >= len(sample.interval_bytes)
             or (first - window.start_ns) // sample.interval_ns != interval
-            or np.count_nonzero(done["level"])
         ):
             return False
         count, size = len(ops), int(moved.sum())
@@ -309,7 +305,6 @@ class Recorder:
             sample.writes += count
         else:
             sample.reads += count
-            sample.level_hits[0] = sample.level_hits.get(0, 0) + count
         sample.first_ns = min(sample.first_ns, int(submit.min()))
         sample.last_ns = max(sample.last_ns, last)
         counts = sample.series[name, "block", "latency"].add(end - submit)
@@ -357,10 +352,6 @@ class Recorder:
             if self._open_loop:
                 sample.series[name, "block", "service"].add(service[of_kind])
                 sample.series[name, "block", "delay"].add((submit - due)[of_kind])
-        levels = done["level"][bytes_inside & ~is_write]
-        for level, hits in enumerate(np.bincount(levels)) if len(levels) else ():
-            if hits:
-                sample.level_hits[level] = sample.level_hits.get(level, 0) + int(hits)
         missed = (outcome == MISS) & due_inside
         if missed.any():
             sample.histogram(("miss", "block", "latency")).add(latency[missed])

@@ -172,7 +172,6 @@ def test_the_short_way_counts_what_the_long_way_counts(seed: int, batch: int, wr
         "load_bytes",
         "first_ns",
         "last_ns",
-        "level_hits",
     ):
         assert getattr(short_sample, name) == getattr(long_sample, name), name
     assert short_sample.series.keys() == long_sample.series.keys()
