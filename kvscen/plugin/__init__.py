@@ -23,7 +23,7 @@ from kvscen.language.schema import (
 )
 from kvscen.measure.histogram import Histogram
 from kvscen.plan.point import Point, Tier, Work
-from kvscen.plugin.arena import HostArena, available_bytes, buffers_for, host_arena, show_bytes
+from kvscen.plugin.arena import HostArena, ahead_for, available_bytes, buffers_for, host_arena, show_bytes
 from kvscen.plugin.contract import (
     API_VERSION,
     COMPLETION,
@@ -34,6 +34,7 @@ from kvscen.plugin.contract import (
     MISS,
     OK,
     OPERATION,
+    RAW_COMPLETION,
     READ,
     WRITE,
     Arena,
@@ -69,6 +70,7 @@ __all__ = [
     "MISS",
     "OK",
     "OPERATION",
+    "RAW_COMPLETION",
     "READ",
     "WRITE",
     "Arena",
@@ -118,6 +120,7 @@ __all__ = [
     "VirtualLane",
     "Word",
     "Work",
+    "ahead_for",
     "available_bytes",
     "buffers_for",
     "host_arena",
