@@ -196,7 +196,7 @@ class _Judge:
                 leaf.axes(self.late.flat),
                 PatternBlock(point.pattern.name, point.pattern.built_in, point.pattern.settings),
                 point.tier,
-                point.model_block,
+                point.model,
                 point.own.settings,
                 work,
                 tuple(expectations),
