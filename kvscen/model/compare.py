@@ -65,7 +65,7 @@ def _weight_dtype(case: _Case) -> Iterator[Difference]:
             yield Difference(
                 "weight_dtype",
                 f"KVBench takes the format of the weights, {weights}, for K and V; the cache keeps {kind.kv_dtype}: "
-                f"KVBench has {_times(ratio)} the bytes",
+                f"that makes KVBench's bytes {_times(ratio)} as many",
             )
 
 
@@ -74,8 +74,7 @@ def _latent(case: _Case) -> Iterator[Difference]:
         yield Difference(
             "latent_split",
             f"KVBench divides the compressed vector by tp = {case.tp}; it has no heads to divide, and each rank keeps "
-            f"all of it: a rank's block is {case.tp} times KVBench's, and all ranks together keep everything "
-            f"{case.tp} times",
+            f"all of it: that makes a block {case.tp} times as large, and what all ranks keep {case.tp} times as much",
         )
 
 
@@ -86,8 +85,8 @@ def _heads(case: _Case) -> Iterator[Difference]:
         yield Difference(
             "heads_split",
             f"KVBench divides {_count(kind.kv_heads, 'KV head')} by tp = {kind.tp}, 1/{copies} of a head for each "
-            f"rank; a head is kept whole, by {copies} ranks: a rank's block is {copies} times KVBench's, and all "
-            f"ranks together keep everything {copies} times",
+            f"rank; a head is kept whole, by {copies} ranks each: that makes a block {copies} times as large, and what "
+            f"all ranks keep {copies} times as much",
         )
 
 
@@ -96,16 +95,17 @@ def _stages(case: _Case) -> Iterator[Difference]:
     if case.pattern.access == "layer" or len(set(held)) == 1:
         return
     most, least = max(held), min(held)
-    short = f"{held.count(least)} of the {case.pp} stages have {least}"
     if case.kvbench.part_layers:
         yield Difference(
-            "part_layers", f"{case.kvbench.part_layers}; a stage has whole ones, the fullest {most}: {short}"
+            "part_layers",
+            f"{case.kvbench.part_layers}; a stage has whole ones: {held.count(most)} have {most}, "
+            f"{held.count(least)} have {least}",
         )
     else:
         yield Difference(
             "uneven_stages",
-            f"KVBench counts all blocks as large as those of the fullest stage, with {most} layers; {short}, so there "
-            "are more blocks than it counts",
+            f"KVBench counts all blocks as large as those of the fullest stage, with {most} layers; "
+            f"{held.count(least)} of the {case.pp} stages have {least}, so there are more blocks than it counts",
         )
 
 
@@ -199,4 +199,4 @@ def _decimal(value: Fraction) -> str:
 
 
 def _times(ratio: Fraction) -> str:
-    return f"{_decimal(ratio)} times" if ratio >= 1 else f"{ratio} of"
+    return f"{_decimal(ratio)} times" if ratio >= 1 else str(ratio)

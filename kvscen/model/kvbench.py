@@ -194,7 +194,7 @@ def _left_out_of(kind: KindSettings, weight_dtype: str | None) -> Iterator[tuple
         if kind.rope_dtype != kind.kv_dtype:
             yield "rope_dtype", f"it takes `{kind.kv_dtype}` for the rotary key too"
         if weight_dtype not in (None, kind.kv_dtype):
-            yield "weight_dtype", "with `mla` it takes the format of the KV"
+            yield "weight_dtype", "with `mla` KVBench takes the format of the KV"
         return
     if kind.v_head_dim != kind.head_dim:
         yield "v_head_dim", f"its V has {kind.head_dim} numbers as its K"

@@ -87,8 +87,9 @@ def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None,
     said = [item for part in (point.own, *point.blocks) for item in part.problems]
     if has_errors(said):
         return None, tuple(said)
+    parts = (point.pattern, *point.models, point.own)
     work, findings = transfer.work(point.pattern.settings, point.model, point.own.settings)
-    said += [to_diagnostic(finding, _place(finding, point)) for finding in findings]
+    said += [to_diagnostic(finding, place(finding, parts)) for finding in findings]
     if work is None:
         return None, tuple(said)
     said += _ask_drivers(point, work, drivers)
@@ -103,12 +104,13 @@ def _tried(make: Callable[[], Resolved], problems: list[Diagnostic]) -> Resolved
         return None
 
 
-def _place(finding: Finding, point: Reached) -> Span:
-    """Where the setting that a finding names is written: in the pattern, its model or the sweep."""
-    for part in (point.pattern, *point.models, point.own):
+def place(finding: Finding, parts: Sequence[Resolved]) -> Span:
+    """Where the setting that a finding names is written: in the first of these blocks that has it, else the first
+    block."""
+    for part in parts:
         if finding.setting in part.found:
             return part.span_of(finding.setting)
-    return point.pattern.span
+    return parts[0].span
 
 
 def models_of(resolver: Resolver, pattern: Resolved, choice: Mapping[int, int]) -> tuple[Resolved, ...]:
