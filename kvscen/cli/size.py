@@ -104,8 +104,16 @@ def _value(setting: str, value: str) -> str:
 
 
 def _catalogue_name(what: str) -> str:
-    """`LLAMA3.1_8B` and `Qwen3-8B` name what the catalogue calls llama3_1_8b and qwen3_8b."""
-    return re.sub(r"[^a-z0-9]+", "_", what.lower())
+    """The catalogue's name for KVBench's `LLAMA3.1_8B` or Hugging Face's `meta-llama/Llama-3.1-8B`: alike but for the
+    signs between letters and digits."""
+    from kvscen.language.define import catalogue_names
+
+    wanted = _bare(what.rpartition("/")[2])
+    return next((name for name in catalogue_names() if _bare(name) == wanted), what)
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _unknown(what: str, name: str) -> NoReturn:

@@ -1,7 +1,7 @@
 """The sizes that NIXL's KVBench computes, to the digit, wrong ones included (`sizing = kvbench`).
 
 Source: benchmark/kvbench of github.com/ai-dynamo/nixl, models/*.py (`get_kv_size_per_token`, `get_io_size`) and
-models/utils.py (`get_batch_size`, `get_precision_size`), the same from 0.2 to 1.4. `llama3_1.py`, `qwen3.py` and
+models/utils.py (`get_batch_size`, `get_precision_size`), as they are in NIXL 1.4. `llama3_1.py`, `qwen3.py` and
 `gpt_oss.py` have one formula, taken here for every model with KV heads; `deepseek_r1.py` has the one for `mla`.
 
 KVBench divides and multiplies floats and truncates them by `int()`. Here the same operations stand in the same order,

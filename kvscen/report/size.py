@@ -65,6 +65,7 @@ def size_rows(sizes: Sequence[Sized], scenario: bool) -> Iterator[dict[str, Cell
             **{f"kvbench_{name}": value for name, value in kvbench.items()},
             "causes": " ".join(difference.cause for difference in size.differences),
             "reasons": "; ".join(size.reasons),
+            "notes": "; ".join(size.notes),
         }
 
 

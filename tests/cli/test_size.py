@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from kvscen.cli.main import main
+from kvscen.language.define import catalogue_names
 
 PLAIN = """kvs 1
 tier dram : memory { capacity = 1 GiB }
@@ -38,10 +40,16 @@ def row(*arguments: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["llama3_1_8b", "LLAMA3.1_8B", "Llama-3.1-8B"])
+@pytest.mark.parametrize("name", ["llama3_1_8b", "LLAMA3.1_8B", "Llama-3.1-8B", "meta-llama/Llama-3.1-8B"])
 def test_a_model_by_the_names_it_goes_by(name: str) -> None:
     found = row(name)
     assert (found["model"], found["exact_block_bytes"], found["exact_rank_batch"]) == ("llama3_1_8b", "2097152", "63")
+
+
+def test_no_two_models_have_names_alike() -> None:
+    names = [re.sub(r"[^a-z0-9]", "", name) for name in catalogue_names()]
+    assert len(set(names)) == len(names)
+    assert (row("GPT_OSS_20B")["model"], row("DeepSeek-R1")["model"]) == ("gpt_oss_20b", "deepseek_r1")
 
 
 def test_flags_and_pins_say_the_same() -> None:

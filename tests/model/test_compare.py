@@ -21,33 +21,34 @@ def compared(pattern: TransferSettings, model: ModelBlock) -> tuple[ExactSize, K
     return exact, kvbench, {d.cause: d.sentence for d in differences(pattern, model, exact, kvbench)}
 
 
-@pytest.mark.parametrize(
-    ("model", "settings", "causes"),
-    [
-        ("llama3_1_70b { kv_dtype = fp8 }", "prompt = 1000 tokens", []),
-        ("deepseek_r1 { }", "prompt = 1024 tokens; requests = 10; access = layer", []),
-        ("llama3_1_70b { kv_dtype = fp8 }", "prompt = 1000 tokens; weight_dtype = fp8", []),
-        ("llama3_1_70b { kv_dtype = fp8 }", "prompt = 1000 tokens; weight_dtype = int8", []),
-        ("llama3_1_70b { kv_dtype = fp8 }", "prompt = 1000 tokens; weight_dtype = bf16", ["weight_dtype"]),
-        ("deepseek_r1 { kv_dtype = fp8 }", "prompt = 1000 tokens; weight_dtype = bf16", []),
-        ("llama3_1_70b { }", "prompt = 1000 tokens; requests = 10", ["page_rounding"]),
-        ("llama3_1_70b { }", "prompt = 1000 tokens; access = layer", ["page_rounding"]),
-        ("llama3_1_70b { tp = 8 }", "prompt = 1024 tokens", ["all_ranks"]),
-        ("llama3_1_70b { tp = 16 }", "prompt = 1024 tokens", ["heads_split", "all_ranks"]),
-        ("llama3_1_70b { pp = 32 }", "prompt = 1024 tokens", ["part_layers", "all_ranks"]),
-        ("llama3_1_70b { pp = 32 }", "prompt = 1024 tokens; access = layer", ["all_ranks"]),
-        ("deepseek_r1 { tp = 8 }", "prompt = 1024 tokens", ["latent_split", "all_ranks"]),
-        ("deepseek_r1 { pp = 8 }", "prompt = 1024 tokens", ["uneven_stages", "all_ranks"]),
-        ("deepseek_r1 { tp = 5 }", "prompt = 1024 tokens", ["latent_split", "truncated", "all_ranks"]),
-        ("llama3_1_8b { scale_bytes = 2 B }", "prompt = 1024 tokens", ["scale_bytes"]),
-        ("llama3_1_8b { v_head_dim = 64 }", "prompt = 1024 tokens; output = 1 tokens", ["v_head_dim", "output"]),
-        ("deepseek_r1 { kv_dtype = fp8; rope_dtype = bf16 }", "prompt = 1024 tokens", ["rope_dtype"]),
-        ("gpt_oss_20b { }", "prompt = 1000 tokens", ["layer_groups", "window"]),
-        ("gpt_oss_20b { }", "prompt = 100 tokens; access = layer", ["page_rounding"]),
-        ("mistral_7b { window = 4096 tokens }", "prompt = 4000 tokens", []),
-        ("mistral_7b { window = 4096 tokens }", "prompt = 8000 tokens", ["window"]),
-    ],
-)
+#: model, settings of the pattern, the causes at work
+CASES: list[tuple[str, str, list[str]]] = [
+    ("llama3_1_70b { kv_dtype = fp8 }", "prompt = 1000 tokens", []),
+    ("deepseek_r1 { }", "prompt = 1024 tokens; requests = 10; access = layer", []),
+    ("llama3_1_70b { kv_dtype = fp8 }", "prompt = 1000 tokens; weight_dtype = fp8", []),
+    ("llama3_1_70b { kv_dtype = fp8 }", "prompt = 1000 tokens; weight_dtype = int8", []),
+    ("llama3_1_70b { kv_dtype = fp8 }", "prompt = 1000 tokens; weight_dtype = bf16", ["weight_dtype"]),
+    ("deepseek_r1 { kv_dtype = fp8 }", "prompt = 1000 tokens; weight_dtype = bf16", []),
+    ("llama3_1_70b { }", "prompt = 1000 tokens; requests = 10", ["page_rounding"]),
+    ("llama3_1_70b { }", "prompt = 1000 tokens; access = layer", ["page_rounding"]),
+    ("llama3_1_70b { tp = 8 }", "prompt = 1024 tokens", ["all_ranks"]),
+    ("llama3_1_70b { tp = 16 }", "prompt = 1024 tokens", ["heads_split", "all_ranks"]),
+    ("llama3_1_70b { pp = 32 }", "prompt = 1024 tokens", ["part_layers", "all_ranks"]),
+    ("llama3_1_70b { pp = 32 }", "prompt = 1024 tokens; access = layer", ["all_ranks"]),
+    ("deepseek_r1 { tp = 8 }", "prompt = 1024 tokens", ["latent_split", "all_ranks"]),
+    ("deepseek_r1 { pp = 8 }", "prompt = 1024 tokens", ["uneven_stages", "all_ranks"]),
+    ("deepseek_r1 { tp = 5 }", "prompt = 1024 tokens", ["latent_split", "truncated", "all_ranks"]),
+    ("llama3_1_8b { scale_bytes = 2 B }", "prompt = 1024 tokens", ["scale_bytes"]),
+    ("llama3_1_8b { v_head_dim = 64 }", "prompt = 1024 tokens; output = 1 tokens", ["v_head_dim", "output"]),
+    ("deepseek_r1 { kv_dtype = fp8; rope_dtype = bf16 }", "prompt = 1024 tokens", ["rope_dtype"]),
+    ("gpt_oss_20b { }", "prompt = 1000 tokens", ["layer_groups", "window"]),
+    ("gpt_oss_20b { }", "prompt = 100 tokens; access = layer", ["page_rounding"]),
+    ("mistral_7b { window = 4096 tokens }", "prompt = 4000 tokens", []),
+    ("mistral_7b { window = 4096 tokens }", "prompt = 8000 tokens", ["window"]),
+]
+
+
+@pytest.mark.parametrize(("model", "settings", "causes"), CASES)
 def test_causes(model: str, settings: str, causes: list[str]) -> None:
     exact, kvbench, found = compared(*pattern_and_model(model, f"sizing = kvbench; {settings}"))
     assert list(found) == causes
@@ -67,15 +68,16 @@ def test_sentences_have_the_figures() -> None:
     assert "by tp = 8, 1/2 of a head for each rank; a head is kept whole, by 2 ranks" in said(
         "qwen3_235b_a22b { tp = 8 }"
     )
-    assert "2.5 layers, 80 over 32 stages; a stage has whole ones, the fullest 3" in said("llama3_1_70b { pp = 32 }")
-    assert "16 of the 32 stages have 2" in said("llama3_1_70b { pp = 32 }")
+    assert "2.5 layers, 80 over 32 stages; a stage has whole ones: 16 have 3, 16 have 2" in said(
+        "llama3_1_70b { pp = 32 }"
+    )
     assert "with 8 layers; 3 of the 8 stages have 7" in said("deepseek_r1 { pp = 8 }")
     assert "63, where KVBench reckons with 62.5" in said("llama3_1_70b { }")
     assert "12 of the 24 layers attend to the newest 128 and keep 9 of a request's 63 pages" in said("gpt_oss_20b { }")
-    assert "the weights, bf16, for K and V; the cache keeps fp8: KVBench has 2 times the bytes" in said(
+    assert "the weights, bf16, for K and V; the cache keeps fp8: that makes KVBench's bytes 2 times as many" in said(
         "llama3_1_8b { kv_dtype = fp8 }", "prompt = 1 tokens; weight_dtype = bf16"
     )
-    assert "KVBench has 1/2 of the bytes" in said("llama3_1_8b { }", "prompt = 1 tokens; weight_dtype = fp8")
+    assert "KVBench's bytes 1/2 as many" in said("llama3_1_8b { }", "prompt = 1 tokens; weight_dtype = fp8")
 
 
 HEADS = st.builds(
