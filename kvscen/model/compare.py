@@ -56,17 +56,16 @@ def differences(
 
 
 def _weight_dtype(case: _Case) -> Iterator[Difference]:
-    for kind in case.kinds[:1]:
-        weights = case.pattern.weight_dtype
-        if isinstance(kind, LatentSettings) or weights is None:
-            continue
-        ratio = Fraction(DTYPE_BITS[weights], DTYPE_BITS[kind.kv_dtype])
-        if ratio != 1:
-            yield Difference(
-                "weight_dtype",
-                f"KVBench takes the format of the weights, {weights}, for K and V; the cache keeps {kind.kv_dtype}: "
-                f"that makes KVBench's bytes {_times(ratio)} as many",
-            )
+    kind, weights = case.kinds[0], case.pattern.weight_dtype
+    if isinstance(kind, LatentSettings) or weights is None:
+        return
+    ratio = Fraction(DTYPE_BITS[weights], DTYPE_BITS[kind.kv_dtype])
+    if ratio != 1:
+        yield Difference(
+            "weight_dtype",
+            f"KVBench takes the format of the weights, {weights}, for K and V; the cache keeps {kind.kv_dtype}: "
+            f"that makes KVBench's bytes {_times(ratio)} as many",
+        )
 
 
 def _latent(case: _Case) -> Iterator[Difference]:
@@ -170,8 +169,8 @@ def _windows(case: _Case) -> Iterator[Difference]:
         if pages < case.exact.pages:
             yield Difference(
                 "window",
-                f"KVBench keeps all {tokens:,} tokens in every layer; {kind.layers} of the {case.layers} layers attend "
-                f"to the newest {kind.window_tokens:,} and keep {pages:,} of a request's {case.exact.pages:,} pages",
+                f"KVBench keeps all tokens in every layer; {kind.layers} of the {case.layers} layers attend to the "
+                f"newest {kind.window_tokens:,} and keep {pages:,} of a request's {case.exact.pages:,} pages",
             )
 
 
