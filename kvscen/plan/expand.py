@@ -20,7 +20,7 @@ from kvscen.language.suggest import did_you_mean, listed
 from kvscen.plan.condition import holds
 from kvscen.plan.late import Late, Trace, Unchosen, flatten
 from kvscen.plan.pins import Pin, read_pins
-from kvscen.plan.point import Expectation, ModelBlock, PatternBlock, Plan, Point, Skipped
+from kvscen.plan.point import Expectation, PatternBlock, Plan, Point, Skipped
 from kvscen.plan.reach import work_of
 from kvscen.plan.search import Leaf, Said, Search, search_points
 
@@ -78,7 +78,7 @@ def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> E
             skipped += judge.skipped
             found += judge.said.diagnostics
     if not has_errors(found):
-        found += _idle_pins(read, used)
+        found += idle_pins(read, used)
     if not has_errors(found) and not points:
         found.append(_all_skipped(chosen))
     if has_errors(found):
@@ -119,7 +119,8 @@ def _is_base_only(scenario: Scenario, sweep: SweepDef, pins: Mapping[str, Pin]) 
     return any(sweep.name in other.chain[1:] for other in scenario.sweeps.values())
 
 
-def _idle_pins(pins: Mapping[str, Pin], used: set[str]) -> list[Diagnostic]:
+def idle_pins(pins: Mapping[str, Pin], used: set[str]) -> list[Diagnostic]:
+    """What is said about pins that nothing takes a value from."""
     return [
         diagnostic(
             "KVS124",
@@ -196,7 +197,7 @@ class _Judge:
                 leaf.axes(self.late.flat),
                 PatternBlock(point.pattern.name, point.pattern.built_in, point.pattern.settings),
                 point.tier,
-                ModelBlock(point.model.name, point.model.built_in, point.model.settings) if point.model else None,
+                point.model,
                 point.own.settings,
                 work,
                 tuple(expectations),
