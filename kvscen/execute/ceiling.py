@@ -11,10 +11,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import attrs
 import trio
 
 from kvscen.plan.columns import Cell
@@ -29,6 +31,8 @@ _POLL_S = 0.05
 _GONE_S = 5.0
 # A running peer is looked at so often in its time, and the last look counts: it makes itself ready first.
 _LOOKS = 4
+# The shortest time from which a CPU share is told.
+_LEAST_CPU_NS = 100_000_000
 
 
 class NoCeiling(Exception):
@@ -54,6 +58,7 @@ async def run_peer(peer: Peer, folder: Path, grace_s: float = GRACE_S) -> PeerFi
             start_new_session=True,
         )
     observed, looks = "", 0
+    cpu = CPU(process.pid)
     began, deadline_s = trio.current_time(), peer.duration_s + grace_s
     try:
         while process.poll() is None:
@@ -64,14 +69,40 @@ async def run_peer(peer: Peer, folder: Path, grace_s: float = GRACE_S) -> PeerFi
             if looks < _LOOKS and elapsed >= peer.duration_s * (looks + 1) / _LOOKS:
                 looks += 1
                 observed = peer.observe(process.pid) or observed
+            if elapsed >= peer.duration_s / 2:
+                cpu.look()
     finally:
         await _end(process)
     if process.returncode:
         raise NoCeiling(f"{peer.name} {_ending(process.returncode)}{_last_words(stderr) or _last_words(stdout)}")
     try:
-        return peer.read(stdout.read_text(errors="replace"), observed)
+        return attrs.evolve(peer.read(stdout.read_text(errors="replace"), observed), cpu_s_per_s=cpu.share)
     except DriverError as error:
         raise NoCeiling(str(error)) from None
+
+
+@attrs.define
+class CPU:
+    """The CPU time of a whole process, by the kernel's clock for it: all threads, those that ended included. What it
+    says of itself may leave out some of them, and is often rounded to milliseconds.
+    """
+
+    pid: int
+    first: tuple[int, int] | None = None
+    last: tuple[int, int] | None = None
+
+    def look(self) -> None:
+        # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of the kernel's posix-timers_types.h.
+        with suppress(OSError):  # it has just ended
+            self.last = time.perf_counter_ns(), time.clock_gettime_ns((~self.pid << 3) | 2)
+            self.first = self.first or self.last
+
+    @property
+    def share(self) -> float | None:
+        """CPU seconds in a second, between the first look and the last one; None where they are too close."""
+        if self.first is None or self.last is None or self.last[0] - self.first[0] < _LEAST_CPU_NS:
+            return None
+        return (self.last[1] - self.first[1]) / (self.last[0] - self.first[0])
 
 
 async def _end(process: subprocess.Popen[bytes]) -> None:
@@ -109,6 +140,6 @@ def held_against(
         "ceiling_ratio": ratio,
         "ceiling_operations_per_s": figures.operations_per_s,
         **{f"ceiling_latency_{name}_ns": value for name, value in figures.latency_ns.items()},
-        "ceiling_cpu_s_per_gib": figures.cpu_s_per_gib,
+        "ceiling_cpu_s_per_gib": figures.cpu_s_per_s and figures.cpu_s_per_s / (ceiling / (1 << 30)),
         "ceiling_tool": figures.tool,
     }

@@ -74,7 +74,7 @@ class Beat:
 class Shape:
     """How a lane is filled. `slots` buffers of `slot_bytes`; `batch` is set where `wait = batch`: then operations are
     posted in whole batches, at most `batches` at a time. `ahead` of the slots are for operations that the lane holds
-    back (`Lane.limit`): then it is asked for nothing before half of them can have been started.
+    back (`Lane.limit`): then it is asked for nothing before it has started all of them.
     """
 
     slots: int
@@ -118,7 +118,7 @@ class LaneLoop:
         self._counted_from = counted_from_ns
         self._stop_ns = stop_ns
         self._batch = shape.batch
-        self._portion = max(1, shape.ahead // 2)
+        self._portion = max(1, shape.ahead)
         self._slots = Slots(shape.slots, shape.slot_bytes)
         self._out = np.zeros(0 if recorder else shape.slots, COMPLETION)
         self._waiting = np.zeros(0, OPERATION)

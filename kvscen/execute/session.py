@@ -196,8 +196,9 @@ class Session:
                     lanes.append(store.lane(lane, arena))
                     if ahead:
                         lanes[-1].limit(in_flight)
+            where = tuple(asked or lane.cpus for asked, lane in zip(cpus, lanes, strict=True))
             point = OpenPoint(
-                *(work, request.process, stores, arenas, lanes, keys, lane_keys, cpus, stride),
+                *(work, request.process, stores, arenas, lanes, keys, lane_keys, where, stride),
                 *(in_flight, ahead, request.content_seed),
             )
             return point

@@ -56,7 +56,7 @@ from kvscen.plugin.contract import (
     VirtualLane,
 )
 from kvscen.plugin.peer import Load, Peer, PeerFigures
-from kvscen.plugin.threads import Miss, Synchronous, ThreadLane
+from kvscen.plugin.threads import Job, Miss, Synchronous, ThreadLane
 from kvscen.results.measures import MEASURES, MeasureInfo
 
 __all__ = [
@@ -86,6 +86,7 @@ __all__ = [
     "Footprint",
     "Histogram",
     "HostArena",
+    "Job",
     "Lane",
     "Layout",
     "Limits",

@@ -177,7 +177,12 @@ class Lane:
 
     A buffer is lent from submit to reap: nobody touches it meanwhile. An accepted operation may be started at the next
     `reap` at the latest. Every accepted operation is reaped exactly once, whatever became of it.
+
+    `cpus` is where its thread had better run, for a lane with threads of its own; empty: anywhere. What the scenario
+    says of CPUs comes first.
     """
+
+    cpus: frozenset[int] = frozenset()
 
     def submit(self, ops: Rows) -> int:
         """Accept the first n of `ops` (rows of OPERATION), return n, 0 when full. Never blocks; `ops` is not kept."""

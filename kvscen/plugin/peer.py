@@ -34,12 +34,14 @@ class Load:
 @attrs.frozen
 class PeerFigures:
     """What the other program measured. `tool` names it with its version and how it was run; `latency_ns` maps "p50",
-    "p99" and "p999" to a latency of one operation, where enough operations lie above it."""
+    "p99" and "p999" to a latency of one operation, where enough operations lie above it. `cpu_s_per_s`, its CPU time in
+    a second of its load, is the core's to fill in: it watches the process.
+    """
 
     tool: str
     operations_per_s: float
     latency_ns: Mapping[str, int]
-    cpu_s_per_gib: float | None = None
+    cpu_s_per_s: float | None = None
 
 
 @attrs.frozen

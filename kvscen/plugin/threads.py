@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -20,9 +21,10 @@ import numpy.typing as npt
 from kvscen.plugin.contract import ERROR, MISS, OK, Arena, Clock, Lane, Rows
 
 #: One row of COMPLETION.
-_Row: TypeAlias = "tuple[Any, int, int, int, int, int, int, int, int]"
-#: An operation and when it was submitted; None: that is when it starts.
-_Item: TypeAlias = "tuple[np.void, int | None]"
+_Row: TypeAlias = "tuple[int, int, int, int, int, int, int, int, int]"
+#: An operation's id, when it was submitted (None: that is when it starts), the bytes that it is to move, and what to
+#: call with what to move them.
+Job: TypeAlias = "tuple[int, int | None, int, Callable[..., int], tuple[Any, ...]]"
 
 #: Operations that run in the reaping thread are reported together for so long: small ones share the cost of a `reap`.
 _SLICE_NS = 50_000
@@ -54,15 +56,18 @@ class ThreadLane(Lane):
     is any exception: with its errno where it is an OSError, else EIO and a line in the log.
     """
 
-    def __init__(self, store: Synchronous, arena: Arena, depth: int, clock: Clock, threads: int | None = None) -> None:
-        self._transfer = store.transfer
+    def __init__(
+        self, store: Synchronous | None, arena: Arena, depth: int, clock: Clock, threads: int | None = None
+    ) -> None:
+        """`store` is None where a subclass has `jobs` of its own."""
+        self._store = store
         self._view = arena.view
         self._clock = clock
         self._depth = depth
         self._accepted = 0
         self._starts = False
-        self._waiting: deque[_Item] = deque()
-        self._inbox: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._waiting: deque[Job] = deque()
+        self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         # What has ended, and how `reap` is woken when it is enough: not by each thread that ends an operation, since
         # a thread that wakes another one waits for it, and the next transfer with it.
         self._done: deque[_Row] = deque()
@@ -71,7 +76,7 @@ class ThreadLane(Lane):
         self._told = False
         count = depth if threads is None else min(threads, depth)
         self._threads = [
-            threading.Thread(target=self._serve, name=f"kvscen-transfer-{i}", daemon=True)
+            threading.Thread(target=self.serve, name=f"kvscen-transfer-{i}", daemon=True)
             for i in range(count if count > 1 else 0)
         ]
         for thread in self._threads:
@@ -88,10 +93,18 @@ class ThreadLane(Lane):
             return 0
         now = None if self._starts else self._clock()
         put = self._inbox.put if self._threads else self._waiting.append
-        for op in ops[:count].copy():
-            put((op, now))
+        for job in self.jobs(ops[:count], now):
+            put(job)
         self._accepted += count
         return count
+
+    def jobs(self, ops: Rows, submitted: int | None) -> Iterable[Job]:
+        """What the threads are to do for these operations. What is said here need not be said in each of them."""
+        assert self._store is not None
+        transfer = self._store.transfer
+        for op in ops.copy():
+            first, wanted = int(op["buffer"]), int(op["bytes"])
+            yield int(op["id"]), submitted, wanted, transfer, (op, self._view[first : first + wanted])
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
         count = self._collect(out, at_least, timeout_ns) if self._threads else self._run_here(out, at_least, timeout_ns)
@@ -138,28 +151,29 @@ class ThreadLane(Lane):
             out[:count] = [done.popleft() for _ in range(count)]
         return count
 
-    def _serve(self) -> None:
-        while (item := self._inbox.get()) is not None:
-            self._done.append(self._run(*item))
-            if 0 < self._wanted <= len(self._done):
+    def serve(self) -> None:
+        """What each thread does."""
+        take, done, run = self._inbox.get, self._done, self._run
+        while (job := take()) is not None:
+            done.append(run(*job))
+            if 0 < self._wanted <= len(done):
                 self._signal.put(None)
 
-    def _run(self, op: np.void, submitted: int | None) -> _Row:
-        if submitted is None:
-            submitted = self._clock()
-        first, wanted = int(op["buffer"]), int(op["bytes"])
-        moved, code, outcome = 0, 0, OK
+    def _run(
+        self, number: int, submitted: int | None, wanted: int, call: Callable[..., int], arguments: tuple[Any, ...]
+    ) -> _Row:
+        start = self._clock() if submitted is None else submitted
         try:
-            moved = self._transfer(op, self._view[first : first + wanted])
-            if moved != wanted:
-                outcome, code = ERROR, errno.EIO
+            moved = call(*arguments)
         except Miss:
-            outcome = MISS
+            moved, code, outcome = 0, 0, MISS
         except OSError as error:
-            outcome, code = ERROR, error.errno or errno.EIO
+            moved, code, outcome = 0, error.errno or errno.EIO, ERROR
         except Exception:  # whatever a driver raises is this operation's failure; it must not take the lane with it
-            outcome, code = ERROR, errno.EIO
+            moved, code, outcome = 0, errno.EIO, ERROR
             if not self._told:
                 self._told = True
                 _log.exception("a transfer failed with an error that is not an OSError (further ones are only counted)")
-        return (op["id"], submitted, self._clock(), moved, 0, code, outcome, 0, 0)
+        else:
+            code, outcome = (0, OK) if moved == wanted else (errno.EIO, ERROR)
+        return number, start, self._clock(), moved, 0, code, outcome, 0, 0

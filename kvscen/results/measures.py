@@ -157,7 +157,10 @@ def _ceiling() -> Iterator[MeasureInfo]:
     for name, words in (("p50", "median"), ("p99", "99th percentile"), ("p999", "99.9th percentile")):
         yield _measure(f"ceiling_latency_{name}_ns", "ns", f"{words} of its latency of one block, as it reports it")
     yield _measure(
-        "ceiling_cpu_s_per_gib", "s/GiB", "CPU seconds of its jobs for each GiB, as it reports them", "float64"
+        "ceiling_cpu_s_per_gib",
+        "s/GiB",
+        "CPU seconds of its whole process for each GiB, in the second half of its time",
+        "float64",
     )
 
 

@@ -18,7 +18,7 @@ import attrs
 import pytest
 import trio
 
-from kvscen.execute.ceiling import NoCeiling, held_against, run_peer
+from kvscen.execute.ceiling import CPU, NoCeiling, held_against, run_peer
 from kvscen.execute.conductor import Conductor
 from kvscen.plan.point import Point, Tier, Work
 from kvscen.plugin import DriverError, Load, Peer, PeerFigures
@@ -67,6 +67,36 @@ def test_the_figures_and_what_is_kept_of_a_run(tmp_path: Path, monkeypatch: pyte
     kept = json.loads((tmp_path / "out/command.json").read_text())
     assert kept == {"argv": list(fio().argv), "env": dict(fio().env)}
     assert "fio version" in (tmp_path / "out/stdout").read_text()
+
+
+def test_the_cpu_time_is_that_of_the_whole_process(tmp_path: Path) -> None:
+    """That of a thread that has ended, too."""
+    code = (
+        "import sys, threading, time\n"
+        "def spin():\n"
+        "    while time.thread_time() < 0.2: pass\n"
+        "sys.stdin.readline()\n"
+        "thread = threading.Thread(target=spin)\n"
+        "thread.start(); thread.join()\n"
+        "print('done', flush=True); sys.stdin.readline()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        assert process.stdin is not None and process.stdout is not None
+        time.sleep(0.1)
+        cpu = CPU(process.pid)
+        cpu.look()
+        print(file=process.stdin, flush=True)
+        process.stdout.readline()
+        cpu.look()
+        assert cpu.first is not None and cpu.last is not None
+        assert cpu.last[1] - cpu.first[1] >= 200_000_000
+        assert cpu.share == (cpu.last[1] - cpu.first[1]) / (cpu.last[0] - cpu.first[0])
+        process.stdin.close()
+    before = cpu.last
+    cpu.look()  # it is gone: that is no error, and changes nothing
+    assert cpu.last == before
+    assert CPU(process.pid).share is None
 
 
 def test_one_sentence_where_it_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,8 +236,6 @@ def figures_of(output: str, how: str, pages: str) -> PeerFigures:
         count, rate = int(mixed["total_ios"]), float(mixed["iops"])
         error = int(job["error"])
         found = {float(name): int(value) for name, value in mixed["lat_ns"].get("percentile", {}).items()}
-        cpu_s = (float(job["usr_cpu"]) + float(job["sys_cpu"])) / 100 * float(job["job_runtime"]) / 1000
-        gib = int(mixed["io_bytes"]) / (1 << 30)
         version = str(report["fio version"])
     except (ValueError, KeyError, TypeError) as problem:
         raise DriverError(f"no ceiling: fio's output cannot be read ({type(problem).__name__}: {problem})") from None
@@ -252,5 +250,4 @@ def figures_of(output: str, how: str, pages: str) -> PeerFigures:
             for name, p in _PERCENTILES.items()
             if float(p) in found and above[name] >= _OPERATIONS_ABOVE
         },
-        cpu_s_per_gib=cpu_s / gib if gib else None,
     )

@@ -116,7 +116,7 @@ class QueueLane(Lane):
         if count <= _FEW or not self._files.few:
             return self._submit_singly(ops)
         nbytes = ops["bytes"]
-        if np.count_nonzero(self._area.refuses(ops, self._arena_bytes)):
+        if not self._area.accepts(ops, self._arena_bytes):
             return self._submit_singly(ops)
         numbers, offsets = self._area.spots(ops)
         self._free_count -= count
@@ -127,10 +127,11 @@ class QueueLane(Lane):
             self._times[slots] = self._clock()
         else:
             self._line.extend(slots.tolist())
+        written = np.count_nonzero(ops["kind"])
         handle = self._one_handle if self._one_handle is not None else self._handles[numbers]
         self._queue.put(
             slots,
-            ops["kind"] == WRITE,
+            written == count if written in (0, count) else ops["kind"] == WRITE,
             handle,
             offsets,
             ops["buffer"] + self._address64,

@@ -17,12 +17,19 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.plugin import WRITE, Layout, Rows
+from kvscen.plugin import OPERATION, WRITE, Layout, Rows
 
 Kind: TypeAlias = Literal["file", "lane", "block"]
 
 #: Files in one folder of the layout `block`: directories stay small on file systems that search them from end to end.
 _FILES_A_FOLDER = 1000
+
+# An operation as 64-bit words, and which of them are looked at.
+_WORDS = OPERATION.itemsize // 8
+_KEY, _OFFSET, _BYTES, _BUFFER, _KIND = (
+    OPERATION.fields[name][1] // 8  # type: ignore[index]
+    for name in ("key", "offset", "bytes", "buffer", "kind")
+)
 
 
 @attrs.frozen
@@ -59,7 +66,6 @@ class Area:
 
     def place(self, layout: Layout) -> None:
         self.layout = layout
-        self._first, self._keys = np.uint64(layout.first_key), np.uint64(layout.keys)
         self._stride = np.uint64(layout.stride_bytes)
         total = max(layout.total_keys, layout.first_key + layout.keys)
         shares = [(0, 0, total)]
@@ -88,15 +94,20 @@ class Area:
         lanes = np.searchsorted(self._lane_starts, keys, "right") - 1
         return self._lane_numbers[lanes], (keys - self._lane_starts[lanes]) * self._stride + ops["offset"]
 
-    def refuses(self, ops: Rows, arena_bytes: int) -> npt.NDArray[np.bool_]:
-        """Which operations are not a read or write of a block's own range to or from the arena."""
-        nbytes = ops["bytes"]
-        wrong: npt.NDArray[np.bool_] = ops["key"] - self._first >= self._keys
-        wrong |= nbytes > min(self._stride, np.uint64(arena_bytes))
-        wrong |= ops["offset"] > self._stride - nbytes
-        wrong |= ops["buffer"] > np.uint64(arena_bytes) - nbytes
-        wrong |= ops["kind"] > WRITE
-        return wrong
+    def accepts(self, ops: Rows, arena_bytes: int) -> bool:
+        """Is each of the operations a read or write of a block's own range to or from the arena? Told from the largest
+        value of each column, so False may also be said where each by itself is one (`find` says which are).
+        """
+        words = ops.view(np.uint64).reshape(-1, _WORDS)
+        largest = words.max(axis=0).tolist()
+        first = self.layout.first_key
+        return (
+            largest[_KEY] < first + self.layout.keys
+            and (not first or int(words[:, _KEY].min()) >= first)
+            and largest[_OFFSET] + largest[_BYTES] <= self.layout.stride_bytes
+            and largest[_BUFFER] + largest[_BYTES] <= arena_bytes
+            and largest[_KIND] <= WRITE
+        )
 
     def find(self, key: int, offset: int, nbytes: int) -> tuple[int, int] | None:
         """One operation's file and place in it; None where it is not of a block's own range."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
-import numpy as np
-import numpy.typing as npt
 
 from kvscen.plugin import (
-    READ,
-    WRITE,
     Arena,
     DriverError,
     Lane,
@@ -23,7 +20,6 @@ from kvscen.plugin import (
     PathReport,
     Peer,
     Store,
-    ThreadLane,
     Tier,
     Work,
     buffers_for,
@@ -36,6 +32,7 @@ from kvscen_drivers.posix.folder import MARKER, Claim, claim, folder_error
 from kvscen_drivers.posix.lane import Queue, QueueLane
 from kvscen_drivers.posix.places import Area, Piece
 from kvscen_drivers.posix.settings import PosixSettings
+from kvscen_drivers.posix.threads import FileLane
 
 #: The largest transfer of one system call on Linux (MAX_RW_COUNT).
 MAX_BLOCK_BYTES = 0x7FFFF000
@@ -256,13 +253,17 @@ class PosixStore(Store):
     # ---- moving
 
     def lane(self, index: int, arena: Arena) -> Lane:
-        depth = self.limits.max_in_flight
+        depth, clock = self.limits.max_in_flight, time.perf_counter_ns  # what `self.clock` asks, without a call
         if self._engine.name == "threads":
-            return ThreadLane(self, arena, depth, self.clock, threads=buffers_for(self._work, depth))
+            threads = buffers_for(self._work, depth)
+            # Pinning the pages of a buffer is work for a CPU, and much where they are small.
+            together = self._direct and self._settings.buffers == "huge"
+            cpus = _one_cpu(index) if together else frozenset[int]()
+            return FileLane(self._open, self._area, arena, depth, clock, threads, cpus)
         module = uring if self._engine.name == "io_uring" else aio
         try:
             queue = self._queue(arena, depth)
-            return QueueLane(queue, self._open, self._area, arena, depth, self.clock, device=self._direct)
+            return QueueLane(queue, self._open, self._area, arena, depth, clock, device=self._direct)
         except OSError as error:
             raise DriverError(
                 f"tier `{self._tier.name}`, lane {index}: {module.explain(error)}",
@@ -288,21 +289,6 @@ class PosixStore(Store):
                     "or `registered = false`",
                 ) from error
         return ring
-
-    def transfer(self, op: np.void, view: npt.NDArray[np.uint8]) -> int:
-        """One operation of the engine `threads`."""
-        kind, nbytes = op["kind"], int(op["bytes"])
-        spot = self._area.find(int(op["key"]), int(op["offset"]), nbytes)
-        if spot is None or len(view) != nbytes or kind not in (READ, WRITE):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        files, (number, at) = self._open, spot
-        descriptor = files.acquire(number)
-        try:
-            if kind == READ:
-                return os.preadv(descriptor, [view.data], at)
-            return os.pwritev(descriptor, [view.data], at, files.write_flags)
-        finally:
-            files.release(number, wrote=kind == WRITE)
 
     # ---- what is known
 
@@ -376,6 +362,12 @@ class PosixStore(Store):
         if self._claim is not None:
             self._claim.release()
             self._claim = None
+
+
+def _one_cpu(lane: int) -> frozenset[int]:
+    """One of the CPUs that are allowed: another one for each lane and for each worker, as far as there are."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return frozenset({allowed[(lane + os.getpid()) % len(allowed)]})
 
 
 def too_large(block_bytes: int) -> str:

@@ -166,7 +166,8 @@ class Ring:
         self._sqe_opcode[where] = read + (write - read) * writes
         self._sqe_rw_flags[where] = write_flags * writes
         self._sqe_flags[where] = self._file_flag
-        self._sqe_buffer[where] = (addresses - np.uint64(self._base)) // np.uint64(self._step) if self._step else 0
+        if self._step:
+            self._sqe_buffer[where] = (addresses - np.uint64(self._base)) // np.uint64(self._step)
         self._tail = (self._tail + count) & 0xFFFFFFFF
         # The kernel reads the tail inside our own system call: no barrier is needed.
         self._sq_tail[0] = self._tail
