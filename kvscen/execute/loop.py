@@ -74,7 +74,8 @@ class Beat:
 class Shape:
     """How a lane is filled. `slots` buffers of `slot_bytes`; `batch` is set where `wait = batch`: then operations are
     posted in whole batches, at most `batches` at a time. `ahead` of the slots are for operations that the lane holds
-    back (`Lane.limit`): then it is asked for nothing before it has started all of them.
+    back (`Lane.limit`), and their buffers are the lane's: then it is asked for nothing before it has started all of
+    them.
     """
 
     slots: int
@@ -119,7 +120,7 @@ class LaneLoop:
         self._stop_ns = stop_ns
         self._batch = shape.batch
         self._portion = max(1, shape.ahead)
-        self._slots = Slots(shape.slots, shape.slot_bytes)
+        self._slots = Slots(shape.slots, None if shape.ahead else shape.slot_bytes)
         self._out = np.zeros(0 if recorder else shape.slots, COMPLETION)
         self._waiting = np.zeros(0, OPERATION)
         self._flying = 0

@@ -26,11 +26,14 @@ from kvscen.execute.trial import run_trial
 from kvscen.pattern.order import Keys, share
 from kvscen.pattern.source import LaneSource, ListSource
 from kvscen.plan.point import Tier, Work
-from kvscen.plugin.arena import ahead_for, buffers_for
+from kvscen.plugin.arena import buffers_for
 from kvscen.plugin.contract import READ, WRITE, Arena, Driver, DriverError, Lane, Layout, Store, Unavailable
 from kvscen.plugin.peer import Load
 
 _PAGE_BYTES = 4096
+# What a lane is given ahead of time: so many times what is in flight, up to so many bytes.
+_AHEAD = 4
+_AHEAD_BYTES = 64 << 20
 # Points whose buffers are kept for their next trial, most recently used first, up to this many bytes.
 _KEPT_ARENA_BYTES = 1 << 30
 
@@ -69,7 +72,12 @@ class OpenPoint:
         slot_bytes = _round_up(self.stride_bytes, _PAGE_BYTES)
         if self.work.wait == "batch":
             return Shape(self.in_flight, slot_bytes, self.work.batch, self.work.depth or 1)
-        return Shape(self.in_flight + self.ahead, slot_bytes, ahead=self.ahead)
+        return Shape(self.in_flight, slot_bytes)
+
+    @property
+    def measured_shape(self) -> Shape:
+        """Where nobody looks at the content of buffers, operations may wait in the lane."""
+        return attrs.evolve(self.shape, slots=self.in_flight + self.ahead, ahead=self.ahead)
 
     def close(self) -> None:
         for lane in self.lanes:
@@ -180,8 +188,7 @@ class Session:
             most = min(limits.max_in_flight, MAX_SLOTS)
             in_flight = buffers_for(work, most)
             stride = _round_up(work.block_bytes, limits.alignment_bytes)
-            ahead = ahead_for(work, most, stride) if limits.pipelined else 0
-            slots = in_flight + ahead
+            ahead = _ahead(work, in_flight, most, stride) if limits.pipelined else 0
             keys = share(work.keys, work.processes, request.process)
             lane_keys = [_within(keys, share(keys.count, work.threads, lane)) for lane in range(work.threads)]
             slot_bytes = _round_up(stride, _PAGE_BYTES)
@@ -189,10 +196,10 @@ class Session:
             cpus = ((frozenset(),) * work.threads) if store.virtual else lane_cpus(work, request.process)
             for lane in range(work.threads):
                 with pinned(cpus[lane]):  # the memory comes from the node of the CPU that touches it first
-                    arena = store.allocate(slots * slot_bytes, work.memory)
+                    arena = store.allocate(in_flight * slot_bytes, work.memory)
                     arenas.append(arena)
                     if not store.virtual:  # a simulation moves nothing, however much is in flight
-                        _fill(arena, request.content_seed, lane, slots, slot_bytes)
+                        _fill(arena, request.content_seed, lane, in_flight, slot_bytes)
                     lanes.append(store.lane(lane, arena))
                     if ahead:
                         lanes[-1].limit(in_flight)
@@ -315,6 +322,16 @@ class Session:
         measured = run_trial(armed.point, armed.seed, request.start_ns, self.beat)
         _check(armed.point.store, measured.sample.first_error)
         return measured
+
+
+def _ahead(work: Work, in_flight: int, most: int, stride_bytes: int) -> int:
+    """How many operations beyond those in flight a lane is given ahead of time: the more there are, the more seldom the
+    core is asked, and a round costs it about as much for many as for a few. They also run on after the window, so they
+    are few where they are large. None where batches or arrivals set the pace.
+    """
+    if work.wait == "batch" or work.rate_per_s is not None:
+        return 0
+    return min(_AHEAD * in_flight, max(1, _AHEAD_BYTES // stride_bytes), most - in_flight)
 
 
 def _lanes_of_all(work: Work) -> Iterator[Keys]:

@@ -49,7 +49,7 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
                 store,
                 point.lanes[lane],
                 source,
-                point.shape,
+                point.measured_shape,
                 beat,
                 recorder=before[lane] if rounds else during[lane],
                 quota=quota,

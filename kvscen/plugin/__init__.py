@@ -23,8 +23,9 @@ from kvscen.language.schema import (
 )
 from kvscen.measure.histogram import Histogram
 from kvscen.plan.point import Point, Tier, Work
-from kvscen.plugin.arena import HostArena, ahead_for, available_bytes, buffers_for, host_arena, show_bytes
+from kvscen.plugin.arena import HostArena, available_bytes, buffers_for, host_arena, show_bytes
 from kvscen.plugin.contract import (
+    ANY_BUFFER,
     API_VERSION,
     COMPLETION,
     DISCARD,
@@ -60,6 +61,7 @@ from kvscen.plugin.threads import Job, Miss, Synchronous, ThreadLane
 from kvscen.results.measures import MEASURES, MeasureInfo
 
 __all__ = [
+    "ANY_BUFFER",
     "API_VERSION",
     "COMPLETION",
     "DISCARD",
@@ -121,7 +123,6 @@ __all__ = [
     "VirtualLane",
     "Word",
     "Work",
-    "ahead_for",
     "available_bytes",
     "buffers_for",
     "host_arena",

@@ -37,6 +37,9 @@ KINDS = ("read", "write", "lookup", "discard")
 
 OK, MISS, ERROR = 0, 1, 2
 
+#: The `buffer` of an operation that is to have any of the lane's own (`Lane.limit`).
+ANY_BUFFER = 2**64 - 1
+
 #: One operation. `key` is the block, `offset` and `bytes` the range in it, `buffer` the byte offset in the arena where
 #: the data goes to or comes from, `due` the time in ns of the store's clock at which it should be submitted.
 OPERATION = np.dtype(
@@ -196,8 +199,13 @@ class Lane:
 
     def limit(self, in_flight: int) -> None:
         """From now on have at most so many in flight. What is accepted beyond them waits in the lane and starts as
-        others end, in the order of submission, while `reap` waits; `submit` of its completion is when it started. Only
-        asked of the lanes of a store whose limits are `pipelined`, and before their first operation.
+        others end, in the order of submission, while `reap` waits; `submit` of its completion is when it started.
+
+        Such operations come with `ANY_BUFFER`: when one starts, the lane gives it one of `in_flight` equal parts of the
+        arena, the one that was free last. More buffers than operations in flight would fall out of the processor's
+        cache, and a disk that is another machine's memory was up to a sixth slower then. Operations with buffers of
+        their own start as ever; the two kinds are never in flight together. Only asked of the lanes of a store whose
+        limits are `pipelined`, and before their first operation.
         """
         raise NotImplementedError
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.plugin.contract import ERROR, MISS, OK, Arena, Clock, Lane, Rows
+from kvscen.plugin.contract import ANY_BUFFER, ERROR, MISS, OK, Arena, Clock, Lane, Rows
 
 #: One row of COMPLETION.
 _Row: TypeAlias = "tuple[int, int, int, int, int, int, int, int, int]"
@@ -65,7 +65,9 @@ class ThreadLane(Lane):
         self._clock = clock
         self._depth = depth
         self._accepted = 0
-        self._starts = False
+        # Where it is limited: where in the arena the buffers are that are free. The last one is the next to be used.
+        self._limited = False
+        self._pool: list[int] = []
         self._waiting: deque[Job] = deque()
         self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         # What has ended, and how `reap` is woken when it is enough: not by each thread that ends an operation, since
@@ -83,7 +85,9 @@ class ThreadLane(Lane):
             thread.start()
 
     def limit(self, in_flight: int) -> None:
-        self._starts = True
+        self._limited = True
+        part = len(self._view) // in_flight
+        self._pool = [i * part for i in reversed(range(in_flight))]
         for _ in range(len(self._threads) - in_flight):
             self._inbox.put(None)
 
@@ -91,7 +95,8 @@ class ThreadLane(Lane):
         count = min(len(ops), self._depth - self._accepted)
         if count <= 0:
             return 0
-        now = None if self._starts else self._clock()
+        waits = self._limited and int(ops["buffer"][0]) == ANY_BUFFER
+        now = None if waits else self._clock()
         put = self._inbox.put if self._threads else self._waiting.append
         for job in self.jobs(ops[:count], now):
             put(job)
@@ -99,12 +104,25 @@ class ThreadLane(Lane):
         return count
 
     def jobs(self, ops: Rows, submitted: int | None) -> Iterable[Job]:
-        """What the threads are to do for these operations. What is said here need not be said in each of them."""
+        """What the threads are to do for these operations. What is said here need not be said in each of them. Where
+        `submitted` is None they take a buffer from the pool, and give it back.
+        """
         assert self._store is not None
         transfer = self._store.transfer
         for op in ops.copy():
             first, wanted = int(op["buffer"]), int(op["bytes"])
-            yield int(op["id"]), submitted, wanted, transfer, (op, self._view[first : first + wanted])
+            if submitted is None:
+                yield int(op["id"]), None, wanted, self._transfer_anywhere, (transfer, op, wanted)
+            else:
+                yield int(op["id"]), submitted, wanted, transfer, (op, self._view[first : first + wanted])
+
+    def _transfer_anywhere(self, transfer: Callable[..., int], op: np.void, wanted: int) -> int:
+        first = self._pool.pop()
+        try:
+            op["buffer"] = first
+            return transfer(op, self._view[first : first + wanted])
+        finally:
+            self._pool.append(first)
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
         count = self._collect(out, at_least, timeout_ns) if self._threads else self._run_here(out, at_least, timeout_ns)

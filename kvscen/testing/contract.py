@@ -28,6 +28,7 @@ import pytest
 
 from kvscen.language.schema import Finding, settings_of, show_settings
 from kvscen.plugin import (
+    ANY_BUFFER,
     COMPLETION,
     ERROR,
     KINDS,
@@ -266,12 +267,28 @@ class DriverContract:
         lane = store.lane(1, arena)
         lane.limit(2)
         count = min(self.keys, store.limits.max_in_flight)
-        assert lane.submit(self._ops(store, range(count), READ)) == count
+        ops = self._ops(store, range(count), READ)
+        ops["buffer"] = ANY_BUFFER
+        blocks = self._contents(store, 0).reshape(self.keys, -1)
+        arena.view[:] = 0xA5
+        assert lane.submit(ops) == count
         done = self._reap(lane, count)
         assert (done["outcome"] == OK).all()
+        assert (done["bytes"] == ops["bytes"].astype(np.int64)).all()
+        if self.holds_data:
+            halves = arena.view.reshape(2, -1)
+            written = [(half[: self._slot(store)] == blocks).all(axis=1).any() for half in halves]
+            assert any(written), "not into equal parts of the arena"
+            assert all(
+                (half[used * self._slot(store) :] == 0xA5).all() for half, used in zip(halves, written, strict=True)
+            )
         for start in done["submit"]:
             in_flight = np.count_nonzero((done["submit"] <= start) & (done["end"] > start))
             assert in_flight <= 2, f"{in_flight} in flight instead of 2"
+        # With buffers of their own they start as ever.
+        assert (self._run(store, lane, self._ops(store, range(self.keys), READ), 2)["outcome"] == OK).all()
+        if self.holds_data:
+            assert np.array_equal(arena.view, self._contents(store, 0))
         self._end(lane, arena)
 
     def test_more_than_fits_is_accepted_in_part(self, store: Store) -> None:

@@ -10,7 +10,8 @@ import ctypes
 import errno
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,7 @@ class Context:
         self._columns = tuple(
             self._iocbs[name] for name in ("fd", "offset", "address", "length", "data", "opcode", "rw_flags")
         )
+        self._iocb_address = self._iocbs["address"]
         self._pointers = self._iocbs.ctypes.data + 64 * np.arange(2 * entries, dtype=np.uint64)
         self._pointers_address = self._pointers.ctypes.data
         self._first = self._last = 0
@@ -110,6 +112,14 @@ class Context:
             self._first, self._last = 0, left
         self._last += count
         return slice(self._last - count, self._last)
+
+    def place(self, addresses: Sequence[int]) -> None:
+        """The memory of those that the next `enter` hands over, as many as there are addresses."""
+        self._iocb_address[self._first : self._first + len(addresses)] = addresses
+
+    def newest(self, count: int) -> list[int]:
+        """The slots of the last `count` completions that are ready."""
+        return cast("list[int]", self._event_slot[self._found - count : self._found].tolist())
 
     def ready(self) -> int:
         """Completions that wait to be taken."""

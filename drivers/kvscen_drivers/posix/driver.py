@@ -17,7 +17,6 @@ from kvscen.plugin import (
     Store,
     Tier,
     Work,
-    ahead_for,
     buffers_for,
 )
 from kvscen_drivers.posix import aio, fio, honesty, uring
@@ -73,9 +72,8 @@ class PosixDriver(Driver):
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         slot = -(-work.block_bytes // _DISK_GRAIN) * _DISK_GRAIN
-        most = tier.settings.max_in_flight
-        buffers = buffers_for(work, most) + ahead_for(work, most, slot)
-        return Footprint(memory_bytes=work.threads * work.processes * buffers * slot, disk_bytes=work.keys * slot)
+        buffers = work.threads * work.processes * buffers_for(work, tier.settings.max_in_flight)
+        return Footprint(memory_bytes=buffers * slot, disk_bytes=work.keys * slot)
 
     def probe(self, tier: Tier | None) -> Availability:
         reason = uring.why_not()

@@ -7,12 +7,13 @@ import errno
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.plugin import COMPLETION, ERROR, OK, RAW_COMPLETION, READ, WRITE, Arena, Clock, Lane, Rows
+from kvscen.plugin import ANY_BUFFER, COMPLETION, ERROR, OK, RAW_COMPLETION, READ, WRITE, Arena, Clock, Lane, Rows
 from kvscen_drivers.posix.files import Files
 from kvscen_drivers.posix.places import Area
 
@@ -48,6 +49,10 @@ class Queue(Protocol):
     def put_one(
         self, slot: int, write: bool, file: int, offset: int, address: int, length: int, write_flags: int
     ) -> None: ...
+
+    def place(self, addresses: Sequence[int]) -> None: ...
+
+    def newest(self, count: int) -> list[int]: ...
 
     def enter(self, hand_over: int, wait_for: int, timeout_ns: int) -> None: ...
 
@@ -94,9 +99,12 @@ class QueueLane(Lane):
         self._free = np.arange(depth)
         self._free_count = depth
         self._in_flight = 0
-        self._limit = depth
-        # Slots whose operations wait in the lane, in their order; None where none ever waits.
-        self._line: deque[int] | None = None
+        self._limit, self._limited = depth, False
+        # Slots whose operations wait for a buffer, in their order, the addresses that are free (the last one is the
+        # next to be used), and the address that a slot's operation was given, 0 where it has a buffer of its own.
+        self._line: deque[int] = deque()
+        self._pool: list[int] = []
+        self._given = [0] * depth
         # Completions that were seen and not yet reported: (how many in all, when) for each look.
         self._seen = 0
         self._looks: list[tuple[int, int]] = []
@@ -104,8 +112,9 @@ class QueueLane(Lane):
         self._busy = threading.Lock()
 
     def limit(self, in_flight: int) -> None:
-        self._limit = in_flight
-        self._line = deque()
+        self._limit, self._limited = in_flight, True
+        part = self._arena_bytes // in_flight
+        self._pool = [self._address + i * part for i in reversed(range(in_flight))]
 
     def submit(self, ops: Rows) -> int:
         count = min(len(ops), self._free_count)
@@ -116,17 +125,18 @@ class QueueLane(Lane):
         if count <= _FEW or not self._files.few:
             return self._submit_singly(ops)
         nbytes = ops["bytes"]
-        if not self._area.accepts(ops, self._arena_bytes):
+        waits = self._limited and int(ops["buffer"][0]) == ANY_BUFFER
+        if not self._area.accepts(ops, None if waits else self._arena_bytes):
             return self._submit_singly(ops)
         numbers, offsets = self._area.spots(ops)
         self._free_count -= count
         slots = self._free[self._free_count : self._free_count + count]
         self._ids[slots] = ops["id"]
         self._bytes[slots] = nbytes
-        if self._line is None:
-            self._times[slots] = self._clock()
-        else:
+        if waits:
             self._line.extend(slots.tolist())
+        else:
+            self._times[slots] = self._clock()
         written = np.count_nonzero(ops["kind"])
         handle = self._one_handle if self._one_handle is not None else self._handles[numbers]
         self._queue.put(
@@ -149,6 +159,9 @@ class QueueLane(Lane):
             spot = self._area.find(key, offset, nbytes)
             # A `bytes` beyond int64 fits no block: it is refused below, and was never asked for by the core.
             self._report[slot] = (number, now, 0, min(nbytes, 2**63 - 1), 0, 0, OK, 0, 0)
+            waits = self._limited and buffer == ANY_BUFFER
+            if waits:
+                buffer = 0
             if spot is None or buffer + nbytes > self._arena_bytes or kind not in (READ, WRITE):
                 self._refused.append((slot, errno.EINVAL))
                 continue
@@ -164,7 +177,7 @@ class QueueLane(Lane):
                     continue
                 self._held[slot] = file, kind == WRITE
             self._queue.put_one(slot, kind == WRITE, handle, at, self._address + buffer, nbytes, flags)
-            if self._line is not None:
+            if waits:
                 self._line.append(slot)
         return len(ops)
 
@@ -220,19 +233,39 @@ class QueueLane(Lane):
         how many were started."""
         queue = self._queue
         before = queue.queued
-        now = self._clock() if count and self._line is not None else 0
+        starting = self._give_buffers(count) if count and self._line else ()
         queue.enter(count, wait_for, timeout_ns)
         started = before - queue.queued
-        if started and self._line is not None:
-            for _ in range(started):
-                self._times[self._line.popleft()] = now
+        if starting and started < count:
+            self._take_buffers(starting[started:])
+            self._line.extendleft(reversed(starting[started:]))
         self._in_flight += started
         ready = queue.ready()
         if ready != self._seen:
+            if self._limited:
+                self._take_buffers(queue.newest(ready - self._seen))
             self._in_flight -= ready - self._seen
             self._seen = ready
             self._looks.append((ready, self._clock()))
         return started
+
+    def _give_buffers(self, count: int) -> Sequence[int]:
+        """A buffer to each of the next `count` operations, whose time begins. Returns their slots."""
+        slots, given, pool, line, now = [], [], self._pool, self._line, self._clock()
+        for _ in range(count):
+            slot, address = line.popleft(), pool.pop()
+            slots.append(slot)
+            given.append(address)
+            self._given[slot] = address
+            self._times[slot] = now
+        self._queue.place(given)
+        return slots
+
+    def _take_buffers(self, slots: Sequence[int]) -> None:
+        for slot in slots:
+            if self._given[slot]:
+                self._pool.append(self._given[slot])
+                self._given[slot] = 0
 
     def _take_refused(self, out: Rows) -> int:
         now, count = self._clock(), min(len(self._refused), len(out))

@@ -94,8 +94,9 @@ class Area:
         lanes = np.searchsorted(self._lane_starts, keys, "right") - 1
         return self._lane_numbers[lanes], (keys - self._lane_starts[lanes]) * self._stride + ops["offset"]
 
-    def accepts(self, ops: Rows, arena_bytes: int) -> bool:
-        """Is each of the operations a read or write of a block's own range to or from the arena? Told from the largest
+    def accepts(self, ops: Rows, arena_bytes: int | None) -> bool:
+        """Is each of the operations a read or write of a block's own range to or from the arena (None: `buffer` is not
+        looked at)? Told from the largest
         value of each column, so False may also be said where each by itself is one (`find` says which are).
         """
         words = ops.view(np.uint64).reshape(-1, _WORDS)
@@ -105,7 +106,7 @@ class Area:
             largest[_KEY] < first + self.layout.keys
             and (not first or int(words[:, _KEY].min()) >= first)
             and largest[_OFFSET] + largest[_BYTES] <= self.layout.stride_bytes
-            and largest[_BUFFER] + largest[_BYTES] <= arena_bytes
+            and (arena_bytes is None or largest[_BUFFER] + largest[_BYTES] <= arena_bytes)
             and largest[_KIND] <= WRITE
         )
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from kvscen.plugin import READ, WRITE, Arena, Clock, Job, Rows, ThreadLane
 from kvscen_drivers.posix.files import Files
@@ -40,30 +40,49 @@ class FileLane(ThreadLane):
         super().serve()
 
     def jobs(self, ops: Rows, submitted: int | None) -> Iterable[Job]:
-        files, find, flags, parts = self._files, self._area.find, self._files.write_flags, self._parts
+        files, find, flags = self._files, self._area.find, self._files.write_flags
         for number, key, offset, nbytes, buffer, _, _, _, kind, _ in ops.tolist():
             spot = find(key, offset, nbytes)
-            if spot is None or buffer + nbytes > len(self._view) or kind not in (READ, WRITE):
+            first = None if submitted is None else buffer
+            if spot is None or (first or 0) + nbytes > len(self._view) or kind not in (READ, WRITE):
                 yield number, submitted, nbytes, _refuse, ()
                 continue
-            part = parts.get((buffer, nbytes))
-            if part is None:
-                part = parts[buffer, nbytes] = [self._view[buffer : buffer + nbytes].data]
             file, at = spot
-            if not files.few:
-                yield number, submitted, nbytes, self._transfer_alone, (file, kind == WRITE, part, at)
+            descriptor = int(files.descriptors[file]) if files.few else None
+            if descriptor is None:
+                yield number, submitted, nbytes, self._move_alone, (file, kind == WRITE, first, nbytes, at)
+            elif first is None:
+                yield number, submitted, nbytes, self._move_anywhere, (descriptor, kind == WRITE, nbytes, at)
             elif kind == READ:
-                yield number, submitted, nbytes, os.preadv, (int(files.descriptors[file]), part, at)
+                yield number, submitted, nbytes, os.preadv, (descriptor, self._part(first, nbytes), at)
             else:
-                yield number, submitted, nbytes, os.pwritev, (int(files.descriptors[file]), part, at, flags)
+                yield number, submitted, nbytes, os.pwritev, (descriptor, self._part(first, nbytes), at, flags)
 
-    def _transfer_alone(self, file: int, write: bool, part: Sequence[memoryview], at: int) -> int:
+    def _part(self, first: int, nbytes: int) -> list[memoryview]:
+        part = self._parts.get((first, nbytes))
+        if part is None:
+            part = self._parts[first, nbytes] = [self._view[first : first + nbytes].data]
+        return part
+
+    def _move(self, descriptor: int, write: bool, first: int, nbytes: int, at: int) -> int:
+        if write:
+            return os.pwritev(descriptor, self._part(first, nbytes), at, self._files.write_flags)
+        return os.preadv(descriptor, self._part(first, nbytes), at)
+
+    def _move_anywhere(self, descriptor: int, write: bool, nbytes: int, at: int) -> int:
+        first = self._pool.pop()
+        try:
+            return self._move(descriptor, write, first, nbytes, at)
+        finally:
+            self._pool.append(first)
+
+    def _move_alone(self, file: int, write: bool, first: int | None, nbytes: int, at: int) -> int:
         """A block in a file of its own, which may have to be opened: that belongs to its operation."""
         descriptor = self._files.acquire(file)
         try:
-            if write:
-                return os.pwritev(descriptor, part, at, self._files.write_flags)
-            return os.preadv(descriptor, part, at)
+            if first is None:
+                return self._move_anywhere(descriptor, write, nbytes, at)
+            return self._move(descriptor, write, first, nbytes, at)
         finally:
             self._files.release(file, wrote=write)
 

@@ -11,7 +11,9 @@ import errno
 import mmap
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +115,7 @@ class Ring:
         self._columns = tuple(sqes[name] for name in ("fd", "offset", "address", "length", "user_data"))
         self._sqe_opcode, self._sqe_flags = sqes["opcode"], sqes["flags"]
         self._sqe_rw_flags, self._sqe_buffer = sqes["rw_flags"], sqes["buffer_index"]
+        self._sqe_address = sqes["address"]
         self._cq_offset = int(params["cqes"])
         cqes = np.frombuffer(self._rings, _CQE, cq_size, self._cq_offset)
         self._cqe_slot, self._cqe_result = cqes["user_data"].view(np.int64), cqes["result"]
@@ -187,6 +190,24 @@ class Ring:
         self._tail = (self._tail + 1) & 0xFFFFFFFF
         self._sq_tail[0] = self._tail
         self.queued += 1
+
+    def place(self, addresses: Sequence[int]) -> None:
+        """The memory of those that the next `enter` hands over, as many as there are addresses."""
+        first = (self._tail - self.queued) & self._sq_mask
+        where: slice | npt.NDArray[np.int64] = slice(first, first + len(addresses))
+        if first + len(addresses) > self._size:
+            where = (self._steps[: len(addresses)] + first) & self._sq_mask
+        self._sqe_address[where] = addresses
+        if self._step:
+            self._sqe_buffer[where] = (np.array(addresses, np.int64) - self._base) // self._step
+
+    def newest(self, count: int) -> list[int]:
+        """The slots of the last `count` completions that are ready."""
+        end = self._head + self.ready()
+        first = (end - count) & self._cq_mask
+        if first + count <= self._cq_size:
+            return cast("list[int]", self._cqe_slot[first : first + count].tolist())
+        return cast("list[int]", self._cqe_slot[(self._steps[:count] + first) & self._cq_mask].tolist())
 
     def ready(self) -> int:
         """Completions that wait to be taken."""
