@@ -54,6 +54,7 @@ from kvscen.plugin.contract import (
     Unavailable,
     VirtualLane,
 )
+from kvscen.plugin.exchange import CommandLine, Imported, Importer
 from kvscen.plugin.peer import Load, Peer, PeerFigures
 from kvscen.plugin.threads import Miss, Synchronous, ThreadLane
 from kvscen.results.measures import MEASURES, MeasureInfo
@@ -75,6 +76,7 @@ __all__ = [
     "Availability",
     "Bandwidth",
     "Clock",
+    "CommandLine",
     "Count",
     "Driver",
     "DriverError",
@@ -84,6 +86,8 @@ __all__ = [
     "Footprint",
     "Histogram",
     "HostArena",
+    "Imported",
+    "Importer",
     "Lane",
     "Layout",
     "Limits",
