@@ -203,6 +203,16 @@ class TransferSettings:
         Tokens(), default=None, help="with a model: generated tokens, added to the prompt (default: 0 tokens)"
     )
     requests: int | None = setting(Count(), default=None, help="with a model: requests moved together (default: 1)")
+    sizing: str | None = setting(
+        Word("exact", "kvbench"),
+        default=None,
+        help="with a model: `exact` is what one rank moves (the default), `kvbench` what NIXL's KVBench computes",
+    )
+    weight_dtype: str | None = setting(
+        _DTYPE,
+        default=None,
+        help="with `sizing = kvbench`: format of the weights, which KVBench takes for K and V (default: `kv_dtype`)",
+    )
     block_bytes: int | None = setting(Size(minimum=1), default=None, help="without a model: what one operation moves")
     batch: int | None = setting(Count(), default=None, help="without a model: operations posted together (default: 1)")
     working_set_bytes: int | None = setting(
@@ -262,6 +272,8 @@ class TransferSettings:
             "prompt": self.prompt_tokens,
             "output": self.output_tokens,
             "requests": self.requests,
+            "sizing": self.sizing,
+            "weight_dtype": self.weight_dtype,
         }
         given = [name for name, value in of_model.items() if value is not None]
         if self.model is not None:
@@ -312,8 +324,11 @@ class TransferSettings:
                 "page_tokens": DEFAULT_PAGE_TOKENS,
                 "output_tokens": 0,
                 "requests": 1,
+                "sizing": "exact",
             }
             done = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+            # KVBench has no generated tokens; and only KVBench asks how the weights are kept.
+            done["output_tokens" if self.sizing == "kvbench" else "weight_dtype"] = None
         elif self.batch is None:
             done["batch"] = 1
         if self.op != "mixed":

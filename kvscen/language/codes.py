@@ -81,7 +81,10 @@ _TABLE = (
     Code("KVS203", "A pattern is sized by a model and by hand"),
     Code("KVS204", "More pipeline stages than layers"),
     Code("KVS205", "The working set is smaller than a block"),
+    Code("KVS206", "KVBench has no size for this"),
     Code("KVS210", "KV heads are replicated by tensor parallelism", _WARNING),
+    Code("KVS211", "KVBench reckons with a fraction", _WARNING),
+    Code("KVS212", "KVBench leaves a setting out", Severity.INFO),
     # ---- drivers and tiers (KVS3xx)
     Code("KVS301", "A driver is unknown or cannot be used"),
     Code("KVS302", "A driver cannot do this work"),

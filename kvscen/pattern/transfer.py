@@ -2,65 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Literal, cast
 
 from kvscen.language.blocks import SweepSettings, TransferSettings
 from kvscen.language.schema import Finding, Size
-from kvscen.model.geometry import Geometry, ModelSettings, geometry
-from kvscen.plan.point import Durability, Operation, Order, Work
+from kvscen.model.geometry import Geometry, geometry
+from kvscen.model.kvbench import KVBenchSize, kvbench_findings, kvbench_size
+from kvscen.plan.point import Durability, ModelBlock, Operation, Order, Work
 
 #: The most bytes or operations that a column of 64 bits can hold.
 _LARGEST = 2**63 - 1
 
 
-def work(pattern: TransferSettings, model: ModelSettings | None, sweep: SweepSettings) -> Work | tuple[Finding, ...]:
-    """The numbers of one point, or what is wrong. All settings are completed ones; `model` is there where
-    `pattern.model` is.
+def work(
+    pattern: TransferSettings, model: ModelBlock | None, sweep: SweepSettings
+) -> tuple[Work | None, tuple[Finding, ...]]:
+    """The numbers of one point, None where there is an error, and what is to be said about them. All settings are
+    completed ones; `model` is there where `pattern.model` is.
 
-    With a model, a request of `prompt + output` tokens has ceil(tokens / page) pages. With `access = block` each page
-    is one operation: all layers of the fullest pipeline stage, as one rank keeps them. With `access = layer` each layer
-    of each page is one. A batch is the operations of all `requests`.
+    With a model, block and batch are what `sizing` asks for: kvscen.model.kvbench, or `model_batch` below.
     """
+    said: tuple[Finding, ...] = ()
     if model is None:
         assert pattern.block_bytes is not None and pattern.batch is not None, "a checked and completed pattern"
         block, batch, requests = pattern.block_bytes, pattern.batch, 1
     else:
-        sizes = geometry(model)
-        if not isinstance(sizes, Geometry):
-            return sizes
-        block, batch = model_batch(pattern, sizes)
+        sizes, said = _sizes(pattern, model)
+        if sizes is None:
+            return None, said
+        block, batch = sizes
         assert pattern.requests is not None
         requests = pattern.requests
-    if sweep.until == "steady" and pattern.processes > 1:
-        # Each worker judges its own load; several would begin their windows at different times.
-        return (
-            Finding(
-                "KVS114",
-                "`until = steady` judges the load of one worker, and `processes` asks for several",
-                "processes",
-                "use `threads` for more lanes, or measure a fixed `time`",
-            ),
-        )
-    if batch > _LARGEST or block > _LARGEST or batch * block > _LARGEST:
-        at = None if model is None else "prompt"
-        return (Finding("KVS107", f"{batch} blocks of {block} bytes are more than 2^63 - 1 bytes", at),)
     keys = batch
     if pattern.working_set_bytes is not None:
         keys = pattern.working_set_bytes // block
-        if keys == 0:
-            shown = Size()
-            return (
-                Finding(
-                    "KVS205",
-                    f"the working set of {shown.show(pattern.working_set_bytes)} holds no block of {shown.show(block)}",
-                    "working_set",
-                    "make it a multiple of the block; it is rounded down to whole blocks",
-                ),
-            )
+    wrong = tuple(_wrong(pattern, sweep, block, batch, keys))
+    if wrong:
+        return None, (*said, *wrong)
     share = {"read": Fraction(1), "write": Fraction(0)}.get(pattern.op, pattern.reads_share)
     assert share is not None, "a checked pattern"
-    return Work(
+    numbers = Work(
         op=cast(Operation, pattern.op),
         block_bytes=block,
         batch=batch,
@@ -91,6 +74,44 @@ def work(pattern: TransferSettings, model: ModelSettings | None, sweep: SweepSet
         verify=cast(Literal["full", "off"], sweep.verify),
         seed=sweep.seed,
     )
+    return numbers, said
+
+
+def _wrong(pattern: TransferSettings, sweep: SweepSettings, block: int, batch: int, keys: int) -> Iterator[Finding]:
+    if sweep.until == "steady" and pattern.processes > 1:
+        # Each worker judges its own load; several would begin their windows at different times.
+        yield Finding(
+            "KVS114",
+            "`until = steady` judges the load of one worker, and `processes` asks for several",
+            "processes",
+            "use `threads` for more lanes, or measure a fixed `time`",
+        )
+    elif batch > _LARGEST or block > _LARGEST or batch * block > _LARGEST:
+        at = None if pattern.model is None else "prompt"
+        yield Finding("KVS107", f"{batch} blocks of {block} bytes are more than 2^63 - 1 bytes", at)
+    elif keys == 0:
+        assert pattern.working_set_bytes is not None, "a batch has at least one block"
+        shown = Size()
+        yield Finding(
+            "KVS205",
+            f"the working set of {shown.show(pattern.working_set_bytes)} holds no block of {shown.show(block)}",
+            "working_set",
+            "make it a multiple of the block; it is rounded down to whole blocks",
+        )
+
+
+def _sizes(pattern: TransferSettings, model: ModelBlock) -> tuple[tuple[int, int] | None, tuple[Finding, ...]]:
+    """(bytes of a block, blocks of a batch) of a pattern with a model, None where there is an error, and what is to be
+    said."""
+    if pattern.sizing == "kvbench":
+        size = kvbench_size(pattern, model)
+        if not isinstance(size, KVBenchSize):
+            return None, size
+        return (size.block_bytes, size.batch), tuple(kvbench_findings(pattern, model, size))
+    sizes = geometry(model.settings)
+    if not isinstance(sizes, Geometry):
+        return None, sizes
+    return model_batch(pattern, sizes), ()
 
 
 def model_batch(pattern: TransferSettings, sizes: Geometry) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from kvscen.language.suggest import did_you_mean, listed
 from kvscen.plan.condition import holds
 from kvscen.plan.late import Late, Trace, Unchosen, flatten
 from kvscen.plan.pins import Pin, read_pins
-from kvscen.plan.point import Expectation, ModelBlock, PatternBlock, Plan, Point, Skipped
+from kvscen.plan.point import Expectation, PatternBlock, Plan, Point, Skipped
 from kvscen.plan.reach import work_of
 from kvscen.plan.search import Leaf, Said, Search, search_points
 
@@ -196,7 +196,7 @@ class _Judge:
                 leaf.axes(self.late.flat),
                 PatternBlock(point.pattern.name, point.pattern.built_in, point.pattern.settings),
                 point.tier,
-                ModelBlock(point.model.name, point.model.built_in, point.model.settings) if point.model else None,
+                point.model_block,
                 point.own.settings,
                 work,
                 tuple(expectations),

@@ -16,7 +16,7 @@ from kvscen.language.suggest import listed
 from kvscen.pattern import transfer
 from kvscen.plan.late import Late
 from kvscen.plan.pins import Pin
-from kvscen.plan.point import Tier, Work
+from kvscen.plan.point import ModelBlock, Tier, Work
 from kvscen.plan.resolve import Resolved, Resolver, failed, to_diagnostic
 from kvscen.plugin.contract import Driver, Tool
 
@@ -35,6 +35,10 @@ class Reached:
     @property
     def blocks(self) -> tuple[Resolved, ...]:
         return (self.pattern, *((self.model,) if self.model else ()), *self.tiers)
+
+    @property
+    def model_block(self) -> ModelBlock | None:
+        return ModelBlock(self.model.name, self.model.built_in, self.model.settings) if self.model else None
 
     @property
     def answers(self) -> Mapping[str, Any]:
@@ -81,10 +85,10 @@ def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None,
     said = [item for part in (point.own, *point.blocks) for item in part.problems]
     if has_errors(said):
         return None, tuple(said)
-    model = point.model.settings if point.model else None
-    work = transfer.work(point.pattern.settings, model, point.own.settings)
-    if not isinstance(work, Work):
-        return None, (*said, *(to_diagnostic(finding, _place(finding, point)) for finding in work))
+    work, findings = transfer.work(point.pattern.settings, point.model_block, point.own.settings)
+    said += [to_diagnostic(finding, _place(finding, point)) for finding in findings]
+    if work is None:
+        return None, tuple(said)
     said += _ask_drivers(point, work, drivers)
     return (None if has_errors(said) else work), tuple(said)
 
