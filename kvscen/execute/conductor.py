@@ -8,7 +8,7 @@ costs its trial; a tier that cannot be used here costs its points. The rest goes
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol

@@ -22,6 +22,7 @@ from kvscen.language.schema import (
     setting,
 )
 from kvscen.measure.histogram import Histogram
+from kvscen.model.kvbench import KVBenchSize, kvbench_size
 from kvscen.plan.point import Point, Tier, Work
 from kvscen.plugin.arena import HostArena, available_bytes, buffers_for, host_arena, show_bytes
 from kvscen.plugin.contract import (
@@ -88,6 +89,7 @@ __all__ = [
     "HostArena",
     "Imported",
     "Importer",
+    "KVBenchSize",
     "Lane",
     "Layout",
     "Limits",
@@ -125,6 +127,7 @@ __all__ = [
     "available_bytes",
     "buffers_for",
     "host_arena",
+    "kvbench_size",
     "setting",
     "show_bytes",
 ]

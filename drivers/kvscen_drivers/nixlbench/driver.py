@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kvscen.plugin import Availability, DriverError, Finding, Footprint, Measure, Point, Tier, Tool, ToolRow, Work
+from kvscen.plugin import (
+    Availability,
+    CommandLine,
+    DriverError,
+    Finding,
+    Footprint,
+    Measure,
+    Point,
+    Tier,
+    Tool,
+    ToolRow,
+    Work,
+)
+from kvscen_drivers.nixlbench import from_kvbench, from_toml, spelling
+from kvscen_drivers.nixlbench import verbatim as kvbench
 from kvscen_drivers.nixlbench.flags import STORAGE
 from kvscen_drivers.nixlbench.invocation import Iterations, grouped, iterations, least_buffer_bytes, process_count
 from kvscen_drivers.nixlbench.limits import findings
@@ -18,8 +32,8 @@ from kvscen_drivers.nixlbench.settings import NixlbenchSettings
 
 #: What to do where the program is not there.
 REMEDY = (
-    "build it from https://github.com/ai-dynamo/nixl (benchmark/nixlbench) or use NIXL's container, and put it on PATH or "
-    "name it in `program`; without it a `posix` tier, and later a `nixl` one, measures the same on this machine"
+    "build it from https://github.com/ai-dynamo/nixl (benchmark/nixlbench) or use NIXL's container, and put it on PATH "
+    "or name it in `program`; without it a `posix` tier, and later a `nixl` one, measures the same on this machine"
 )
 # A pilot run is long enough to be believed from here on, and aims at the second; so many runs are tried for it.
 _PILOT_LEAST_S = 0.1
@@ -35,6 +49,7 @@ class NixlbenchDriver(Tool):
     memory = frozenset({"dram", "vram"})
     measures: ClassVar[tuple[Measure, ...]] = MEASURES
     max_processes = 1
+    importers = (from_toml.IMPORTER, from_kvbench.IMPORTER)
 
     def __init__(self) -> None:
         #: Seconds that a batch takes, by point, where it measures by time.
@@ -58,6 +73,9 @@ class NixlbenchDriver(Tool):
 
     def group(self, points: Sequence[Point]) -> Sequence[Sequence[Point]]:
         return grouped(points)
+
+    def command_lines(self, points: Sequence[Point], verbatim: bool) -> Sequence[CommandLine]:
+        return kvbench.command_lines(points) if verbatim else spelling.command_lines(points)
 
     async def run(self, points: Sequence[Point], trial: int, folder: Path, deadline_s: float) -> Sequence[ToolRow]:
         import trio

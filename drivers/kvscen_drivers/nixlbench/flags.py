@@ -1,5 +1,5 @@
-"""The flags of nixlbench 1.4.0, as facts: name, type, default and choices as its `--help` prints them, what they are for,
-and what of a scenario says their value.
+"""The flags of nixlbench 1.4.0, as facts: name, type, default and choices as its `--help` prints them, what they are
+for, and what of a scenario says their value.
 
 Facts of the program that hold beside the flags: a block above LARGE_BLOCK_BYTES is measured `large_blk_iter_ftr` times
 less often; iteration counts are rounded up to a multiple of `num_threads` x `large_blk_iter_ftr` (its utils.cpp).
@@ -112,7 +112,7 @@ FLAGS: Mapping[str, FlagInfo] = dict(
         _flag("max_block_size", "uint64", "67108864", "the largest block"),
         _flag("start_batch_size", "uint64", "1", "the smallest batch; it doubles from row to row"),
         _flag("max_batch_size", "uint64", "1", "the largest batch"),
-        _flag("total_buffer_size", "uint64", "8589934592", "bytes of buffers in a process, and of the data it lays out"),
+        _flag("total_buffer_size", "uint64", "8589934592", "bytes of buffers in a process, and of its data"),
         _flag("num_iter", "int32", "1000", "batches that are measured in a row of the table, of all threads together"),
         _flag("warmup_iter", "int32", "100", "batches before them"),
         _flag("large_blk_iter_ftr", "int32", "16", "blocks above 1 MiB are measured so many times less often"),
@@ -147,7 +147,7 @@ FLAGS: Mapping[str, FlagInfo] = dict(
         _flag("hf3fs_iopool_size", "int32", "64", "I/O requests that HF3FS keeps made", of=("HF3FS",)),
         _flag("obj_access_key", "string", "", "S3 access key; it is kept with the results in the clear", of=_OBJ),
         _flag("obj_secret_key", "string", "", "S3 secret key; put it into `config_file`: here it is kept", of=_OBJ),
-        _flag("obj_session_token", "string", "", "S3 session token; put it into `config_file`: here it is kept", of=_OBJ),
+        _flag("obj_session_token", "string", "", "S3 token; put it into `config_file`: here it is kept", of=_OBJ),
         _flag("obj_bucket_name", "string", "", "S3 bucket", of=_OBJ),
         _flag("obj_scheme", "string", "http", "how S3 is spoken to", "http https", _OBJ),
         _flag("obj_region", "string", "eu-central-1", "S3 region", of=_OBJ),
@@ -170,7 +170,7 @@ FLAGS: Mapping[str, FlagInfo] = dict(
         _flag("infinia_config_file", "string", "", "configuration of INFINIA", of=("INFINIA",)),
         _flag("gusli_client_name", "string", "NIXLBench", "name of the client", of=_GUSLI),
         _flag("gusli_max_simultaneous_requests", "int32", "32", "requests in flight", of=_GUSLI),
-        _flag("gusli_config_file", "string", "", "content of its configuration; default: made of device_list", of=_GUSLI),
+        _flag("gusli_config_file", "string", "", "content of its configuration; else from device_list", of=_GUSLI),
         _flag("gusli_device_byte_offsets", "string", "", "where on each device to begin", of=_GUSLI),
         _flag("gusli_device_security", "string", "", "security flags of each device", of=_GUSLI),
     ]

@@ -107,9 +107,7 @@ def spelled(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def flags(
-    points: Sequence[Point], counts: Iterations | None, given: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def flags(points: Sequence[Point], counts: Iterations | None, given: Mapping[str, str] | None = None) -> dict[str, str]:
     """The flags of one run for points that differ in block and batch alone, in the order of the table.
 
     `counts` None leaves the iterations to nixlbench. `given` are those that belong to the run: folder, group, port.

@@ -83,7 +83,12 @@ async def run_once(
     given = _of_the_run(settings, points[0].id, place)
     command = argv(program, flags(points, counts, given), settings.flags or ())
     count = process_count(settings)
-    said = {"argv": command, "processes": count, "env": list(settings.env or ()), "cwd": str((place or folder).absolute())}
+    said = {
+        "argv": command,
+        "processes": count,
+        "env": list(settings.env or ()),
+        "cwd": str((place or folder).absolute()),
+    }
     (folder / "command.json").write_text(json.dumps(said) + "\n")
     names = ["", *(f"-{number}" for number in range(2, count + 1))]
     statuses = await _processes(command, names, folder, place, settings, deadline_s)
@@ -150,9 +155,7 @@ async def _processes(
             return
         statuses[number] = status
         if status:
-            nursery.cancel_scope.deadline = min(
-                nursery.cancel_scope.deadline, trio.current_time() + _PEER_GRACE_S
-            )
+            nursery.cancel_scope.deadline = min(nursery.cancel_scope.deadline, trio.current_time() + _PEER_GRACE_S)
 
     try:
         async with trio.open_nursery() as nursery:
@@ -174,8 +177,9 @@ def evidence(settings: Any) -> tuple[str, str]:
     """(path, how it is known): what the flags make certain, for kvscen has not seen a byte."""
     if storage(settings) and STORAGE.get(settings.backend) and settings.backend == "POSIX":
         if settings.storage_enable_direct:
-            return "direct", "nixlbench opens its files with O_DIRECT (storage_enable_direct); kvscen has not seen the bytes"
+            return (
+                "direct",
+                "nixlbench opens its files with O_DIRECT (storage_enable_direct); kvscen has not seen the bytes",
+            )
         return "page cache", "nixlbench opens its files without O_DIRECT; kvscen has not seen the bytes"
     return "unknown", f"reported by nixlbench for the backend {settings.backend}; kvscen has not seen the bytes"
-
-

@@ -139,7 +139,10 @@ class _Checked:
             met = "benchmark_group" if runtime(self) == "ETCD" else "asio_port"
             if getattr(self, met) is None:
                 yield Finding(
-                    "KVS113", f"the other processes must know where to meet: `{met}` is missing", "start", f"set `{met}`"
+                    "KVS113",
+                    f"the other processes must know where to meet: `{met}` is missing",
+                    "start",
+                    f"set `{met}`",
                 )
 
     def _check_files(self) -> Iterator[Finding]:
@@ -235,9 +238,7 @@ _OWN = {
         default="all",
         help="processes that kvscen starts here; first: the others are started elsewhere, by the same command line",
     ),
-    "env": setting(
-        ListOf(String()), default=None, help='variables of the program\'s environment: ["UCX_TLS=tcp"]'
-    ),
+    "env": setting(ListOf(String()), default=None, help='variables of the program\'s environment: ["UCX_TLS=tcp"]'),
     "flags": setting(
         ListOf(String()), default=None, help='flags that a plugin or another version adds: ["--name=value"]'
     ),
