@@ -1,4 +1,4 @@
-"""Trials of tools: drivers that measure whole points with a program of their own, several points at once where they can.
+"""Trials of tools: drivers that measure whole points with a program of their own, several at once where they can.
 
 A tool may measure a group of points together. The group runs at the turn of the first of them, and the rows of the
 others wait for their turn: each trial still ends in a record of its own, in the order of the plan.

@@ -167,9 +167,7 @@ def _name(text: str) -> str:
 
 
 def _scenario(writer: Writer, name: str, kind: str, values: Mapping[str, Any]) -> None:
-    writer.comment(
-        "`sizing = kvbench` gives KVBench's own block and batch, wrong ones included; without it they are right."
-    )
+    writer.comment("`sizing = kvbench` gives KVBench's own block and batch; without it they are those of one rank.")
     pattern = {
         "model": name,
         "sizing": "kvbench",
@@ -184,7 +182,7 @@ def _scenario(writer: Writer, name: str, kind: str, values: Mapping[str, Any]) -
         pattern["weight_dtype"] = DTYPES[values["model_quant_mode"]]
     writer.block("pattern pages : transfer", pattern)
     writer.comment(
-        "KVBench takes the backend from its command line; this is `--backend POSIX`, and kvscen's own driver beside it."
+        "KVBench takes the backend from its command line. Here it is `--backend POSIX`, beside kvscen's own driver."
     )
     writer.line(f"tier disk : posix {{ path = {quoted('./kv-data')} }}")
     writer.line(

@@ -1,7 +1,7 @@
 """`kvscen import nixlbench CONFIG.toml`: a configuration file of nixlbench as a scenario that does the same.
 
-nixlbench takes every flag as a key at the top level, and skips a key that it does not know or that has a value of another
-type, without a word. Here each of these is said.
+nixlbench takes every flag as a key at the top level, and skips a key that it does not know or that has a value of
+another type, without a word. Here each of these is said.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ def _problem(flag: FlagInfo | None, key: str, value: Any) -> str:
         return f"{key}: nixlbench 1.4 has no such flag, and would skip it"
     wanted = {"bool": bool, "string": str}.get(flag.type, int)
     if type(value) is not wanted:
-        return (
-            f"{key} = {value!r}: nixlbench takes a {flag.type} here, and would go on with {flag.default or 'nothing'}"
-        )
+        return f"{key} = {value!r}: nixlbench takes a {flag.type}, and would go on with {flag.default or 'nothing'}"
     if not flag.takes(spelled(value)):
         return f"{key} = {value!r}: nixlbench would refuse it"
     return ""

@@ -45,7 +45,8 @@ class Iterations:
         """With the counts rounded up to whole rounds of all threads, as nixlbench does it."""
         whole = threads * factor
         most = _NUM_ITER_MAX // whole * whole
-        return cls(*(min(-(-count // whole) * whole, most) for count in (num_iter, warmup_iter)), factor, threads)
+        up, warm_up = (min(-(-count // whole) * whole, most) for count in (num_iter, warmup_iter))
+        return cls(up, warm_up, factor, threads)
 
     def measured(self, block_bytes: int) -> int:
         """Batches that are measured in a row of this block, by all threads."""
@@ -90,13 +91,13 @@ def depth(work: Work) -> int:
 
 def buffer_step_bytes(settings: Any, work: Work) -> int:
     """What the size of the buffers is a multiple of: nixlbench divides it by threads and by devices of each side."""
-    step = work.threads * math.lcm(settings.num_initiator_dev, settings.num_target_dev)
+    step: int = work.threads * math.lcm(settings.num_initiator_dev, settings.num_target_dev)
     return math.lcm(step, HUGE_PAGE_BYTES) if settings.use_hugepages else step
 
 
 def least_buffer_bytes(settings: Any, work: Work, block_bytes: int, batch: int) -> int:
     """threads x batch x block, for each device and each batch in flight: no two operations share a block."""
-    devices = max(settings.num_initiator_dev, settings.num_target_dev)
+    devices: int = max(settings.num_initiator_dev, settings.num_target_dev)
     needed = work.threads * depth(work) * devices * batch * block_bytes
     step = buffer_step_bytes(settings, work)
     return -(-needed // step) * step

@@ -61,7 +61,7 @@ def _in_flight(settings: Any, work: Work) -> Iterator[Finding]:
             more = f"raise `posix_ios_pool_size`, to at most {POSIX_POOL.stop - 1}, or "
             yield Finding(
                 "KVS331",
-                f"{_product(work)} = {posted * work.batch} operations at once, and the POSIX backend takes {pool}",
+                f"{_at_once(work)}, and the POSIX backend takes {pool}",
                 "posix_ios_pool_size",
                 ("" if pool == POSIX_POOL.stop - 1 else more) + "move fewer requests in a batch",
             )
@@ -71,19 +71,19 @@ def _in_flight(settings: Any, work: Work) -> Iterator[Finding]:
         if batches > settings.gds_batch_pool_size:
             yield Finding(
                 "KVS331",
-                f"{_product(work)} of {work.block_bytes} bytes are {batches} cuFile batches of "
+                f"{_at_once(work)} of {work.block_bytes} bytes are {batches} cuFile batches of "
                 f"{settings.gds_batch_limit}, and the pool has {settings.gds_batch_pool_size}",
                 "gds_batch_pool_size",
                 f"set `gds_batch_pool_size = {batches}`, raise `gds_batch_limit`, or use a smaller batch",
             )
 
 
-def _product(work: Work) -> str:
-    return " x ".join(
-        f"{count} {noun}"
-        for count, noun in ((work.threads, "threads"), (depth(work), "in flight"), (work.batch, "batch"))
-        if count > 1 or noun == "batch"
-    )
+def _at_once(work: Work) -> str:
+    """`2 threads x 100 = 200 operations at once`."""
+    factors = [f"{count} {noun}" for count, noun in ((work.threads, "threads"), (depth(work), "batches")) if count > 1]
+    total = work.threads * depth(work) * work.batch
+    product = " x ".join((*factors, str(work.batch))) + " = " if factors else ""
+    return f"{product}{total} operations at once"
 
 
 def _buffers(settings: Any, work: Work) -> Iterator[Finding]:
@@ -106,7 +106,7 @@ def _files(settings: Any, work: Work) -> Iterator[Finding]:
     if settings.use_hugepages and work.block_bytes % HUGE_PAGE_BYTES and work.threads > 1:
         yield Finding(
             "KVS331",
-            f"with `use_hugepages` nixlbench rounds what a thread has to whole pages, and {work.block_bytes} bytes are none",
+            f"with `use_hugepages` a thread has whole pages of 2 MiB, and {work.block_bytes} bytes are none",
             "use_hugepages",
             "use one thread, or blocks of a multiple of 2 MiB",
         )
@@ -115,7 +115,7 @@ def _files(settings: Any, work: Work) -> Iterator[Finding]:
     if work.threads % settings.num_files:
         yield Finding(
             "KVS331",
-            f"nixlbench spreads the {work.threads} threads evenly over its files, and `num_files` is {settings.num_files}",
+            f"nixlbench spreads threads evenly over its files: `threads` is {work.threads}, `num_files` {settings.num_files}",
             "num_files",
             "let `num_files` divide `threads`",
         )

@@ -28,7 +28,7 @@ MEASURES = (
         "time_per_block_ns",
         "float64",
         "ns",
-        "what nixlbench calls average latency: the measured time / (batches of a thread x batch); no latency of a block",
+        "what nixlbench calls average latency: measured time / (batches of a thread x batch); no latency of a block",
     ),
     *(
         Measure(f"{phase}_{statistic}_ns", "float64", "ns", f"{words} of {what}")
@@ -42,8 +42,8 @@ MEASURES = (
 
 
 def rows(points: Sequence[Point], ran: Ran, counts: Iterations | None, deadline_s: float) -> list[ToolRow]:
-    """A row for each point. A figure that was printed stays, whatever came after it, and says so; `counts` None: the run
-    was a pilot, which measures nothing."""
+    """A row for each point. A figure that was printed stays, whatever came after it, and says so. `counts` None: the
+    run was a pilot, which measures nothing."""
     table = {(row.block_bytes, row.batch): row for row in ran.table.rows} if counts is not None else {}
     found = [(point, table.get((point.work.block_bytes, point.work.batch))) for point in points]
     complete = all(row is not None for _, row in found)

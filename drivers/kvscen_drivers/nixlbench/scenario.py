@@ -61,9 +61,7 @@ def size(nbytes: int) -> str:
 def axis(first: int, last: int, show: Any = str) -> tuple[str, str]:
     """(`=` or `in`, value) for what doubles from `first` as long as it is at most `last`."""
     if first > last:
-        raise DriverError(
-            f"the smallest, {show(first)}, is above the largest, {show(last)}: nixlbench would do nothing"
-        )
+        raise DriverError(f"the smallest, {show(first)}, is above the largest, {show(last)}: nothing would be measured")
     values = [first]
     while values[-1] * 2 <= last:
         values.append(values[-1] * 2)

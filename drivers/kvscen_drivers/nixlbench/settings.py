@@ -1,4 +1,4 @@
-"""The settings of a tier of the driver `nixlbench`: every flag that the pattern does not say, and what is kvscen's own."""
+"""The settings of a tier of the driver `nixlbench`: every flag that the pattern does not say, and some of kvscen's."""
 
 from __future__ import annotations
 
@@ -140,9 +140,9 @@ class _Checked:
             if getattr(self, met) is None:
                 yield Finding(
                     "KVS113",
-                    f"the other processes must know where to meet: `{met}` is missing",
+                    f"the other processes must know where to meet: set `{met}`",
                     "start",
-                    f"set `{met}`",
+                    f"add `{met} = ...`",
                 )
 
     def _check_files(self) -> Iterator[Finding]:

@@ -87,11 +87,11 @@ def _of_posix(point: Point) -> Iterator[str]:
     if settings.layout == "block":
         yield "`layout = block`: nixlbench has no file for each block, all are in one"
     if settings.buffers == "huge":
-        yield "`buffers = huge`: nixlbench has small pages, unless they are reserved and `--use_hugepages=true` is added"
+        yield "`buffers = huge`: nixlbench has small pages; `--use_hugepages=true` takes reserved ones"
     if settings.cache == "drop":
         yield "`cache = drop`: nixlbench leaves in the page cache what is there"
     if point.work.batch > settings.max_in_flight:
-        yield f"`posix` keeps {settings.max_in_flight} operations in flight, nixlbench all {point.work.batch} of a batch"
+        yield f"`posix` has {settings.max_in_flight} operations in flight, nixlbench all {point.work.batch} of a batch"
 
 
 def _of_work(point: Point, counts: Iterations) -> Iterator[str]:

@@ -119,9 +119,9 @@ def _mistakes(point: Point, backend: str, values: Mapping[str, str], size: KVBen
     """What is wrong with KVBench's line."""
     work, pattern = point.work, point.pattern.settings
     if values.get("target_seg_type") == "FILE":
-        yield "mistake: nixlbench refuses `--target_seg_type FILE` (Invalid segment type); GDS writes need VRAM at the initiator"
+        yield "mistake: nixlbench refuses `--target_seg_type FILE` (Invalid segment type: FILE)"
     elif backend in ("GDS", "GDS_MT"):
-        yield "mistake: nixlbench takes the local buffers from `initiator_seg_type`, which is left at DRAM: no byte goes to a GPU"
+        yield "mistake: local buffers are those of `initiator_seg_type`, left at DRAM: no byte goes to a GPU"
     if work.threads > 1:
         yield (
             f"mistake: `--total_buffer_size` is for one thread: with {work.threads} nixlbench refuses it "
@@ -132,15 +132,15 @@ def _mistakes(point: Point, backend: str, values: Mapping[str, str], size: KVBen
             f"mistake: the POSIX backend takes at most {POSIX_POOL.stop - 1} operations at once, and the batch has "
             f"{size.batch} (NIXL_ERR_NOT_ALLOWED)"
         )
-    counts = Iterations.rounded(
-        *(int(values.get(name, DEFAULTS[name])) for name in ("num_iter", "warmup_iter", "large_blk_iter_ftr")),
-        work.threads,
+    num_iter, warmup, factor = (
+        int(values.get(name, DEFAULTS[name])) for name in ("num_iter", "warmup_iter", "large_blk_iter_ftr")
     )
+    counts = Iterations.rounded(num_iter, warmup, factor, work.threads)
     iterations = counts.measured(size.block_bytes) + counts.warmup(size.block_bytes)
     yield f"mistake: {iterations} iterations of the whole batch move {show_bytes(iterations * size.total_bytes)}"
     for name in ("storage_enable_direct", "recreate_xfer", "check_consistency", "enable_pt", "enable_vmm"):
         if values.get(name, "false") not in ("false", "False"):
-            yield f"mistake: `--{name} {values[name]}` in two words is read as `--{name}` alone: `False` would be true as well"
+            yield f"mistake: `--{name} {values[name]}` is read as `--{name}` alone, and `False` would be true as well"
     if pattern.sizing != "kvbench" and (size.block_bytes, size.batch) != (work.block_bytes, work.batch):
         yield (
             f"mistake: {size.batch} blocks of {size.block_bytes} bytes are of all ranks together, pages rounded once; "
