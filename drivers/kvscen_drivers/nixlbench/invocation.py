@@ -75,8 +75,8 @@ def iterations(settings: Any, work: Work, batch_s: float | None = None) -> Itera
         warmup = -(-count // 10)
     elif batch_s is not None:
         assert work.time_ns is not None, "a point measures operations or time"
-        count = math.ceil(work.time_ns / 1e9 / batch_s) * less
-        warmup = math.ceil(work.warmup_ns / 1e9 / batch_s) * less
+        count = round(work.time_ns / 1e9 / batch_s) * less
+        warmup = round(work.warmup_ns / 1e9 / batch_s) * less
     else:
         return None
     if settings.warmup_iter is not None:
