@@ -36,7 +36,7 @@ def command(name: str, files: tuple[Path, ...], out: Path | None) -> None:
             click.echo(f"warning: {error}", err=True)
     if name not in found:
         close = difflib.get_close_matches(name, found, n=1)
-        known = "; ".join(f"{each.name}: {each.summary}" for each in found.values())
+        known = ", ".join(f"{each.name} ({each.summary})" for each in found.values())
         fail(f"nothing imports from `{name}`", f"did you mean `{close[0]}`?" if close else f"there are {known}")
     importer = found[name]
     if len(files) != len(importer.files):

@@ -32,8 +32,8 @@ from kvscen_drivers.nixlbench.settings import NixlbenchSettings
 
 #: What to do where the program is not there.
 REMEDY = (
-    "build it from https://github.com/ai-dynamo/nixl (benchmark/nixlbench) or use NIXL's container, and put it on PATH "
-    "or name it in `program`; without it a `posix` tier, and later a `nixl` one, measures the same on this machine"
+    "build it from https://github.com/ai-dynamo/nixl (benchmark/nixlbench) and put it on PATH or name it in `program`; "
+    "`posix` and, later, `nixl` measure the same here"
 )
 # A pilot run is long enough to be believed from here on, and aims at the second; so many runs are tried for it.
 _PILOT_LEAST_S = 0.1
@@ -49,7 +49,7 @@ class NixlbenchDriver(Tool):
     memory = frozenset({"dram", "vram"})
     measures: ClassVar[tuple[Measure, ...]] = MEASURES
     max_processes = 1
-    importers = (from_toml.IMPORTER, from_kvbench.IMPORTER)
+    importers = (from_kvbench.IMPORTER, from_toml.IMPORTER)
 
     def __init__(self) -> None:
         #: Seconds that a batch takes, by point, where it measures by time.

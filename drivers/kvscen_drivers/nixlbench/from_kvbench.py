@@ -194,4 +194,4 @@ def _scenario(writer: Writer, name: str, kind: str, values: Mapping[str, Any]) -
     writer.block("sweep kvbench", sweep, ["tier in [disk, bench]", "pages.op in [write, read]", "expect errors == 0"])
 
 
-IMPORTER = Importer("kvbench", "A model and a configuration of NIXL's KVBench.", ("MODEL.yaml", "CONFIG.yaml"), read)
+IMPORTER = Importer("kvbench", "a model and a configuration of NIXL's KVBench", ("MODEL.yaml", "CONFIG.yaml"), read)

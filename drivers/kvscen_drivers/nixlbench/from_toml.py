@@ -98,4 +98,4 @@ def _shown(flag: FlagInfo, text: str) -> str:
     return text
 
 
-IMPORTER = Importer("nixlbench", "A configuration file of nixlbench (`--config_file`).", ("CONFIG.toml",), read)
+IMPORTER = Importer("nixlbench", "a configuration file of nixlbench", ("CONFIG.toml",), read)

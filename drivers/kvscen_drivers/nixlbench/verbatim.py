@@ -144,5 +144,5 @@ def _mistakes(point: Point, backend: str, values: Mapping[str, str], size: KVBen
     if pattern.sizing != "kvbench" and (size.block_bytes, size.batch) != (work.block_bytes, work.batch):
         yield (
             f"mistake: {size.batch} blocks of {size.block_bytes} bytes are of all ranks together, pages rounded once; "
-            f"one rank moves {work.batch} of {work.block_bytes}"
+            f"one rank moves {work.batch} of {work.block_bytes} bytes"
         )
