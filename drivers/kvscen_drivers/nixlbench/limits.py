@@ -115,7 +115,7 @@ def _files(settings: Any, work: Work) -> Iterator[Finding]:
     if work.threads % settings.num_files:
         yield Finding(
             "KVS331",
-            f"`num_files = {settings.num_files}`, and nixlbench spreads `threads = {work.threads}` evenly over its files",
+            f"`num_files = {settings.num_files}`, and nixlbench spreads {work.threads} threads evenly over its files",
             "num_files",
             "let `num_files` divide `threads`",
         )
