@@ -16,10 +16,9 @@ from typing import Any
 import attrs
 
 from kvscen.plugin import DriverError, Point
-from kvscen_drivers.nixlbench.flags import STORAGE
 from kvscen_drivers.nixlbench.invocation import Iterations, argv, flags, process_count
 from kvscen_drivers.nixlbench.said import Problem, is_crash, problem_of
-from kvscen_drivers.nixlbench.settings import PATHS, endpoint, storage
+from kvscen_drivers.nixlbench.settings import PATHS, endpoint
 from kvscen_drivers.nixlbench.table import Table, read_table
 from kvscen_drivers.program import run_program
 
@@ -175,7 +174,7 @@ def _text(path: Path) -> str:
 
 def evidence(settings: Any) -> tuple[str, str]:
     """(path, how it is known): what the flags make certain, for kvscen has not seen a byte."""
-    if storage(settings) and STORAGE.get(settings.backend) and settings.backend == "POSIX":
+    if settings.backend == "POSIX":
         if settings.storage_enable_direct:
             return (
                 "direct",

@@ -23,17 +23,18 @@ _ENGINES = {"io_uring": "URING", "libaio": "AIO", "threads": "POSIXAIO", "auto":
 
 def command_lines(points: Sequence[Point]) -> list[CommandLine]:
     """A command line for each group of points that nixlbench measures in one run, in the order of the plan."""
-    said = [point for point in points if _settings(point) is not None]
-    own = [attrs.evolve(point, tier=Tier(point.tier.name, PROGRAM, _settings(point))) for point in said]
+    own, lines = [], []
+    for point in points:
+        settings = _settings(point)
+        if settings is None or point.work.op == "mixed":
+            note = f"nixlbench has nothing like the driver `{point.tier.driver}` ({point.tier.name})"
+            if settings is not None:
+                note = "nixlbench reads or writes: it has nothing like `op = mixed`"
+            lines.append(CommandLine((point,), (), notes=(note,)))
+        else:
+            own.append(attrs.evolve(point, tier=Tier(point.tier.name, PROGRAM, settings)))
     original = {point.id: point for point in points}
-    lines = [_line(group, [original[point.id] for point in group]) for group in grouped(own)]
-    lines += [
-        CommandLine(
-            (point,), (), notes=(f"nixlbench has nothing like the driver `{point.tier.driver}` ({point.tier.name})",)
-        )
-        for point in points
-        if _settings(point) is None
-    ]
+    lines += [_line(group, [original[point.id] for point in group]) for group in grouped(own)]
     return sorted(lines, key=lambda line: line.points[0].index)
 
 
@@ -102,8 +103,6 @@ def _of_work(point: Point, counts: Iterations) -> Iterator[str]:
             yield f"it will fail: {finding.message}; {finding.help}"
         else:
             yield finding.message + (f" ({finding.help})" if finding.severity is Severity.WARNING else "")
-    if work.op == "mixed":
-        yield "`op = mixed`: nixlbench reads or writes; the line is for neither"
     if work.processes > 1:
         yield f"`processes = {work.processes}`: nixlbench has one process here"
     if work.time_ns is not None and point.tier.settings.num_iter is None:

@@ -42,6 +42,8 @@ def _line(point: Point) -> CommandLine:
     """KVBench's line for one point. `source` and `destination` are those that a user would give for its `op`."""
     if point.model is None:
         return CommandLine((point,), (), notes=("KVBench needs a model: this pattern says its blocks itself",))
+    if point.work.op == "mixed":
+        return CommandLine((point,), (), notes=("KVBench reads or writes: it has nothing like `op = mixed`",))
     pattern: Any = point.pattern.settings
     size = kvbench_size(pattern, point.model)
     if not isinstance(size, KVBenchSize):

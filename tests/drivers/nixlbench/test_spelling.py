@@ -162,6 +162,15 @@ def test_what_kvbench_cannot(mixed: Path, tmp_path: Path) -> None:
     assert wire["argv"] == [] and "it knows no backend `UCCL`" in wire["notes"][0]
 
 
+@pytest.mark.parametrize("verbatim", [(), ("--verbatim",)])
+def test_mixed_operations_have_no_line(mixed: Path, verbatim: tuple[str, ...]) -> None:
+    text = MIXED.replace("requests = 10; op = read", "requests = 10; op = mixed; reads = 70 %")
+    mixed.write_text(text.replace("tier in [disk, wire, dram]", "tier = disk"))
+    found = plan(mixed, "--as", "nixlbench", *verbatim, "--sweep", "models", "--format", "json")
+    [command] = json.loads(found.stdout)["commands"]
+    assert command["argv"] == [] and "nothing like `op = mixed`" in command["notes"][0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
