@@ -30,7 +30,7 @@ BLOCK, DEPTH, KEYS = 4096, 64, 16_384
 class Nothing(Recorder):
     """A recorder that records nothing, so that its cost can be told."""
 
-    def push(self, ops: Rows, completions: Rows) -> None:
+    def push(self, ops: Rows) -> None:
         return
 
 

@@ -13,6 +13,7 @@ import kvscen
 VERBS = {
     "run": ("run", "Run a scenario and write its tables."),
     "plan": ("plan", "Show what a run would do: points, bytes, space and time. Runs nothing."),
+    "size": ("size", "Show how large the blocks of a model's KV are, exactly and as KVBench has it."),
     "lint": ("lint", "Check scenario files."),
     "import": ("imports", "Make a scenario from the files of another tool."),
     "show": ("show", "Print a run's table again."),

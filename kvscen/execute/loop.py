@@ -22,7 +22,7 @@ import numpy.typing as npt
 from kvscen.execute.slots import ContractBroken, Slots
 from kvscen.measure.recorder import Recorder
 from kvscen.pattern.source import LaneSource, ListSource
-from kvscen.plugin.contract import ERROR, KINDS, OPERATION, Lane, Rows, Store, VirtualLane
+from kvscen.plugin.contract import COMPLETION, ERROR, KINDS, OPERATION, Lane, Rows, Store, VirtualLane
 
 # The longest wait in one reap: how soon a stop is noticed when nothing completes.
 _POLL_NS = 100_000_000
@@ -73,15 +73,15 @@ class Beat:
 @attrs.frozen
 class Shape:
     """How a lane is filled. `slots` buffers of `slot_bytes`; `batch` is set where `wait = batch`: then operations are
-    posted in whole batches, at most `batches` at a time. `burst` is the most that is submitted at once (None: all that
-    there is room for).
+    posted in whole batches, at most `batches` at a time. `ahead` of the slots are for operations that the lane holds
+    back (`Lane.limit`): then it is asked for nothing before half of them can have been started.
     """
 
     slots: int
     slot_bytes: int
     batch: int | None = None
     batches: int = 1
-    burst: int | None = None
+    ahead: int = 0
 
 
 class LaneLoop:
@@ -118,8 +118,9 @@ class LaneLoop:
         self._counted_from = counted_from_ns
         self._stop_ns = stop_ns
         self._batch = shape.batch
-        self._burst = shape.burst or shape.slots
+        self._portion = max(1, shape.ahead // 2)
         self._slots = Slots(shape.slots, shape.slot_bytes)
+        self._out = np.zeros(0 if recorder else shape.slots, COMPLETION)
         self._waiting = np.zeros(0, OPERATION)
         self._flying = 0
         self._room = (self._batch or 0) * shape.batches
@@ -179,16 +180,15 @@ class LaneLoop:
             if timeout:
                 _sleep_until(self._store, self._clock() + timeout)
             return
-        # A whole batch at a time where that is what is waited for: fewer wake-ups, and nothing is refilled before its
-        # end.
+        # A whole batch at a time where that is what is waited for: nothing is refilled before its end.
         whole = self._batch is not None and self._shape.batches == 1 and not self._room and not len(self._waiting)
-        at_least = self._flying if whole else min(1, self._flying)
-        if self._shape.burst and self._slots.free and not self._stopping and not len(self._waiting):
-            # A burst is on its way and there is room for another: look what has ended, and go on filling.
-            at_least = timeout = 0
-        count = self._lane.reap(self._slots.out, at_least, timeout)
+        at_least = self._flying if whole else min(self._portion, self._flying)
+        # Where it may be replaced meanwhile (`measure`), what was reaped into one recorder is that one's.
+        recorder = self._recorder
+        out = self._out if recorder is None else recorder.room(self._shape.slots)
+        count = self._lane.reap(out, at_least, timeout)
         if count:
-            self._take(count)
+            self._take(out[:count], recorder)
 
     def next_event_ns(self) -> int:
         """When this loop has something to do next, on a virtual clock."""
@@ -249,7 +249,7 @@ class LaneLoop:
             self._waiting = self._waiting[:0]
 
     def _ask(self, now: int) -> None:
-        want = min(self._slots.free, self._burst)
+        want = self._slots.free
         if self._batch is not None:
             want = min(want, self._room)
         if not want:
@@ -274,13 +274,14 @@ class LaneLoop:
             self._content.before(ops)
         self._waiting = ops
 
-    def _take(self, count: int) -> None:
-        ops, done, good = self._slots.take_back(count)
+    def _take(self, done: Rows, recorder: Recorder | None) -> None:
+        ops, good = self._slots.take_back(done)
         if not good:
             self._note_error(ops, done)
+        count = len(done)
         self._flying -= count
-        if self._recorder is not None:
-            self._recorder.push(ops, done)
+        if recorder is not None:
+            recorder.push(ops)
         if self._content is not None:
             self._content.after(ops, done)
         if self._batch is not None:

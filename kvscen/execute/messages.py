@@ -29,14 +29,14 @@ class Open:
 
 @attrs.frozen
 class Opened:
-    """How the point is set up in this worker. `slots` operations are in flight in a lane at most. `fresh`: it was not
-    open before, so its data must be prepared.
+    """How the point is set up in this worker. `in_flight` operations are in flight in a lane at most. `fresh`: it was
+    not open before, so its data must be prepared.
     """
 
     fresh: bool
     stride_bytes: int
     alignment_bytes: int
-    slots: int
+    in_flight: int
     arena_bytes: int
     pages: str
     path: str

@@ -26,7 +26,7 @@ from kvscen.execute.trial import run_trial
 from kvscen.pattern.order import Keys, share
 from kvscen.pattern.source import LaneSource, ListSource
 from kvscen.plan.point import Tier, Work
-from kvscen.plugin.arena import buffers_for
+from kvscen.plugin.arena import ahead_for, buffers_for
 from kvscen.plugin.contract import READ, WRITE, Arena, Driver, DriverError, Lane, Layout, Store, Unavailable
 from kvscen.plugin.peer import Load
 
@@ -56,7 +56,8 @@ class OpenPoint:
     lane_keys: list[Keys]
     lane_cpus: tuple[frozenset[int], ...]
     stride_bytes: int
-    slots: int
+    in_flight: int
+    ahead: int
     content_seed: int
 
     @property
@@ -67,10 +68,8 @@ class OpenPoint:
     def shape(self) -> Shape:
         slot_bytes = _round_up(self.stride_bytes, _PAGE_BYTES)
         if self.work.wait == "batch":
-            return Shape(self.slots, slot_bytes, self.work.batch, self.work.depth or 1)
-        # In an open loop the arrivals set the pace.
-        apart = self.store.limits.pipelined and self.work.rate_per_s is None
-        return Shape(self.slots, slot_bytes, burst=max(1, self.slots // 4) if apart else None)
+            return Shape(self.in_flight, slot_bytes, self.work.batch, self.work.depth or 1)
+        return Shape(self.in_flight + self.ahead, slot_bytes, ahead=self.ahead)
 
     def close(self) -> None:
         for lane in self.lanes:
@@ -156,7 +155,7 @@ class Session:
             fresh=fresh,
             stride_bytes=point.stride_bytes,
             alignment_bytes=store.limits.alignment_bytes,
-            slots=point.slots,
+            in_flight=point.in_flight,
             arena_bytes=sum(arena.nbytes for arena in point.arenas),
             pages=point.arenas[0].pages,
             path=report.kind,
@@ -177,8 +176,12 @@ class Session:
         lanes: list[Lane] = []
         try:
             store = stores[-1]
-            slots = buffers_for(work, min(store.limits.max_in_flight, MAX_SLOTS))
-            stride = _round_up(work.block_bytes, store.limits.alignment_bytes)
+            limits = store.limits
+            most = min(limits.max_in_flight, MAX_SLOTS)
+            in_flight = buffers_for(work, most)
+            stride = _round_up(work.block_bytes, limits.alignment_bytes)
+            ahead = ahead_for(work, most, stride) if limits.pipelined else 0
+            slots = in_flight + ahead
             keys = share(work.keys, work.processes, request.process)
             lane_keys = [_within(keys, share(keys.count, work.threads, lane)) for lane in range(work.threads)]
             slot_bytes = _round_up(stride, _PAGE_BYTES)
@@ -191,8 +194,11 @@ class Session:
                     if not store.virtual:  # a simulation moves nothing, however much is in flight
                         _fill(arena, request.content_seed, lane, slots, slot_bytes)
                     lanes.append(store.lane(lane, arena))
+                    if ahead:
+                        lanes[-1].limit(in_flight)
             point = OpenPoint(
-                work, request.process, stores, arenas, lanes, keys, lane_keys, cpus, stride, slots, request.content_seed
+                *(work, request.process, stores, arenas, lanes, keys, lane_keys, cpus, stride),
+                *(in_flight, ahead, request.content_seed),
             )
             return point
         finally:
@@ -292,7 +298,7 @@ class Session:
     def _peer(self, point: OpenPoint, window_ns: int) -> messages.Reply:
         lanes = tuple((keys.first, keys.count) for keys in _lanes_of_all(point.work))
         pages = point.arenas[0].pages
-        load = Load(point.work, lanes, point.slots, point.stride_bytes, pages, window_ns)
+        load = Load(point.work, lanes, point.in_flight, point.stride_bytes, pages, window_ns)
         return messages.PeerFound(point.store.ceiling(load))
 
     def _arm(self, request: messages.Arm) -> messages.Reply:

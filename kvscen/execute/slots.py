@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.plugin.contract import COMPLETION, KINDS, OK, OPERATION, RAW_OPERATION, Rows
+from kvscen.plugin.contract import KINDS, OK, OPERATION, RAW_OPERATION, Rows
 
 _SLOT_BITS = 16
 _SLOT_MASK = (1 << _SLOT_BITS) - 1
@@ -41,11 +41,6 @@ class Slots:
         self._staging = np.zeros(count, OPERATION)
         self._staging_raw = self._staging.view(RAW_OPERATION)
         self._staging_ids, self._staging_buffers = self._staging["id"], self._staging["buffer"]
-        #: Where a lane's `reap` puts what has finished.
-        self.out = np.zeros(count, COMPLETION)
-        self._out_ids, self._out_bytes, self._out_outcomes = self.out["id"], self.out["bytes"], self.out["outcome"]
-        # Of the operation's own type: numpy compares signed with unsigned numbers as floats, at several times the cost.
-        self._out_sizes = self._out_bytes.view(np.uint64)
         self._sequence = 0
 
     def lend(self, rows: Rows) -> Rows:
@@ -66,23 +61,25 @@ class Slots:
         self._sequence += count
         return self._staging[:count]
 
-    def take_back(self, count: int) -> tuple[Rows, Rows, bool]:
-        """(operations, completions, all are OK) for the first `count` rows of `out`; their slots are free again.
-        The rows are valid until the next call. Raises ContractBroken.
+    def take_back(self, done: Rows) -> tuple[Rows, bool]:
+        """(operations, all are OK) of these completions; their slots are free again. The rows are valid until the next
+        call. Raises ContractBroken.
         """
+        count = len(done)
         if count == 1:
-            return self._take_one()
-        done = self.out[:count]
-        slots = (self._out_ids[:count] & np.uint64(_SLOT_MASK)).astype(np.int64)
+            return self._take_one(done)
+        ids = done["id"]
+        slots = (ids & np.uint64(_SLOT_MASK)).astype(np.int64)
         try:
             ops = self._table_raw[slots].view(OPERATION)
         except IndexError:
             raise _unknown() from None
-        if np.count_nonzero(ops["id"] != self._out_ids[:count]) or len(set(slots.tolist())) != count:
+        if np.count_nonzero(ops["id"] != ids) or len(set(slots.tolist())) != count:
             raise _unknown()
-        failed = self._out_outcomes[:count] != OK
+        failed = done["outcome"] != OK
         all_good = not np.count_nonzero(failed)
-        wrong = ops["bytes"] != self._out_sizes[:count]
+        # Of the operation's own type: numpy compares signed with unsigned numbers as floats, at several times the cost.
+        wrong = ops["bytes"] != done["bytes"].view(np.uint64)
         if not all_good:
             wrong &= ~failed
         if np.count_nonzero(wrong):
@@ -91,21 +88,21 @@ class Slots:
         self._ids[slots] = _NOBODY
         self._free[self.free : self.free + count] = slots
         self.free += count
-        return ops, done, all_good
+        return ops, all_good
 
-    def _take_one(self) -> tuple[Rows, Rows, bool]:
-        identity = int(self._out_ids[0])
+    def _take_one(self, done: Rows) -> tuple[Rows, bool]:
+        identity, _, _, moved, _, _, outcome, _, _ = done[0].item()
         slot = identity & _SLOT_MASK
         if slot >= self.count or int(self._ids[slot]) != identity:
             raise _unknown()
-        ops, done = self._table[slot : slot + 1], self.out[:1]
-        good = int(self._out_outcomes[0]) == OK
-        if good and int(self._out_bytes[0]) != int(self._bytes[slot]):
+        ops = self._table[slot : slot + 1]
+        good = outcome == OK
+        if good and moved != int(self._bytes[slot]):
             raise _untrue(ops[0], done[0])
         self._ids[slot] = _NOBODY
         self._free[self.free] = slot
         self.free += 1
-        return ops, done, good
+        return ops, good
 
     def give_up(self, ops: Rows) -> None:
         """Free the slots of operations that were lent and never submitted."""

@@ -48,7 +48,7 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
         "path": parts[0].path,
         "path_evidence": parts[0].path_evidence,
         "pages": opened.pages,
-        "depth_used": opened.slots,
+        "depth_used": opened.in_flight,
         "alignment_bytes": opened.alignment_bytes,
         "stride_bytes": opened.stride_bytes,
         "verified_bytes": verified_bytes,

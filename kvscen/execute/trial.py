@@ -40,9 +40,10 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
         source = _source(point, lane, seed)
         source.start(start)
         request = work.batch // work.requests
-        during.append(Recorder(window, work.batch, request, source.open_loop))
+        during.append(Recorder(window, work.batch, request, source.open_loop, kind=source.kind))
         if rounds:
-            before.append(Recorder(rounds.window, work.batch, request, source.open_loop, rounds.length_ns))
+            record = (rounds.window, work.batch, request, source.open_loop, rounds.length_ns)
+            before.append(Recorder(*record, kind=source.kind))
         loops.append(
             LaneLoop(
                 store,

@@ -14,6 +14,7 @@ from kvscen.language.schema import (
     Count,
     Duration,
     Finding,
+    ListOf,
     Number,
     Rate,
     Reference,
@@ -133,6 +134,8 @@ class SweepSettings:
 
 
 _DTYPE = Word(*DTYPE_BITS)
+#: No model has so many layers, and a stage for each of them is a list that fits in memory.
+MOST_LAYERS = 10_000
 
 
 @attrs.frozen
@@ -140,10 +143,15 @@ class HeadsSettings:
     """A model whose every layer keeps K and V for each KV head: multi-head (`mha`) or grouped-query (`gqa`)
     attention."""
 
-    layers: int = setting(Count(), help="layers that keep KV")
+    layers: int = setting(Count(maximum=MOST_LAYERS), help="layers that keep KV")
     kv_heads: int = setting(Count(), help="KV heads of a layer (of `mha`: all its heads)")
     head_dim: int = setting(Count(), help="numbers in the K of one head for one token")
     v_head_dim: int | None = setting(Count(), default=None, help="numbers in the V of one head (default: `head_dim`)")
+    window_tokens: int | None = setting(
+        Tokens(minimum=2),
+        default=None,
+        help="how many tokens a layer attends to, the newest included: it keeps no older ones (default: all)",
+    )
     kv_dtype: str = setting(_DTYPE, default="bf16", help="format in which K and V are kept")
     scale_bytes: int = setting(
         Size(unit_in_name=True),
@@ -162,7 +170,7 @@ class LatentSettings:
     """A model with multi-head latent attention (`mla`): one compressed vector for a token and layer, whatever the
     heads."""
 
-    layers: int = setting(Count(), help="layers that keep KV")
+    layers: int = setting(Count(maximum=MOST_LAYERS), help="layers that keep KV")
     latent_dim: int = setting(Count(), help="numbers in the compressed KV vector of a token and layer")
     rope_dim: int = setting(Count(minimum=0), help="numbers in the rotary key beside it")
     kv_dtype: str = setting(_DTYPE, default="bf16", help="format in which the compressed vector is kept")
@@ -181,6 +189,22 @@ class LatentSettings:
 
     def complete(self) -> LatentSettings:
         return self if self.rope_dtype is not None else attrs.evolve(self, rope_dtype=self.kv_dtype)
+
+
+@attrs.frozen
+class HybridSettings:
+    """A model whose layers do not keep alike (`hybrid`): some attend to a window only, or keep vectors of another
+    shape. Its layers are those of its parts, which take turns as evenly as their numbers allow."""
+
+    parts: tuple[str, ...] = setting(
+        ListOf(Reference("model"), minimum=2),
+        help="models of `mha`, `gqa` or `mla`, one for each kind of layer, the first layer's first",
+    )
+    kv_dtype: str | None = setting(
+        _DTYPE, default=None, help="format in which all parts keep their KV (default: each part's own)"
+    )
+    tp: int = setting(Count(), default=1, help="ranks that share each layer (tensor parallelism)")
+    pp: int = setting(Count(), default=1, help="stages that the layers are spread over (pipeline parallelism)")
 
 
 @attrs.frozen
@@ -327,8 +351,8 @@ class TransferSettings:
                 "sizing": "exact",
             }
             done = {name: value for name, value in defaults.items() if getattr(self, name) is None}
-            # KVBench has no generated tokens; and only KVBench asks how the weights are kept.
-            done["output_tokens" if self.sizing == "kvbench" else "weight_dtype"] = None
+            if self.sizing != "kvbench":
+                done["weight_dtype"] = None
         elif self.batch is None:
             done["batch"] = 1
         if self.op != "mixed":
@@ -347,9 +371,12 @@ class TransferSettings:
 
 
 #: The families of models by name.
-FAMILIES: Mapping[str, type] = {"mha": HeadsSettings, "gqa": HeadsSettings, "mla": LatentSettings}
-#: Names of families that are taken but not there yet.
-PLANNED_FAMILIES = frozenset({"hybrid"})
+FAMILIES: Mapping[str, type] = {
+    "mha": HeadsSettings,
+    "gqa": HeadsSettings,
+    "mla": LatentSettings,
+    "hybrid": HybridSettings,
+}
 
 #: The types of patterns by name.
 PATTERN_TYPES: Mapping[str, type] = {"transfer": TransferSettings}

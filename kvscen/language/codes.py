@@ -82,6 +82,7 @@ _TABLE = (
     Code("KVS204", "More pipeline stages than layers"),
     Code("KVS205", "The working set is smaller than a block"),
     Code("KVS206", "KVBench has no size for this"),
+    Code("KVS207", "The layers of a model keep blocks of different sizes"),
     Code("KVS210", "KV heads are replicated by tensor parallelism", _WARNING),
     Code("KVS211", "KVBench reckons with a fraction", _WARNING),
     Code("KVS212", "KVBench leaves a setting out", Severity.INFO),

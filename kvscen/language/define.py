@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from kvscen.language import syntax
-from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, PLANNED_FAMILIES, SweepSettings
+from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, SweepSettings
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Severity, Span
 from kvscen.language.functions import FUNCTIONS, PLANNED_FUNCTIONS
@@ -123,7 +123,7 @@ class _Definer:
         ref = self.registry.refs.get(name)
         if (ref is not None and ref.distribution == SHIPPED_BY) or name in self.registry.problems:
             return "a driver"
-        if name in FAMILIES or name in PLANNED_FAMILIES:
+        if name in FAMILIES:
             return "a family of models"
         if name in PATTERN_TYPES:
             return "a type of pattern"
@@ -249,14 +249,6 @@ class _Definer:
             )
             return
         if not self.loaded.complete:
-            return
-        if block.kind == "model" and name in PLANNED_FAMILIES:
-            self._say(
-                "KVS117",
-                f"the family `{name}` is not part of this version of kvscen",
-                base.span,
-                f"the families here are {listed(FAMILIES)}",
-            )
             return
         if block.kind == "model" and self.loaded.catalogue is None and name in catalogue_names():
             help_text = "it is a model of the catalogue: add `use models` below the first line"

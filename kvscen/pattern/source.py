@@ -43,7 +43,8 @@ class LaneSource:
         self._order = order_of(work, keys.count, seed)
         self._draws = np.random.PCG64(seed + 1)
         fixed = {"read": READ, "write": WRITE, "mixed": None}[work.op] if kind is None else kind
-        self._kind = fixed
+        #: What all operations are; None where they are drawn.
+        self.kind = fixed
         self._read_threshold = int(work.read_share * 2**32)
         self._batch = work.batch
         self._request = max(1, work.batch // work.requests)
@@ -113,7 +114,7 @@ class LaneSource:
         count = len(keys)
         rows = self._rows[:count]
         rows["key"] = keys + np.uint64(self._keys.first)
-        if self._kind is None:
+        if self.kind is None:
             draws = self._draws.random_raw(count) >> np.uint64(32)
             rows["kind"] = np.where(draws < self._read_threshold, READ, WRITE)
         sequence = np.arange(self._sequence, self._sequence + count, dtype=np.uint64)

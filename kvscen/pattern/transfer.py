@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from kvscen.language.blocks import SweepSettings, TransferSettings
 from kvscen.language.schema import Finding, Size
-from kvscen.model.geometry import Geometry, geometry
+from kvscen.model.exact import ExactSize, exact_size
 from kvscen.model.kvbench import KVBenchSize, kvbench_findings, kvbench_size
 from kvscen.plan.point import Durability, ModelBlock, Operation, Order, Work
 
@@ -22,7 +22,7 @@ def work(
     """The numbers of one point, None where there is an error, and what is to be said about them. All settings are
     completed ones; `model` is there where `pattern.model` is.
 
-    With a model, block and batch are what `sizing` asks for: kvscen.model.kvbench, or `model_batch` below.
+    With a model, block and batch are what `sizing` asks for: kvscen.model.exact or kvscen.model.kvbench.
     """
     said: tuple[Finding, ...] = ()
     if model is None:
@@ -108,19 +108,7 @@ def _sizes(pattern: TransferSettings, model: ModelBlock) -> tuple[tuple[int, int
         if not isinstance(size, KVBenchSize):
             return None, size
         return (size.block_bytes, size.batch), tuple(kvbench_findings(pattern, model, size))
-    sizes = geometry(model.settings)
-    if not isinstance(sizes, Geometry):
+    sizes = exact_size(pattern, model)
+    if not isinstance(sizes, ExactSize):
         return None, sizes
-    return model_batch(pattern, sizes), ()
-
-
-def model_batch(pattern: TransferSettings, sizes: Geometry) -> tuple[int, int]:
-    """(bytes of a block, blocks of a batch) of a pattern with a model."""
-    assert pattern.page_tokens is not None and pattern.prompt_tokens is not None, "a checked and completed pattern"
-    assert pattern.output_tokens is not None and pattern.requests is not None
-    pages = -(-(pattern.prompt_tokens + pattern.output_tokens) // pattern.page_tokens)
-    layers = sizes.fullest_stage_layers
-    page_of_layer = pattern.page_tokens * sizes.rank_layer_token_bytes
-    if pattern.access == "layer":
-        return page_of_layer, pattern.requests * pages * layers
-    return page_of_layer * layers, pattern.requests * pages
+    return (sizes.block_bytes, sizes.batch), ()

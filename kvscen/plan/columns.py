@@ -91,6 +91,7 @@ def settings(point: Point) -> dict[str, str]:
     add(point.sweep, point.sweep_settings)
     add(point.pattern.name, point.pattern.settings)
     if point.model is not None:
-        add(point.model.name, point.model.settings)
+        for model in (point.model, *point.model.parts):
+            add(model.name, model.settings)
     add_tier(point.tier)
     return shown

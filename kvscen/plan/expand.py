@@ -78,7 +78,7 @@ def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> E
             skipped += judge.skipped
             found += judge.said.diagnostics
     if not has_errors(found):
-        found += _idle_pins(read, used)
+        found += idle_pins(read, used)
     if not has_errors(found) and not points:
         found.append(_all_skipped(chosen))
     if has_errors(found):
@@ -119,7 +119,8 @@ def _is_base_only(scenario: Scenario, sweep: SweepDef, pins: Mapping[str, Pin]) 
     return any(sweep.name in other.chain[1:] for other in scenario.sweeps.values())
 
 
-def _idle_pins(pins: Mapping[str, Pin], used: set[str]) -> list[Diagnostic]:
+def idle_pins(pins: Mapping[str, Pin], used: set[str]) -> list[Diagnostic]:
+    """What is said about pins that nothing takes a value from."""
     return [
         diagnostic(
             "KVS124",
@@ -196,7 +197,7 @@ class _Judge:
                 leaf.axes(self.late.flat),
                 PatternBlock(point.pattern.name, point.pattern.built_in, point.pattern.settings),
                 point.tier,
-                point.model_block,
+                point.model,
                 point.own.settings,
                 work,
                 tuple(expectations),

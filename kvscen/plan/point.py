@@ -63,11 +63,13 @@ class Work:
 
 @attrs.frozen
 class ModelBlock:
-    """A model as resolved for one point. `settings` is an instance of the family's settings class."""
+    """A model as resolved for one point. `settings` is an instance of the family's settings class. `parts` are the
+    models that one of the family `hybrid` is made of."""
 
     name: str
     family: str
     settings: Any
+    parts: tuple[ModelBlock, ...] = ()
 
 
 @attrs.frozen

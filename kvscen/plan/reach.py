@@ -3,7 +3,7 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -23,22 +23,22 @@ from kvscen.plugin.contract import Driver, Tool
 
 @attrs.frozen(eq=False)
 class Reached:
-    """The blocks that a point reaches, whether or not it can be run: it may be skipped yet. `tiers` are the tier and
-    its levels, each once."""
+    """The blocks that a point reaches, whether or not it can be run: it may be skipped yet. `models` are the pattern's
+    model and the parts that it is made of, `tiers` the tier and its levels, each once."""
 
     own: Resolved
     pattern: Resolved
-    model: Resolved | None
+    models: tuple[Resolved, ...]
     tiers: tuple[Resolved, ...]
     tier: Tier
 
     @property
     def blocks(self) -> tuple[Resolved, ...]:
-        return (self.pattern, *((self.model,) if self.model else ()), *self.tiers)
+        return (self.pattern, *self.models, *self.tiers)
 
     @property
-    def model_block(self) -> ModelBlock | None:
-        return ModelBlock(self.model.name, self.model.built_in, self.model.settings) if self.model else None
+    def model(self) -> ModelBlock | None:
+        return model_block(self.models) if self.models else None
 
     @property
     def answers(self) -> Mapping[str, Any]:
@@ -68,15 +68,17 @@ def reach(resolver: Resolver, late: Late, choice: Mapping[int, int]) -> Reached:
     own = resolver.sweep(choice)
     problems: list[Diagnostic] = []
     pattern = _tried(lambda: resolver.block(own.settings.pattern, choice), problems)
-    model = None
-    model_name = getattr(pattern.settings, "model", None) if pattern else None
-    if model_name is not None:
-        model = _tried(lambda: resolver.block(model_name, choice), problems)
+    models: tuple[Resolved, ...] = ()
+    if pattern is not None:
+        try:
+            models = models_of(resolver, pattern, choice)
+        except ScenarioError as error:
+            problems.extend(error.diagnostics)
     tiers: list[Resolved] = []
     tier = _tier(resolver, late, own.settings.tier, own.span_of("tier"), choice, (), tiers, problems)
     if problems or pattern is None or tier is None:
         raise ScenarioError(problems)
-    return Reached(own, pattern, model, tuple(tiers), tier)
+    return Reached(own, pattern, models, tuple(tiers), tier)
 
 
 def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None, tuple[Diagnostic, ...]]:
@@ -85,8 +87,9 @@ def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None,
     said = [item for part in (point.own, *point.blocks) for item in part.problems]
     if has_errors(said):
         return None, tuple(said)
-    work, findings = transfer.work(point.pattern.settings, point.model_block, point.own.settings)
-    said += [to_diagnostic(finding, _place(finding, point)) for finding in findings]
+    parts = (point.pattern, *point.models, point.own)
+    work, findings = transfer.work(point.pattern.settings, point.model, point.own.settings)
+    said += [to_diagnostic(finding, place(finding, parts)) for finding in findings]
     if work is None:
         return None, tuple(said)
     said += _ask_drivers(point, work, drivers)
@@ -101,12 +104,50 @@ def _tried(make: Callable[[], Resolved], problems: list[Diagnostic]) -> Resolved
         return None
 
 
-def _place(finding: Finding, point: Reached) -> Span:
-    """Where the setting that a finding names is written: in the pattern, its model or the sweep."""
-    for part in (point.pattern, point.model, point.own):
-        if part is not None and finding.setting in part.found:
+def place(finding: Finding, parts: Sequence[Resolved]) -> Span:
+    """Where the setting that a finding names is written: in the first of these blocks that has it, else the first
+    block."""
+    for part in parts:
+        if finding.setting in part.found:
             return part.span_of(finding.setting)
-    return point.pattern.span
+    return parts[0].span
+
+
+def models_of(resolver: Resolver, pattern: Resolved, choice: Mapping[int, int]) -> tuple[Resolved, ...]:
+    """The pattern's model, and after it the parts that it is made of, each once; none where the pattern has no model.
+    Raises Unchosen, and ScenarioError with what keeps one of them from having its settings."""
+    name = getattr(pattern.settings, "model", None)
+    if name is None:
+        return ()
+    model = resolver.block(name, choice)
+    problems: list[Diagnostic] = []
+    parts = []
+    for part in dict.fromkeys(getattr(model.settings, "parts", ())):
+        resolved = None
+        if resolver.late.scenario.blocks[part].built_in == model.built_in:
+            problems.append(
+                diagnostic(
+                    "KVS105",
+                    f"`{part}` is a {model.built_in} itself; a part has layers of one kind",
+                    model.span_of("parts"),
+                    help="name a model of `mha`, `gqa` or `mla`",
+                )
+            )
+        else:
+            resolved = _tried(lambda part=part: resolver.block(part, choice), problems)  # type: ignore[misc]
+        if resolved is not None:
+            parts.append(resolved)
+    if problems:
+        raise ScenarioError(problems)
+    return (model, *parts)
+
+
+def model_block(models: Sequence[Resolved]) -> ModelBlock:
+    """What `models_of` found, as a point has it."""
+    model, *parts = models
+    by_name = {part.name: ModelBlock(part.name, part.built_in, part.settings) for part in parts}
+    names = getattr(model.settings, "parts", ())
+    return ModelBlock(model.name, model.built_in, model.settings, tuple(by_name[name] for name in names))
 
 
 def _tier(

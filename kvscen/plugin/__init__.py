@@ -24,7 +24,7 @@ from kvscen.language.schema import (
 from kvscen.measure.histogram import Histogram
 from kvscen.model.kvbench import KVBenchSize, kvbench_size
 from kvscen.plan.point import Point, Tier, Work
-from kvscen.plugin.arena import HostArena, available_bytes, buffers_for, host_arena, show_bytes
+from kvscen.plugin.arena import HostArena, ahead_for, available_bytes, buffers_for, host_arena, show_bytes
 from kvscen.plugin.contract import (
     API_VERSION,
     COMPLETION,
@@ -35,6 +35,7 @@ from kvscen.plugin.contract import (
     MISS,
     OK,
     OPERATION,
+    RAW_COMPLETION,
     READ,
     WRITE,
     Arena,
@@ -71,6 +72,7 @@ __all__ = [
     "MISS",
     "OK",
     "OPERATION",
+    "RAW_COMPLETION",
     "READ",
     "WRITE",
     "Arena",
@@ -124,6 +126,7 @@ __all__ = [
     "VirtualLane",
     "Word",
     "Work",
+    "ahead_for",
     "available_bytes",
     "buffers_for",
     "host_arena",

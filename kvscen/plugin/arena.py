@@ -18,6 +18,8 @@ from kvscen.plan.point import Work
 from kvscen.plugin.contract import Arena, DriverError
 
 HUGE_PAGE_BYTES = 2 << 20
+#: The most memory for operations that are given to a lane ahead of time.
+_AHEAD_BYTES = 32 << 20
 _REMEDY = "use a smaller `depth`, fewer `threads` or `processes`, or a smaller block"
 
 
@@ -68,6 +70,17 @@ def buffers_for(work: Work, max_in_flight: int) -> int:
     else:
         wanted = work.depth or work.batch
     return max(1, min(wanted, max_in_flight))
+
+
+def ahead_for(work: Work, max_in_flight: int, block_bytes: int) -> int:
+    """How many operations beyond those in flight a lane of a pipelined tier is given ahead of time: as many again where
+    they are small and the lane takes them. Each needs a buffer too. None where batches or arrivals set the pace.
+    """
+    in_flight = buffers_for(work, max_in_flight)
+    if work.wait == "batch" or work.rate_per_s is not None:
+        return 0
+    small = max(1, _AHEAD_BYTES // max(block_bytes, 1))
+    return min(in_flight, small, max_in_flight - in_flight)
 
 
 def available_bytes() -> int | None:

@@ -109,9 +109,8 @@ class Availability:
 class Limits:
     """What a store asks of the core. `alignment_bytes` rounds the stride and the length of every operation.
 
-    `pipelined`: the tier works on by itself while the core refills a lane (a device under direct I/O). Operations are
-    then submitted a quarter of the lane at a time: what is submitted in one burst tends to complete in one, and the
-    tier would be idle from then to the next burst.
+    `pipelined`: the tier works on by itself while the core is busy (a device under direct I/O), and its lanes know
+    `Lane.limit`. They are then given operations ahead of time, so that the tier need not wait for the core.
     """
 
     alignment_bytes: int = 1
@@ -188,6 +187,13 @@ class Lane:
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
         """Put finished operations into `out` (rows of COMPLETION), return how many; wait until `at_least` are there or
         `timeout_ns` has passed. An operation that failed is a row with `outcome = ERROR` and `errno`.
+        """
+        raise NotImplementedError
+
+    def limit(self, in_flight: int) -> None:
+        """From now on have at most so many in flight. What is accepted beyond them waits in the lane and starts as
+        others end, in the order of submission, while `reap` waits; `submit` of its completion is when it started. Only
+        asked of the lanes of a store whose limits are `pipelined`, and before their first operation.
         """
         raise NotImplementedError
 

@@ -5,6 +5,7 @@ Few operations at once run on threads; one at a time runs in the thread that rea
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import queue
@@ -20,6 +21,8 @@ from kvscen.plugin.contract import ERROR, MISS, OK, Arena, Clock, Lane, Rows
 
 #: One row of COMPLETION.
 _Row: TypeAlias = "tuple[Any, int, int, int, int, int, int, int, int]"
+#: An operation and when it was submitted; None: that is when it starts.
+_Item: TypeAlias = "tuple[np.void, int | None]"
 
 #: Operations that run in the reaping thread are reported together for so long: small ones share the cost of a `reap`.
 _SLICE_NS = 50_000
@@ -45,7 +48,7 @@ class Synchronous(Protocol):
 
 
 class ThreadLane(Lane):
-    """At most `depth` operations in flight, `threads` of them (default: all) running at once on threads of their own.
+    """At most `depth` operations accepted, `threads` of them (default: all) running at once on threads of their own.
 
     With one thread an operation runs inside `reap`. A transfer of fewer bytes than asked for is an error (EIO), and so
     is any exception: with its errno where it is an OSError, else EIO and a line in the log.
@@ -56,10 +59,15 @@ class ThreadLane(Lane):
         self._view = arena.view
         self._clock = clock
         self._depth = depth
-        self._in_flight = 0
-        self._waiting: deque[tuple[np.void, int]] = deque()
-        self._inbox: queue.SimpleQueue[tuple[np.void, int] | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[_Row] = queue.SimpleQueue()
+        self._accepted = 0
+        self._starts = False
+        self._waiting: deque[_Item] = deque()
+        self._inbox: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        # What has ended, and how `reap` is woken when it is enough: not by each thread that ends an operation, since
+        # a thread that wakes another one waits for it, and the next transfer with it.
+        self._done: deque[_Row] = deque()
+        self._wanted = 0
+        self._signal: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._told = False
         count = depth if threads is None else min(threads, depth)
         self._threads = [
@@ -69,20 +77,25 @@ class ThreadLane(Lane):
         for thread in self._threads:
             thread.start()
 
+    def limit(self, in_flight: int) -> None:
+        self._starts = True
+        for _ in range(len(self._threads) - in_flight):
+            self._inbox.put(None)
+
     def submit(self, ops: Rows) -> int:
-        count = min(len(ops), self._depth - self._in_flight)
+        count = min(len(ops), self._depth - self._accepted)
         if count <= 0:
             return 0
-        now = self._clock()
+        now = None if self._starts else self._clock()
         put = self._inbox.put if self._threads else self._waiting.append
         for op in ops[:count].copy():
             put((op, now))
-        self._in_flight += count
+        self._accepted += count
         return count
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
         count = self._collect(out, at_least, timeout_ns) if self._threads else self._run_here(out, at_least, timeout_ns)
-        self._in_flight -= count
+        self._accepted -= count
         return count
 
     def close(self) -> None:
@@ -110,24 +123,30 @@ class ThreadLane(Lane):
         return count
 
     def _collect(self, out: Rows, at_least: int, timeout_ns: int) -> int:
-        deadline = time.monotonic_ns() + timeout_ns
-        count = 0
-        while count < len(out):
-            try:
-                if count >= at_least:
-                    out[count] = self._done.get_nowait()
-                else:
-                    out[count] = self._done.get(timeout=max(0, deadline - time.monotonic_ns()) / 1e9)
-            except queue.Empty:
-                break
-            count += 1
+        done, at_least = self._done, min(at_least, len(out))
+        if len(done) < at_least:
+            deadline = time.monotonic_ns() + timeout_ns
+            self._wanted = at_least
+            # A thread that ended one before it saw what is wanted is seen here; a signal from an earlier wait that is
+            # still there only makes this look once more.
+            while len(done) < at_least and (left := deadline - time.monotonic_ns()) > 0:
+                with contextlib.suppress(queue.Empty):
+                    self._signal.get(timeout=left / 1e9)
+            self._wanted = 0
+        count = min(len(done), len(out))
+        if count:
+            out[:count] = [done.popleft() for _ in range(count)]
         return count
 
     def _serve(self) -> None:
         while (item := self._inbox.get()) is not None:
-            self._done.put(self._run(*item))
+            self._done.append(self._run(*item))
+            if 0 < self._wanted <= len(self._done):
+                self._signal.put(None)
 
-    def _run(self, op: np.void, submitted: int) -> _Row:
+    def _run(self, op: np.void, submitted: int | None) -> _Row:
+        if submitted is None:
+            submitted = self._clock()
         first, wanted = int(op["buffer"]), int(op["bytes"])
         moved, code, outcome = 0, 0, OK
         try:

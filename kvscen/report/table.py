@@ -42,10 +42,13 @@ def run_table(report: Report, width: int = WIDTH) -> RenderableType:
 
 def plain_table(report: Report, width: int = WIDTH) -> str:
     """The report as text without colours and without blanks at the ends of lines."""
+    return plain_text(run_table(report, width), width)
+
+
+def plain_text(table: RenderableType, width: int) -> str:
+    """A table as text without colours and without blanks at the ends of lines."""
     out = io.StringIO()
-    Console(file=out, width=width, highlight=False, color_system=None, legacy_windows=False).print(
-        run_table(report, width)
-    )
+    Console(file=out, width=width, highlight=False, color_system=None, legacy_windows=False).print(table)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
 
 
@@ -53,7 +56,7 @@ def _sweep(report: Report, content: SweepTable, width: int) -> list[RenderableTy
     head = Text.assemble((report.scenario, "bold"), "  sweep ", (content.sweep, "bold"))
     lines: list[RenderableType] = [head]
     if content.shared:
-        lines.append(Padding(_shared(content.shared, width - 2), (0, 0, 0, 2)))
+        lines.append(Padding(facts_text(content.shared, width - 2), (0, 0, 0, 2)))
     columns, longest = _fitting(content, width - 2)
     body = _grid(content, columns, longest) if columns else _stack(content, width - 4)
     lines += [Text(), Padding(body, (0, 0, 0, 2))]
@@ -69,7 +72,7 @@ def _sweep(report: Report, content: SweepTable, width: int) -> list[RenderableTy
     return lines
 
 
-def _shared(pairs: Sequence[tuple[str, str]], width: int) -> Text:
+def facts_text(pairs: Sequence[tuple[str, str]], width: int) -> Text:
     """`name value` pairs, in lines that are broken between pairs only."""
     text, used = Text(), 0
     for name, value in pairs:
@@ -128,7 +131,7 @@ def _stack(content: SweepTable, width: int) -> RenderableType:
             (column.name, f"{_cell(content, column, row).plain.strip()} {column.unit}".strip())
             for column in content.columns
         ]
-        parts += [Text(label, "bold"), Padding(_shared(pairs, width), (0, 0, 0, 2))]
+        parts += [Text(label, "bold"), Padding(facts_text(pairs, width), (0, 0, 0, 2))]
     return Group(*parts)
 
 

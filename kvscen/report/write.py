@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TextIO, TypeAlias
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from kvscen.report.machine import report_csv, report_json
 from kvscen.report.run import Report
-from kvscen.report.table import WIDTH, plain_table, run_table
+from kvscen.report.table import WIDTH, plain_text, run_table
 
 Format: TypeAlias = Literal["table", "json", "csv"]
 FORMATS: tuple[Format, ...] = ("table", "json", "csv")
@@ -20,8 +21,14 @@ def write_report(report: Report, format: Format, out: TextIO) -> None:
         out.write(report_json(report))
     elif format == "csv":
         out.write(report_csv(report))
-    elif out.isatty():
-        console = Console(file=out, highlight=False)
-        console.print(run_table(report, console.width))
     else:
-        out.write(plain_table(report, WIDTH))
+        write_table(lambda width: run_table(report, width), out)
+
+
+def write_table(table: Callable[[int], RenderableType], out: TextIO) -> None:
+    """Print what `table` makes for a width: that of the terminal, or 100 columns where there is none."""
+    if out.isatty():
+        console = Console(file=out, highlight=False)
+        console.print(table(console.width))
+    else:
+        out.write(plain_text(table(WIDTH), WIDTH))

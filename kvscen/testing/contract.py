@@ -257,6 +257,23 @@ class DriverContract:
         assert (done["outcome"] == OK).all()
         self._end(lane, arena)
 
+    def test_a_limited_lane_holds_operations_back(self, store: Store) -> None:
+        """What waits starts by itself while others are waited for; its time runs from its start."""
+        if not store.limits.pipelined:
+            pytest.skip("the tier is not pipelined")
+        first, arena = self._prepared(store)
+        first.close()
+        lane = store.lane(1, arena)
+        lane.limit(2)
+        count = min(self.keys, store.limits.max_in_flight)
+        assert lane.submit(self._ops(store, range(count), READ)) == count
+        done = self._reap(lane, count)
+        assert (done["outcome"] == OK).all()
+        for start in done["submit"]:
+            in_flight = np.count_nonzero((done["submit"] <= start) & (done["end"] > start))
+            assert in_flight <= 2, f"{in_flight} in flight instead of 2"
+        self._end(lane, arena)
+
     def test_more_than_fits_is_accepted_in_part(self, store: Store) -> None:
         lane, arena = self._prepared(store)
         limit = store.limits.max_in_flight

@@ -51,6 +51,13 @@ def test_what_a_warning_is_about_depends_on_the_plan(
     assert found(tmp_path, MODEL.format(tp=tp, base=base, own=own), *pins) == expected
 
 
+@pytest.mark.parametrize(("tp", "expected"), [(4, []), (8, [("KVS210", "tp")])])
+def test_heads_of_the_parts_of_a_hybrid(tmp_path: Path, tp: int, expected: list[tuple[str, str]]) -> None:
+    parts = "model w : m {{ window = 64 tokens }}\nmodel n : hybrid {{ parts = [w, m]; tp = {own_tp} }}"
+    text = MODEL.replace("model n : m {{ }}", parts)
+    assert found(tmp_path, text.format(tp=1, own_tp=tp, base="seed = 1", own="")) == expected
+
+
 def test_units(tmp_path: Path) -> None:
     text = """kvs 1
 let a = [1 GB, 2 kB * 3, -(4 TB)]

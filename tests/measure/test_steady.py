@@ -6,7 +6,7 @@ import pytest
 
 from kvscen.measure.recorder import Recorder, Window
 from kvscen.measure.steady import Steadiness, excursions, judge, judge_rounds
-from tests.measure.test_recorder import MS, rows
+from tests.measure.test_recorder import MS, remember, rows
 
 NONE = [None] * 20
 
@@ -68,7 +68,7 @@ def test_rounds_of_several_lanes_are_judged_together() -> None:
         recorder = Recorder(Window(0, 1000 * MS), 1, 1, False, interval_ns=100 * MS)
         for number in range(10):
             times = 10 if number % 2 == lane else 2
-            recorder.push(*rows(*[(number * 100, number * 100, number * 100 + 50 + i) for i in range(times)]))
+            remember(recorder, *rows(*[(number * 100, number * 100, number * 100 + 50 + i) for i in range(times)]))
         samples.append(recorder.finish())
     assert judge_rounds(samples, 5) == Steadiness(5, 0.0, 0.0)
     assert not judge_rounds(samples[:1], 5).steady

@@ -130,7 +130,9 @@ sweep s {{ pattern = pages; tier = disk; seed = 1 }}
         ("llama3_1_8b { tp = 5000 }", "", [("KVS206", "5000", "4096 bytes")]),
         ("llama3_1_8b { scale_bytes = 2 B; v_head_dim = 64 }", "", [("KVS212", "2 B", ""), ("KVS212", "64", "")]),
         ("deepseek_r1 { rope_dtype = fp8 }", "weight_dtype = fp8", [("KVS212", "fp8", ""), ("KVS212", "fp8", "")]),
-        ("llama3_1_8b {}", "output = 100 tokens", [("KVS125", "output = 100 tokens", "no effect")]),
+        ("gpt_oss_20b { kv_dtype = fp8 }", "", [("KVS212", "kvbench", "`window`")]),
+        ("hybrid { parts = [llama3_1_8b, qwen3_235b_a22b] }", "", [("KVS206", "kvbench", "differ in shape")]),
+        ("llama3_1_8b {}", "output = 100 tokens", [("KVS212", "100 tokens", "the prompt alone")]),
     ],
 )
 def test_what_is_said(model: str, pattern: str, expected: list[tuple[str, str, str]]) -> None:

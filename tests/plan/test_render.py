@@ -67,6 +67,17 @@ def test_settings_are_all_that_is_reached() -> None:
     assert "dram.capacity" not in shown, "a setting without a value is left out"
 
 
+def test_settings_of_a_hybrid_are_those_of_its_parts_too() -> None:
+    head = HEAD.replace("kvs 1\n", "kvs 1\nuse models\n").replace(
+        "block = 1 MiB;", "model = gpt_oss_20b; prompt = 100 tokens;"
+    )
+    [point] = plan(head + sweep("tier = disk", "")).points
+    shown = settings(point)
+    assert shown["gpt_oss_20b.parts"] == "[gpt_oss_20b_window, gpt_oss_20b_full]"
+    assert (shown["gpt_oss_20b_window.window"], shown["gpt_oss_20b_full.layers"]) == ("128 tokens", "12")
+    assert plan_json(plan(head + sweep("tier = disk", "")))["points"][0]["family"] == "hybrid"
+
+
 def test_points_on_one_tier_share_a_data_set() -> None:
     found = plan(sweep("tier = disk; pages.batch in [10, 100]; pages.op in [read, write]"))
     cost = plan_cost(found, REGISTRY)
@@ -130,6 +141,15 @@ def test_the_shipped_scenarios(name: str, block: int, shown: str) -> None:
     assert {p["block_bytes"] for p in found["points"]} == {block}
     assert found["cost"]["disk_bytes"] <= 2 << 30
     assert (found["cost"]["load_ns"] + found["cost"]["allowance_ns"]) <= 60 * 10**9
+
+
+def test_the_scenario_with_windows() -> None:
+    _, out, err = run(str(SCENARIOS / "gpt_oss.kvs"), "--format", "json")
+    found = json.loads(out)
+    assert err == ""
+    # 12 layers of 1024 bytes for each of 256 tokens; 40 pages of the full layers and 2 of those with a window.
+    assert [(p["block_bytes"], p["batch"]) for p in found["points"]] == [(3 << 20, 42), (3 << 20, 168)] * 2
+    assert found["cost"]["disk_bytes"] <= 1 << 30
 
 
 def test_pins_and_formats() -> None:

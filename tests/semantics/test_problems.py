@@ -35,7 +35,6 @@ CASES = [
     ("KVS117", "pages", HEAD + "tier b : pages {}\n" + sweep("tier = disk", "")),
     ("KVS117", "trnsfer", HEAD + "pattern b : trnsfer {}\n" + sweep("tier = disk", "")),
     ("KVS117", "llama3_1_8b", HEAD + "model m : llama3_1_8b {}\n" + sweep("tier = disk", "")),
-    ("KVS117", "hybrid", HEAD + "model m : hybrid {}\n" + sweep("tier = disk", "")),
     ("KVS117", "disk", HEAD + "sweep t : disk {}\n" + sweep("tier = disk", "")),
     ("KVS109", 'hf("c.json")', HEAD + 'model m : hf("c.json") {}\n' + sweep("tier = disk", "")),
     ("KVS301", "pisox", HEAD + "tier b : pisox {}\n" + sweep("tier = disk", "")),

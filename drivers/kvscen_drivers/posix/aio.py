@@ -127,8 +127,9 @@ class Context:
         self._taken += 1
         return int(self._event_slot[at]), int(self._event_result[at])
 
-    def enter(self, wait_for: int, timeout_ns: int) -> None:
-        """Hand over what is queued, then wait until `wait_for` completions are ready or `timeout_ns` has passed.
+    def enter(self, hand_over: int, wait_for: int, timeout_ns: int) -> None:
+        """Hand over so many of what is queued, then wait until `wait_for` completions are ready or `timeout_ns` has
+        passed.
 
         It may do less (a signal, no memory for all requests): the caller looks and calls again. Raises OSError.
         """
@@ -138,8 +139,8 @@ class Context:
             left = self.ready()
             self._events[:left] = self._events[self._taken : self._found].copy()
             self._taken, self._found = 0, left
-        if self.queued:
-            self._hand_over()
+        if hand_over:
+            self._hand_over(hand_over)
         wanted = max(0, min(wait_for - self._found, self._in_flight))
         if not self._in_flight or (wait_for and not wanted):
             return
@@ -154,8 +155,8 @@ class Context:
         elif ctypes.get_errno() != errno.EINTR:  # Python repeats its own system calls only
             _checked(count, "io_getevents")
 
-    def _hand_over(self) -> None:
-        done = _syscall(self._submit, self._context, self.queued, self._pointers_address + 8 * self._first, 0, 0)
+    def _hand_over(self, count: int) -> None:
+        done = _syscall(self._submit, self._context, count, self._pointers_address + 8 * self._first, 0, 0)
         if done < 0:
             code = ctypes.get_errno()
             if code in (errno.EINTR, errno.EAGAIN):

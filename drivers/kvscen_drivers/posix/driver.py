@@ -17,6 +17,7 @@ from kvscen.plugin import (
     Store,
     Tier,
     Work,
+    ahead_for,
     buffers_for,
 )
 from kvscen_drivers.posix import aio, fio, honesty, uring
@@ -72,8 +73,9 @@ class PosixDriver(Driver):
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         slot = -(-work.block_bytes // _DISK_GRAIN) * _DISK_GRAIN
-        buffers = work.threads * work.processes * buffers_for(work, tier.settings.max_in_flight)
-        return Footprint(memory_bytes=buffers * slot, disk_bytes=work.keys * slot)
+        most = tier.settings.max_in_flight
+        buffers = buffers_for(work, most) + ahead_for(work, most, slot)
+        return Footprint(memory_bytes=work.threads * work.processes * buffers * slot, disk_bytes=work.keys * slot)
 
     def probe(self, tier: Tier | None) -> Availability:
         reason = uring.why_not()

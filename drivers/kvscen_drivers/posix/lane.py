@@ -12,16 +12,17 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.plugin import COMPLETION, ERROR, OK, READ, WRITE, Arena, Clock, Lane, Rows
+from kvscen.plugin import COMPLETION, ERROR, OK, RAW_COMPLETION, READ, WRITE, Arena, Clock, Lane, Rows
 from kvscen_drivers.posix.files import Files
 from kvscen_drivers.posix.places import Area
 
 #: Up to so many operations are handled one by one: that is quicker than arrays.
 _FEW = 4
+#: To an idle device so many operations are handed over at a time, and then all others. It begins with the first ones
+#: while the kernel still prepares those behind them; handed over together they would all wait for the last one.
+_FIRST = (1, 3)
 #: How long `close` waits for what is in flight.
 _CLOSE_NS = 1_000_000_000
-#: Rows as plain bytes: numpy copies rows with fields field by field.
-_RAW = np.dtype(f"V{COMPLETION.itemsize}")
 
 
 class Queue(Protocol):
@@ -48,7 +49,7 @@ class Queue(Protocol):
         self, slot: int, write: bool, file: int, offset: int, address: int, length: int, write_flags: int
     ) -> None: ...
 
-    def enter(self, wait_for: int, timeout_ns: int) -> None: ...
+    def enter(self, hand_over: int, wait_for: int, timeout_ns: int) -> None: ...
 
     def ready(self) -> int: ...
 
@@ -60,14 +61,17 @@ class Queue(Protocol):
 
 
 class QueueLane(Lane):
-    """At most `depth` operations in flight on `queue`, which it closes. What `submit` accepts starts at the next
-    `reap`.
+    """Operations on `queue`, which it closes: at most `depth` of them, all in flight unless `limit` says fewer.
+    What `submit` accepts starts at the next `reap`.
 
     What cannot be done at all (another block's range, a file that is gone) never reaches the kernel: it ends as an
-    error at the next `reap`.
+    error at the next `reap`. `device`: the operations go to a device that works by itself, so that it pays to hand
+    over the first ones early.
     """
 
-    def __init__(self, queue: Queue, files: Files, area: Area, arena: Arena, depth: int, clock: Clock) -> None:
+    def __init__(
+        self, queue: Queue, files: Files, area: Area, arena: Arena, depth: int, clock: Clock, device: bool = False
+    ) -> None:
         self._queue = queue
         self._files = files
         self._area = area
@@ -76,20 +80,32 @@ class QueueLane(Lane):
         self._address = arena.address
         self._address64 = np.uint64(arena.address)
         self._arena_bytes = arena.nbytes
+        self._first = _FIRST if device else ()
         # How the queue names the files that are always open.
         self._handles = np.arange(len(files.descriptors), dtype=np.int32) if queue.fixed_files else files.descriptors
         self._one_handle = int(self._handles[0]) if len(self._handles) == 1 else None
         # What a slot's operation will report if all goes well; `bytes` is what was asked for.
         self._report = np.zeros(depth, COMPLETION)
-        self._report_raw = self._report.view(_RAW)
+        self._report_raw = self._report.view(RAW_COMPLETION)
         self._ids, self._bytes, self._times = self._report["id"], self._report["bytes"], self._report["submit"]
         # The file that a slot's operation holds open, and whether it writes to it.
         self._held: dict[int, tuple[int, bool]] = {}
         self._refused: deque[tuple[int, int]] = deque()
         self._free = np.arange(depth)
         self._free_count = depth
+        self._in_flight = 0
+        self._limit = depth
+        # Slots whose operations wait in the lane, in their order; None where none ever waits.
+        self._line: deque[int] | None = None
+        # Completions that were seen and not yet reported: (how many in all, when) for each look.
+        self._seen = 0
+        self._looks: list[tuple[int, int]] = []
         self._closed = False
         self._busy = threading.Lock()
+
+    def limit(self, in_flight: int) -> None:
+        self._limit = in_flight
+        self._line = deque()
 
     def submit(self, ops: Rows) -> int:
         count = min(len(ops), self._free_count)
@@ -107,7 +123,10 @@ class QueueLane(Lane):
         slots = self._free[self._free_count : self._free_count + count]
         self._ids[slots] = ops["id"]
         self._bytes[slots] = nbytes
-        self._times[slots] = self._clock()
+        if self._line is None:
+            self._times[slots] = self._clock()
+        else:
+            self._line.extend(slots.tolist())
         handle = self._one_handle if self._one_handle is not None else self._handles[numbers]
         self._queue.put(
             slots,
@@ -144,6 +163,8 @@ class QueueLane(Lane):
                     continue
                 self._held[slot] = file, kind == WRITE
             self._queue.put_one(slot, kind == WRITE, handle, at, self._address + buffer, nbytes, flags)
+            if self._line is not None:
+                self._line.append(slot)
         return len(ops)
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
@@ -156,23 +177,61 @@ class QueueLane(Lane):
         failed = self._take_refused(out) if self._refused else 0
         if failed:
             at_least, out = max(0, at_least - failed), out[failed:]
-        queue, left, deadline = self._queue, timeout_ns, 0
-        if not at_least and not queue.queued and self._free_count < len(self._free):
-            queue.enter(0, 0)  # only a visit to the kernel shows what has finished meanwhile
-        while (queued := queue.queued) or queue.ready() < at_least:
-            queue.enter(at_least, max(left, 0))
-            ready = queue.ready()
-            if not queue.queued and ready >= at_least:
-                break
-            if queued and queue.queued == queued:
+        if not at_least and not self._startable and self._in_flight:
+            self._visit(0, 0, 0)  # only a visit to the kernel shows what has finished meanwhile
+        self._run(at_least, timeout_ns)
+        count = min(self._seen, len(out))
+        return failed + (self._take(out[:count]) if count else 0)
+
+    @property
+    def _startable(self) -> int:
+        """Operations that wait to be started, and may be."""
+        return max(0, min(self._queue.queued, self._limit - self._in_flight))
+
+    def _run(self, at_least: int, timeout_ns: int) -> None:
+        """Until `at_least` completions are seen or the time is up: start what may be started, the more so as others
+        end. Nothing is left startable where the kernel takes it.
+        """
+        left, deadline = timeout_ns, 0
+        while True:
+            count = self._startable
+            lacking = self._seen < at_least
+            if not count and not lacking:
+                return
+            if count > 1 and not self._in_flight:
+                for part in self._first:
+                    if part < count:
+                        count -= self._visit(part, 0, 0)
+            # The wait is for the next completion and not for all that lack: it has a time of its own, and makes room.
+            started = self._visit(count, self._seen + 1 if lacking else 0, max(left, 0))
+            if count and not started:
                 time.sleep(100e-6)  # the kernel has no memory for a request just now
+            elif self._seen >= at_least:
+                continue
             now = time.monotonic_ns()
             deadline = deadline or now + timeout_ns  # the first wait is not counted: it was as long as it had to be
             left = deadline - now
-            if left <= 0 or ready >= at_least:
-                break
-        count = min(queue.ready(), len(out))
-        return failed + (self._take(out[:count]) if count else 0)
+            if left <= 0:
+                return
+
+    def _visit(self, count: int, wait_for: int, timeout_ns: int) -> int:
+        """Start `count` operations, wait until `wait_for` completions are there, and note those that are new. Returns
+        how many were started."""
+        queue = self._queue
+        before = queue.queued
+        now = self._clock() if count and self._line is not None else 0
+        queue.enter(count, wait_for, timeout_ns)
+        started = before - queue.queued
+        if started and self._line is not None:
+            for _ in range(started):
+                self._times[self._line.popleft()] = now
+        self._in_flight += started
+        ready = queue.ready()
+        if ready != self._seen:
+            self._in_flight -= ready - self._seen
+            self._seen = ready
+            self._looks.append((ready, self._clock()))
+        return started
 
     def _take_refused(self, out: Rows) -> int:
         now, count = self._clock(), min(len(self._refused), len(out))
@@ -184,12 +243,24 @@ class QueueLane(Lane):
         return count
 
     def _take(self, rows: Rows) -> int:
-        now, count = self._clock(), len(rows)
+        """The first of the completions that were seen, into all of `rows`."""
+        count = len(rows)
         if count <= _FEW:
-            return self._take_few(rows, now)
+            self._take_few(rows)
+        else:
+            self._take_many(rows)
+        self._seen -= count
+        self._looks = [(total - count, when) for total, when in self._looks if total > count]
+        return count
+
+    def _take_many(self, rows: Rows) -> None:
+        count = len(rows)
         slots, moved = self._queue.take(count)
-        rows.view(_RAW)[:] = self._report_raw[slots]
-        rows["end"] = now
+        rows.view(RAW_COMPLETION)[:] = self._report_raw[slots]
+        ends, first = rows["end"], 0
+        for total, when in self._looks:
+            ends[first:total] = when
+            first = total
         wrong = moved != rows["bytes"]
         if np.count_nonzero(wrong):
             failed = np.flatnonzero(wrong)
@@ -202,19 +273,21 @@ class QueueLane(Lane):
                 self._let_go(slot)
         self._free[self._free_count : self._free_count + count] = slots
         self._free_count += count
-        return count
 
-    def _take_few(self, rows: Rows, now: int) -> int:
+    def _take_few(self, rows: Rows) -> None:
+        looks = iter(self._looks)
+        total, when = next(looks)
         for i in range(len(rows)):
+            while total <= i:
+                total, when = next(looks)
             slot, moved = self._queue.take_one()
             number, submitted, _, nbytes, *_ = self._report[slot].item()
             code = 0 if moved == nbytes else -moved if moved < 0 else errno.EIO
-            rows[i] = (number, submitted, now, max(moved, 0), 0, code, ERROR if code else OK, 0, 0)
+            rows[i] = (number, submitted, when, max(moved, 0), 0, code, ERROR if code else OK, 0, 0)
             if self._held:
                 self._let_go(slot)
             self._free[self._free_count] = slot
             self._free_count += 1
-        return len(rows)
 
     def _let_go(self, slot: int) -> None:
         held = self._held.pop(slot, None)
@@ -230,10 +303,10 @@ class QueueLane(Lane):
             return
         try:
             self._closed = True
-            out = np.zeros(len(self._free), COMPLETION)
+            self._limit = 0  # nothing more is started
             deadline = time.monotonic_ns() + _CLOSE_NS
-            while self._free_count < len(self._free) and (left := deadline - time.monotonic_ns()) > 0:
-                self._reap(out, 1, left)
+            while self._in_flight and (left := deadline - time.monotonic_ns()) > 0:
+                self._run(self._seen + 1, left)
             self._queue.close()
         finally:
             self._busy.release()

@@ -124,7 +124,10 @@ class PosixStore(Store):
         self._engine = self._choose_engine(self._direct)
         self._files = Files(self._folder, self._area, os.O_DIRECT if alignment else 0, self._settings.open_files)
         self.limits = Limits(
-            alignment.bytes if alignment else 1, self._settings.max_in_flight, pipelined=alignment is not None
+            alignment.bytes if alignment else 1,
+            self._settings.max_in_flight,
+            # Opening a block's own file belongs to its operation, and would be done ahead of it.
+            pipelined=self._engine.name == "threads" or (self._direct and self._files.few),
         )
         facts = [f"O_DIRECT, {alignment}" if alignment else how, where]
         if self._work.durability == "each":
@@ -258,7 +261,8 @@ class PosixStore(Store):
             return ThreadLane(self, arena, depth, self.clock, threads=buffers_for(self._work, depth))
         module = uring if self._engine.name == "io_uring" else aio
         try:
-            return QueueLane(self._queue(arena, depth), self._open, self._area, arena, depth, self.clock)
+            queue = self._queue(arena, depth)
+            return QueueLane(queue, self._open, self._area, arena, depth, self.clock, device=self._direct)
         except OSError as error:
             raise DriverError(
                 f"tier `{self._tier.name}`, lane {index}: {module.explain(error)}",

@@ -213,8 +213,9 @@ class Ring:
         self._cq_head[0] = self._head
         return slot, result
 
-    def enter(self, wait_for: int, timeout_ns: int) -> None:
-        """Hand over what is queued, then wait until `wait_for` completions are ready or `timeout_ns` has passed.
+    def enter(self, hand_over: int, wait_for: int, timeout_ns: int) -> None:
+        """Hand over so many of what is queued, then wait until `wait_for` completions are ready or `timeout_ns` has
+        passed.
 
         One system call. It may do less (a signal, no memory for all requests): the caller looks and calls again.
         Raises OSError.
@@ -223,7 +224,7 @@ class Ring:
         if wait_for:
             self._wait[3], self._wait[4] = divmod(timeout_ns, 1_000_000_000)
             flags, argument, size = _GETEVENTS | _EXT_ARG, self._wait_address, 24
-        done = _syscall(_ENTER, self.fd, self.queued, wait_for, flags, argument, size)
+        done = _syscall(_ENTER, self.fd, hand_over, wait_for, flags, argument, size)
         if done >= 0:
             self.queued -= done
         elif ctypes.get_errno() not in (errno.EINTR, errno.ETIME, errno.EAGAIN, errno.EBUSY):

@@ -139,4 +139,6 @@ def test_footprint_is_of_the_whole_point():
     found = PosixDriver().footprint(_tier(max_in_flight=100), _work(4097, threads=2, processes=3))
     assert found.disk_bytes == 630 * 8192
     assert found.memory_bytes == 2 * 3 * 100 * 8192
-    assert PosixDriver().footprint(_tier(), _work(4096, depth=5)).memory_bytes == 5 * 4096
+    # As many operations again are given to a lane ahead of time, as far as it takes them.
+    assert PosixDriver().footprint(_tier(), _work(4096, depth=5)).memory_bytes == 2 * 5 * 4096
+    assert PosixDriver().footprint(_tier(), _work(20 << 20, depth=5)).memory_bytes == (5 + 1) * (20 << 20)

@@ -1,0 +1,140 @@
+"""`kvscen size`: how large the blocks of a model's KV are, exactly and as KVBench has it, and why the two differ."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from kvscen.cli.loading import fail, load_plan, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kvscen.plan.sizing import Sized
+
+#: Flags of a model of the catalogue -> the setting that each stands for.
+_FLAGS = ("tp", "pp", "kv_dtype", "weight_dtype", "access", "page", "prompt", "output", "requests")
+#: Settings that are written with a unit in a scenario; a flag's metavar says it.
+_TOKENS = frozenset({"page", "prompt", "output"})
+
+
+@click.command("size")
+@click.argument("what", metavar="SCENARIO|MODEL")
+@click.option("--tp", metavar="RANKS", help="Ranks that share each layer.  [default: 1]")
+@click.option("--pp", metavar="STAGES", help="Pipeline stages.  [default: 1]")
+@click.option("--kv-dtype", metavar="FORMAT", help="Format of the KV, such as fp8.  [default: the model's, bf16]")
+@click.option("--weight-dtype", metavar="FORMAT", help="Format of the weights, which KVBench takes for the KV's.")
+@click.option("--access", metavar="block|layer", help="All layers of a page in a block, or one.  [default: block]")
+@click.option("--page", metavar="TOKENS", help="Tokens of a page.  [default: 16]")
+@click.option("--prompt", metavar="TOKENS", help="Tokens of a request's prompt.  [default: 1000]")
+@click.option("--output", metavar="TOKENS", help="Generated tokens of a request.  [default: 0]")
+@click.option("--requests", metavar="COUNT", help="Requests of a batch.  [default: 1]")
+@click.option(
+    "--set", "pins", multiple=True, metavar="PATH=VALUE", help="Fix a setting: --set pages.requests=100, --set tp=8."
+)
+@click.option("--sweep", "sweeps", multiple=True, metavar="NAME", help="Of a scenario: only this sweep.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+def command(what: str, pins: tuple[str, ...], sweeps: tuple[str, ...], form: str, **flags: str | None) -> None:
+    """Show how large the blocks of a model's KV are: exactly, as KVBench has it, and why they differ.
+
+    \b
+    SCENARIO  a file that ends in .kvs: each of its patterns with each of its models
+    MODEL     a model of the catalogue, such as llama3_1_70b, with the flags below
+
+    Nothing is run and nothing on this machine is looked at. The exit code is 0, or 2 when the scenario, the
+    model or the command is wrong.
+    """
+    from kvscen.language.define import catalogue_names
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    name = _catalogue_name(what)
+    of_scenario = what.endswith(".kvs") or what == "-" or Path(what).is_file()
+    if not of_scenario and name not in catalogue_names():
+        _unknown(what, name)
+    if of_scenario:
+        sizes, unsized = _of_scenario(what, given, pins, sweeps)
+    else:
+        sizes, unsized = (_of_model(name, given, pins, sweeps),), 0
+    _print(sizes, of_scenario, unsized, form)
+
+
+def _of_scenario(
+    what: str, given: dict[str, str], pins: Sequence[str], sweeps: Sequence[str]
+) -> tuple[Sequence[Sized], int]:
+    """The sizes, and how many points have no model."""
+    from kvscen.plan.sizing import sizes_of
+
+    if given:
+        flag = next(iter(given))
+        raise click.UsageError(
+            f"--{flag.replace('_', '-')} is about a model of the catalogue; of a scenario fix a path: "
+            f"--set {'MODEL' if flag in ('tp', 'pp', 'kv_dtype') else 'PATTERN'}.{flag}={given[flag]}"
+        )
+    plan = load_plan(Path(what), pins, sweeps)
+    sizes = sizes_of(plan)
+    if not sizes:
+        fail(
+            f"no point of {what} moves the KV of a model: their patterns say `block` themselves",
+            "name a model of the catalogue instead: kvscen size llama3_1_70b",
+        )
+    return sizes, sum(point.model is None for point in plan.points)
+
+
+def _of_model(name: str, given: dict[str, str], pins: Sequence[str], sweeps: Sequence[str]) -> Sized:
+    from kvscen.language.diagnose import ScenarioError
+    from kvscen.plan.sizing import size_model
+
+    if sweeps:
+        raise click.UsageError("--sweep is about a scenario, and none is named")
+    written = [f"{setting}={_value(setting, value)}" for setting, value in given.items()]
+    try:
+        return size_model(name, [*written, *pins])
+    except ScenarioError as error:
+        refuse(error.diagnostics)
+
+
+def _value(setting: str, value: str) -> str:
+    return f"{value} tokens" if setting in _TOKENS and re.fullmatch(r"[\d_]+", value) else value
+
+
+def _catalogue_name(what: str) -> str:
+    """The catalogue's name for KVBench's `LLAMA3.1_8B` or Hugging Face's `meta-llama/Llama-3.1-8B`: alike but for the
+    signs between letters and digits."""
+    from kvscen.language.define import catalogue_names
+
+    wanted = _bare(what.rpartition("/")[2])
+    return next((name for name in catalogue_names() if _bare(name) == wanted), what)
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _unknown(what: str, name: str) -> NoReturn:
+    from kvscen.language.define import catalogue_names
+    from kvscen.language.suggest import did_you_mean
+
+    known = catalogue_names()
+    listed = f"the models are {', '.join(known)}; a scenario's name ends in .kvs"
+    fail(f"no model of the catalogue is called `{what}`, and there is no such file", did_you_mean(name, known, listed))
+
+
+def _print(sizes: Sequence[Sized], of_scenario: bool, unsized: int, form: str) -> None:
+    from kvscen.report.size import size_json, size_rows, size_table
+    from kvscen.report.write import write_table
+
+    if form == "json":
+        click.echo(json.dumps(size_json(sizes, of_scenario, unsized), indent=2, ensure_ascii=False))
+    elif form == "csv":
+        rows = list(size_rows(sizes, of_scenario))
+        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        write_table(lambda width: size_table(sizes, of_scenario, width, unsized), sys.stdout)

@@ -1,0 +1,108 @@
+"""`kvscen size`: what it takes, what it refuses, what it ends with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from kvscen.cli.main import main
+from kvscen.language.define import catalogue_names
+
+PLAIN = """kvs 1
+tier dram : memory { capacity = 1 GiB }
+pattern pages : transfer { block = 1 MiB; op = read }
+sweep s { pattern = pages; tier = dram; seed = 1 }
+"""
+SIZED = """kvs 1
+use models
+tier dram : memory {}
+pattern pages : transfer { model = llama3_1_8b; prompt = 1000 tokens; op = read }
+sweep s { pattern = pages; tier = dram; seed = 1 }
+sweep t : s { pages.requests = 2 }
+"""
+
+
+def size(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, ["size", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def row(*arguments: str) -> dict[str, str]:
+    [found] = csv.DictReader(io.StringIO(size(*arguments, "--format", "csv").stdout))
+    return found
+
+
+@pytest.mark.parametrize("name", ["llama3_1_8b", "LLAMA3.1_8B", "Llama-3.1-8B", "meta-llama/Llama-3.1-8B"])
+def test_a_model_by_the_names_it_goes_by(name: str) -> None:
+    found = row(name)
+    assert (found["model"], found["exact_block_bytes"], found["exact_rank_batch"]) == ("llama3_1_8b", "2097152", "63")
+
+
+def test_no_two_models_have_names_alike() -> None:
+    names = [re.sub(r"[^a-z0-9]", "", name) for name in catalogue_names()]
+    assert len(set(names)) == len(names)
+    assert (row("GPT_OSS_20B")["model"], row("DeepSeek-R1")["model"]) == ("gpt_oss_20b", "deepseek_r1")
+
+
+def test_flags_and_pins_say_the_same() -> None:
+    flags = row(
+        *("llama3_1_70b", "--tp", "8", "--pp", "4", "--page", "256", "--prompt", "10000 tokens", "--requests", "10"),
+        *("--output", "100", "--access", "layer", "--kv-dtype", "fp8", "--weight-dtype", "bf16"),
+    )
+    pins = ["tp=8", "llama3_1_70b.pp=4", "page=256 tokens", "pages.prompt=10000 tokens", "requests=10"]
+    pins += ["output=100 tokens", "access=layer", "kv_dtype=fp8", "pages.weight_dtype=bf16"]
+    assert flags == row("llama3_1_70b", *(word for pin in pins for word in ("--set", pin)))
+    assert flags["exact_block_bytes"] == str(256 * 256) and flags["kvbench_block_bytes"] == str(2 * 256 * 256)
+    assert flags["exact_rank_batch"] == str(10 * 40 * 20), "10,100 tokens are 40 pages, and a stage has 20 layers"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("lama3_1_8b",), "did you mean `llama3_1_8b`?"),
+        (("gpt4",), "the models are llama3_1_8b, llama3_1_70b"),
+        (("missing.kvs",), "error[KVS001]"),
+        (("llama3_1_8b", "--tp", "3"), "8 KV heads cannot be shared evenly by 3 ranks"),
+        (("llama3_1_8b", "--tp", "x"), "error[KVS101]"),
+        (("llama3_1_8b", "--tp", "0"), "error[KVS105]"),
+        (("llama3_1_8b", "--pp", "33"), "error[KVS204]"),
+        (("llama3_1_8b", "--page", "16 s"), "error[KVS105]"),
+        (("llama3_1_8b", "--access", "page"), "error[KVS10"),
+        (("llama3_1_8b", "--tp", "2", "--set", "tp=4"), "`llama3_1_8b.tp` is set twice"),
+        (("llama3_1_8b", "--set", "latent_dim=4"), "a model of `gqa` has no setting `latent_dim`"),
+        (("llama3_1_8b", "--set", "block=1 MiB"), "error[KVS203]"),
+        (("llama3_1_8b", "--set", "qwen3_8b.tp=4"), "`--set qwen3_8b.tp` changes nothing"),
+        (("llama3_1_8b", "--sweep", "s"), "--sweep is about a scenario"),
+        ((), "Missing argument 'SCENARIO|MODEL'"),
+    ],
+)
+def test_what_is_refused(arguments: tuple[str, ...], said: str) -> None:
+    result = size(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def test_scenarios(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("plain.kvs").write_text(PLAIN)
+    Path("sized.kvs").write_text(SIZED)
+    assert "no point of plain.kvs moves the KV of a model" in size("plain.kvs").stderr
+    assert size("plain.kvs").exit_code == 2
+    result = size("sized.kvs", "--tp", "8")
+    assert result.exit_code == 2 and "--set MODEL.tp=8" in result.stderr
+    shown = json.loads(size("sized.kvs", "--format", "json", "--set", "llama3_1_8b.tp=8").stdout)
+    assert [(s["pattern"], s["requests"], s["exact"]["block_bytes"]) for s in shown["sizes"]] == [
+        ("pages", 1, 262_144),
+        ("pages", 2, 262_144),
+    ]
+    assert row("sized.kvs", "--sweep", "t")["requests"] == "2"
+    assert size("sized.kvs").exit_code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"plain.kvs", "sized.kvs"}, "nothing is written"
