@@ -26,7 +26,7 @@ from kvscen_drivers.nixlbench import verbatim as kvbench
 from kvscen_drivers.nixlbench.flags import STORAGE
 from kvscen_drivers.nixlbench.invocation import Iterations, grouped, iterations, least_buffer_bytes, process_count
 from kvscen_drivers.nixlbench.limits import findings
-from kvscen_drivers.nixlbench.measures import MEASURES, rows
+from kvscen_drivers.nixlbench.measures import MEASURES, initiators, rows
 from kvscen_drivers.nixlbench.running import Ran, place_of_run, run_once
 from kvscen_drivers.nixlbench.settings import NixlbenchSettings
 
@@ -122,7 +122,7 @@ class NixlbenchDriver(Tool):
             row = ran.table.rows[0]
             batch_s = row.time_per_block_ns * row.batch / point.work.threads / 1e9
             if row.bytes_per_s:
-                batch_s = row.block_bytes * row.batch / row.bytes_per_s
+                batch_s = initiators(settings, row) * row.block_bytes * row.batch / row.bytes_per_s
             measured_s = batch_s * counts.measured(row.block_bytes)
             if measured_s >= _PILOT_LEAST_S:
                 break

@@ -64,14 +64,14 @@ def rows(points: Sequence[Point], ran: Ran, counts: Iterations | None, deadline_
 
 def _missing(point: Point, ran: Ran, deadline_s: float) -> ToolRow:
     """A point that has no row in the table."""
-    if ran.table.garbled:
-        return ToolRow(point.id, "error", f"nixlbench's output cannot be used: {ran.table.garbled}")
     after = f" after {len(ran.table.rows)} rows" if ran.table.rows else ""
     if ran.status is None:
         reason = f"nixlbench was killed after {deadline_s:g} s, its deadline (warm-up, time and timeout){after}: no row"
         return ToolRow(point.id, "hang", reason + " for this point came")
     if ran.problem is not None:
         return ToolRow(point.id, ran.problem.status, f"nixlbench {ran.problem.sentence}{after}")
+    if ran.table.garbled:
+        return ToolRow(point.id, "error", f"nixlbench's output cannot be used: {ran.table.garbled}")
     if not ran.table.began:
         return ToolRow(point.id, "error", "nixlbench ended with status 0 and printed no table")
     reason = f"nixlbench ended with status 0{after}, and its table has no row for {point.work.block_bytes} bytes"
@@ -94,7 +94,7 @@ def _measures(point: Point, row: Row, counts: Iterations) -> Measures:
     """The columns of one row. Bytes and operations are of all initiators, as the throughput is."""
     settings: Any = point.tier.settings
     batches = counts.measured(row.block_bytes)
-    operations = batches * row.batch * _initiators(settings, row)
+    operations = batches * row.batch * initiators(settings, row)
     logical = operations * row.block_bytes
     read = point.work.op == "read"
     path, known_by = evidence(settings)
@@ -127,7 +127,7 @@ def _measures(point: Point, row: Row, counts: Iterations) -> Measures:
     }
 
 
-def _initiators(settings: Any, row: Row) -> int:
+def initiators(settings: Any, row: Row) -> int:
     """How many initiators' bytes are in the throughput, as nixlbench adds them up: all where it prints the aggregate,
     the devices of a process where it has several, else the one that prints."""
     devices = int(settings.num_initiator_dev)
