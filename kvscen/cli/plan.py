@@ -9,7 +9,7 @@ import re
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,14 +43,28 @@ NOT_HERE = 1
     metavar="[TIER=]SIZE",
     help="With --here: what the data sheet says that may be written to the device, such as 600TB or disk=1.3PB.",
 )
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option(
+    "--as",
+    "program",
+    metavar="NAME",
+    help="Print command lines of another program for the points instead, such as nixlbench.",
+)
+@click.option("--verbatim", is_flag=True, help="With --as nixlbench: as KVBench prints them, its mistakes marked.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "text", "json", "csv"]),
+    help="[default: table; with --as: text]",
+)
 def command(
     scenario: Path,
     pins: tuple[str, ...],
     sweeps: tuple[str, ...],
     on_this_machine: bool,
     ratings: tuple[str, ...],
-    form: str,
+    program: str | None,
+    verbatim: bool,
+    form: str | None,
 ) -> None:
     """Show what running SCENARIO would do: points, skipped ones with the reason, bytes, disk space and time.
 
@@ -63,6 +77,13 @@ def command(
     from kvscen.plan.render import plan_table, priced_json, rows
     from kvscen.plugin.registry import registry
 
+    if program is not None:
+        if on_this_machine or form == "table":
+            raise click.UsageError("--as prints command lines: it goes with --format text, json or csv alone")
+        _spell(load_plan(scenario, pins, sweeps), program, verbatim, form or "text")
+        return
+    if verbatim or form == "text":
+        raise click.UsageError(f"{'--verbatim' if verbatim else '--format text'} is of --as: add --as nixlbench")
     if ratings and not on_this_machine:
         raise click.UsageError("--endurance is about this machine's device: add --here")
     if on_this_machine and form == "csv":
@@ -78,10 +99,7 @@ def command(
             shown["here"] = here_json(here)
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     elif form == "csv":
-        found = list(rows(plan, cost))
-        writer = csv.DictWriter(sys.stdout, list(found[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(found)
+        _write_rows(list(rows(plan, cost)))
     else:
         show(plan_table(plan, cost))
         if here is not None:
@@ -90,6 +108,33 @@ def command(
             click.echo("\n" + "".join(line + "\n" for line in here_lines(here)), nl=False)
     if here is not None and not here.possible:
         sys.exit(NOT_HERE)
+
+
+def _spell(plan: Plan, program: str, verbatim: bool, form: str) -> None:
+    """Print the command lines that a driver has for the points of the plan."""
+    from kvscen.plan.spell import as_json, as_rows, as_text
+    from kvscen.plugin.contract import DriverError, Tool
+    from kvscen.plugin.registry import PluginError, registry
+
+    try:
+        driver = registry().driver(program)
+        if not isinstance(driver, Tool):
+            fail(f"--as {program}: the driver `{program}` runs no program", "use --as nixlbench")
+        lines = driver.command_lines(plan.points, verbatim)
+    except (PluginError, DriverError) as error:
+        fail(f"--as {program}: {error}", error.remedy)
+    if form == "json":
+        click.echo(json.dumps(as_json(program, lines), indent=2, ensure_ascii=False))
+    elif form == "csv":
+        _write_rows(list(as_rows(lines)))
+    else:
+        click.echo("".join(f"{line}\n" for line in as_text(lines)), nl=False)
+
+
+def _write_rows(rows: list[dict[str, Any]]) -> None:
+    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def _look(plan: Plan, cost: PlanCost, ratings: tuple[str, ...]) -> Here:

@@ -8,7 +8,7 @@ costs its trial; a tier that cannot be used here costs its points. The rest goes
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from kvscen.execute.ceiling import NoCeiling, held_against, run_peer
 from kvscen.execute.channel import Channel, WorkerDied
 from kvscen.execute.order import trials_in_order
 from kvscen.execute.summary import Summary, summarise
+from kvscen.execute.tools import Tools
 from kvscen.execute.workers import Hang, Late, TrialFailed, Workers, ask, gather
 from kvscen.plan.point import Plan, Point, Tier
 from kvscen.plugin.contract import Tool
@@ -60,13 +61,20 @@ class Conductor:
     _preconditioned: set[str] = attrs.field(factory=set, init=False)
     _content_seeds: int = attrs.field(default=0, init=False)
     _windows: dict[str, int] = attrs.field(factory=dict, init=False)
+    _done: frozenset[tuple[str, int]] = attrs.field(default=frozenset(), init=False)
+    _tools: Tools = attrs.field(init=False)
 
     @_workers.default
     def _start_workers(self) -> Workers:
         return Workers(self.folder, self.start_channel)
 
+    @_tools.default
+    def _start_tools(self) -> Tools:
+        return Tools(self.plan, self.folder, self._is_wanted, self.clock_ns)
+
     async def run(self, done: frozenset[tuple[str, int]] = frozenset()) -> None:
         """Run every trial that is not in `done`. Cancelled: the trial under way is recorded as interrupted."""
+        self._done = done
         try:
             for number, (point, trial) in enumerate(trials_in_order(self.plan), start=1):
                 if (point.id, trial) in done:
@@ -227,25 +235,15 @@ class Conductor:
 
     # ---- tools
 
+    def _is_wanted(self, point: Point, trial: int) -> bool:
+        return point.id not in self._given_up and (point.id, trial) not in self._done
+
     async def _run_tool(self, tool: Tool, point: Point, trial: int, record: Callable[..., TrialRecord]) -> TrialRecord:
-        folder = self.folder / "tools" / f"{point.id}-{trial}"
-        folder.mkdir(parents=True, exist_ok=True)
-        work = point.work
-        deadline_s = (work.warmup_ns + (work.time_ns or 0) + work.timeout_ns) / 1e9
         self.watcher.phase(point, trial, "measuring")
-        # The tool keeps the deadline itself, and kills what it started; this is for one that does not.
-        with trio.move_on_after(deadline_s + 10):
-            rows = await tool.run([point], trial, folder, deadline_s)
-            mine: Sequence[Any] = [row for row in rows if row.point_id == point.id]
-            if not mine:
-                return record("error", f"the driver `{point.tier.driver}` returned no row for the point")
-            row = mine[0]
-            if row.status == "unavailable":
-                self._given_up[point.id] = (row.status, row.reason)
-            return record(row.status, row.reason, measures=row.measures)
-        return record(
-            "hang", f"the driver `{point.tier.driver}` did not end {deadline_s + 10:g} s after it was started"
-        )
+        row, started = await self._tools.measure(tool, point, trial)
+        if row.status in ("hang", "unavailable"):
+            self._fail(record, point, TrialFailed(row.status, row.reason, True), trial)
+        return attrs.evolve(record(row.status, row.reason, measures=row.measures), started_unix_ns=started)
 
 
 def _fitting(record: TrialRecord) -> TrialRecord:

@@ -8,7 +8,7 @@ import attrs
 
 from kvscen.plan.point import Plan, Point, Tier, Work
 from kvscen.plan.writes import TierWrites, writes
-from kvscen.plugin.contract import Driver
+from kvscen.plugin.contract import Driver, Tool
 from kvscen.plugin.registry import Registry
 
 #: What laying out and verifying data is reckoned at. No claim about a device: NVMe is faster, a network share may be
@@ -91,6 +91,7 @@ def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
         footprint = drivers[tier.driver].footprint(tier, own)
         memory += footprint.memory_bytes
         disk += footprint.disk_bytes
+    is_tool = isinstance(drivers[point.tier.driver], Tool)
     load_ns = ceiling_ns = None
     if work.time_ns is not None:
         ceiling_ns = point.trials * (work.warmup_ns + work.time_ns)
@@ -99,8 +100,9 @@ def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
         batch_bytes=work.batch * work.block_bytes,
         measured_operations=operations,
         measured_bytes=None if operations is None else operations * work.block_bytes,
-        layout_bytes=work.working_set_bytes,
-        verify_bytes=_passes(point) * work.working_set_bytes,
+        # A tool lays out its data within its own trials, and nobody verifies it.
+        layout_bytes=0 if is_tool else work.working_set_bytes,
+        verify_bytes=0 if is_tool else _passes(point) * work.working_set_bytes,
         precondition_bytes=work.precondition * work.working_set_bytes,
         load_ns=load_ns,
         ceiling_ns=0 if work.ceiling == "none" else ceiling_ns,

@@ -40,9 +40,9 @@ class Needs:
 
 
 def path_of(tier: Tier) -> str | None:
-    """The folder of a tier, by the setting that drivers of files have."""
-    path = getattr(tier.settings, "path", None)
-    return path if isinstance(path, str) else None
+    """The folder of a tier, by the settings that drivers of files have: `path`, or as nixlbench calls it."""
+    found = (getattr(tier.settings, name, None) for name in ("path", "filepath"))
+    return next((path for path in found if isinstance(path, str)), None)
 
 
 def paths_of(plan: Plan) -> list[str]:
@@ -73,7 +73,7 @@ def needs(plans: Sequence[Plan], registry: Registry) -> Needs:
             names.setdefault(path, [])
             if tier.name not in names[path]:
                 names[path].append(tier.name)
-            wanted = getattr(tier.settings, "direct", None)
+            wanted = getattr(tier.settings, "direct", getattr(tier.settings, "storage_enable_direct", None))
             if isinstance(wanted, bool):
                 direct.setdefault(path, set()).add(wanted)
         for path, nbytes in own_disk.items():

@@ -13,7 +13,7 @@ from fractions import Fraction
 import attrs
 
 from kvscen.plan.point import Plan, Point
-from kvscen.plugin.contract import Driver
+from kvscen.plugin.contract import Driver, Tool
 
 
 @attrs.frozen
@@ -44,9 +44,10 @@ def writes(plan: Plan, drivers: Mapping[str, Driver]) -> tuple[TierWrites, ...]:
     found: dict[str, TierWrites] = {}
     for point in plan.points:
         tier = point.tier
-        if not drivers[tier.driver].footprint(tier, point.work).disk_bytes:
+        kept = drivers[tier.driver].footprint(tier, point.work).disk_bytes
+        if not kept:
             continue
-        own = _of_point(point)
+        own = _of_tool(point, kept) if isinstance(drivers[tier.driver], Tool) else _of_point(point)
         before = found.get(tier.name)
         found[tier.name] = own if before is None else _together(before, own)
     return tuple(found.values())
@@ -66,6 +67,14 @@ def _of_point(point: Point) -> TierWrites:
         open_ns=point.trials * open_ns if share else 0,
         again=work.ceiling != "none" and share > 0,
     )
+
+
+def _of_tool(point: Point, kept_bytes: int) -> TierWrites:
+    """A tool lays out its data by itself, anew in each trial, and the core verifies nothing."""
+    operations, open_ns = _operations(point)
+    moved = int(operations * (1 - point.work.read_share) * point.work.block_bytes)
+    open_ns = open_ns if point.work.read_share < 1 else 0
+    return TierWrites(point.tier.name, 0, 0, 0, point.trials * (kept_bytes + moved), point.trials * open_ns, False)
 
 
 def _operations(point: Point) -> tuple[Fraction, int]:

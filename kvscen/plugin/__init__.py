@@ -22,6 +22,7 @@ from kvscen.language.schema import (
     setting,
 )
 from kvscen.measure.histogram import Histogram
+from kvscen.model.kvbench import KVBenchSize, kvbench_size
 from kvscen.plan.point import Point, Tier, Work
 from kvscen.plugin.arena import HostArena, available_bytes, buffers_for, host_arena, show_bytes
 from kvscen.plugin.contract import (
@@ -56,6 +57,7 @@ from kvscen.plugin.contract import (
     Unavailable,
     VirtualLane,
 )
+from kvscen.plugin.exchange import CommandLine, Imported, Importer
 from kvscen.plugin.peer import Load, Peer, PeerFigures
 from kvscen.plugin.threads import Job, Miss, Synchronous, ThreadLane
 from kvscen.results.measures import MEASURES, MeasureInfo
@@ -79,6 +81,7 @@ __all__ = [
     "Availability",
     "Bandwidth",
     "Clock",
+    "CommandLine",
     "Count",
     "Driver",
     "DriverError",
@@ -88,7 +91,10 @@ __all__ = [
     "Footprint",
     "Histogram",
     "HostArena",
+    "Imported",
+    "Importer",
     "Job",
+    "KVBenchSize",
     "Lane",
     "Layout",
     "Limits",
@@ -126,6 +132,7 @@ __all__ = [
     "available_bytes",
     "buffers_for",
     "host_arena",
+    "kvbench_size",
     "setting",
     "show_bytes",
 ]

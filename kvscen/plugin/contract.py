@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from kvscen.language.schema import Finding
 from kvscen.plan.point import Point, Tier, Work
+from kvscen.plugin.exchange import CommandLine, Importer
 from kvscen.plugin.peer import Load, Peer
 
 API_VERSION = 1
@@ -298,6 +299,8 @@ class Driver:
     measures: ClassVar[tuple[Measure, ...]] = ()
     #: What `ceiling` may name in a sweep: programs that do the same work on this driver's tiers (`Store.ceiling`).
     ceilings: ClassVar[frozenset[str]] = frozenset()
+    #: Other tools' files that it turns into scenarios: `kvscen import NAME FILES`.
+    importers: ClassVar[tuple[Importer, ...]] = ()
     #: How many client processes can share a tier; None: any number.
     max_processes: ClassVar[int | None] = None
     #: The name of the setting that lists lower tiers, for composed drivers.
@@ -328,10 +331,11 @@ class Driver:
 
 @attrs.frozen
 class ToolRow:
-    """What a tool measured for one trial of a point. `measures` are columns of trials.parquet."""
+    """What a tool measured for one trial of a point. `measures` are columns of trials.parquet. A point that ends as
+    `hang` or `unavailable` is not tried again in its further trials."""
 
     point_id: str
-    status: Literal["ok", "incomplete", "error", "unavailable"]
+    status: Literal["ok", "incomplete", "hang", "error", "corrupt", "unavailable"]
     reason: str = ""
     measures: Mapping[str, int | float | str | None] = attrs.field(factory=dict)
 
@@ -340,13 +344,23 @@ class Tool(Driver):
     """A driver that takes whole points instead of operations: it runs another program. It has no Store."""
 
     def group(self, points: Sequence[Point]) -> Sequence[Sequence[Point]]:
-        """Points that one invocation measures together. Default: each alone."""
+        """Points that one invocation measures together, each in one group. They are of one sweep, all to be measured
+        in the same trial. Default: each alone."""
         return [[point] for point in points]
 
     async def run(self, points: Sequence[Point], trial: int, folder: Path, deadline_s: float) -> Sequence[ToolRow]:
         """Measure one trial of a group. `folder` is fresh and its own; raw output is kept there. Runs under trio and is
         cancelled at the deadline: it must kill its whole process group then."""
         raise NotImplementedError
+
+    def command_lines(self, points: Sequence[Point], verbatim: bool) -> Sequence[CommandLine]:
+        """What `kvscen plan --as NAME` prints: how a user would run the program for these points, of tiers of this
+        driver and of others. `verbatim`: as the tool prints it that people use for it. Raises DriverError where it has
+        no such thing.
+        """
+        raise DriverError(
+            f"the driver `{self.name}` has no {'such ' if verbatim else ''}command lines to print", "use another one"
+        )
 
 
 class Source(Protocol):

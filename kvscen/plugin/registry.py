@@ -31,7 +31,6 @@ ELSEWHERE: Mapping[str, str] = {
         "memkv": "memkv",
         "mooncake": "Mooncake",
         "nixl": "NIXL",
-        "nixlbench": "nixlbench",
         "redis": "Redis",
     }.items()
 }

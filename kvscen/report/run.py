@@ -92,8 +92,9 @@ class PointReport:
                 "the load of the trials" if restless == len(good) else f"the load of {restless} of {len(good)} trials"
             )
             found.append(f"{some} was not steady within the cap: figures of a longer run may differ")
-        notes = dict.fromkeys(str(t.measures["ceiling_note"]) for t in good if t.measures.get("ceiling_note"))
-        return (*found, *notes)
+        for column in ("note", "ceiling_note"):
+            found += dict.fromkeys(str(t.measures[column]) for t in good if t.measures.get(column))
+        return tuple(found)
 
     @property
     def status(self) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from kvscen.lint import lint_file
 from kvscen.plan.needs import Needs, PathNeed, needs, paths_of
+from kvscen.plugin.registry import registry
 from tests.semantics.support import HEAD, REGISTRY, plan, sweep
 
 MIB = 1 << 20
@@ -41,3 +45,16 @@ def test_nothing_is_needed_without_a_scenario() -> None:
 def test_several_scenarios_need_the_most_of_either() -> None:
     small, large = (plan(sweep(f"tier = disk; pages.batch = {batch}")) for batch in (1, 50))
     assert needs([small, large], REGISTRY).paths[0].disk_bytes == 50 * MIB
+
+
+def test_the_folder_of_a_tool_that_calls_it_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "tool.kvs"
+    path.write_text("""kvs 1
+tier bench : nixlbench { backend = POSIX; filepath = "./kv"; storage_enable_direct = true }
+pattern pages : transfer { block = 1 MiB; batch = 10; op = read; wait = batch }
+sweep s { pattern = pages; tier = bench; seed = 1 }
+""")
+    found = lint_file(path).plan
+    assert found is not None
+    [need] = needs([found], registry()).paths
+    assert (need.path, need.disk_bytes, need.direct) == ("./kv", 10 << 20, True)

@@ -8,9 +8,11 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from kvscen.cli.main import main
+from kvscen.lint import lint_file
 from kvscen.plan.cost import plan_cost
 from kvscen.plan.render import summary
 from kvscen.plan.writes import TierWrites
+from kvscen.plugin.registry import registry
 from tests.semantics.support import HEAD, REGISTRY, plan, sweep
 
 MIB = 1 << 20
@@ -107,3 +109,18 @@ def test_json(tmp_path: Path) -> None:
         }
     ]
     assert "here" not in shown
+
+
+def test_a_tool_lays_out_its_data_in_each_trial_and_nobody_verifies_it(tmp_path: Path) -> None:
+    path = tmp_path / "tool.kvs"
+    path.write_text("""kvs 1
+tier bench : nixlbench { backend = POSIX; filepath = "./kv" }
+pattern pages : transfer { block = 1 MiB; batch = 10; op = write; wait = batch }
+sweep s { pattern = pages; tier = bench; seed = 1; operations = 100; warmup = 0 s; pages.op in [write, read] }
+""")
+    found_plan = lint_file(path).plan
+    assert found_plan is not None
+    cost = plan_cost(found_plan, registry())
+    [found] = cost.writes
+    assert found == TierWrites("bench", 0, 0, 0, 5 * (110 + 10) * MIB, 0, False)
+    assert [(own.layout_bytes, own.verify_bytes, own.disk_bytes) for own in cost.points] == [(0, 0, 10 * MIB)] * 2

@@ -14,26 +14,16 @@ as it is: kvscen has not seen a byte of it, and every row says so.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 
 from kvscen.plugin import Finding, ListOf, PathText, Point, Severity, String, Tier, Tool, ToolRow, Work, setting
-from kvscen_drivers.command.answer import BadAnswer, last_line, read_answer
+from kvscen_drivers.command.answer import BadAnswer, read_answer
 from kvscen_drivers.command.template import BadTemplate, fill, placeholders, values_of
-
-if TYPE_CHECKING:
-    import trio
-
-# How long a killed group may take to be gone. One in an uninterruptible system call takes longer: it is left behind.
-_GONE_S = 5.0
+from kvscen_drivers.program import ending, last_line, run_program
 
 
 @attrs.frozen
@@ -91,14 +81,14 @@ class CommandDriver(Tool):
         stdout = folder / "stdout"
         (folder / "command.json").write_text(json.dumps({"argv": argv, "cwd": settings.cwd}) + "\n")
         try:
-            status = await _run(argv, settings.cwd, stdout, folder / "stderr", deadline_s)
+            status = await run_program(argv, stdout, folder / "stderr", deadline_s, cwd=settings.cwd)
         except OSError as error:
             return [_not_started(point.id, argv[0], settings.cwd, error)]
         if status is None:
             return [ToolRow(point.id, "incomplete", f"{argv[0]} was killed after {deadline_s:g} s, its deadline")]
         if status:
             said = last_line(folder / "stderr")
-            return [ToolRow(point.id, "error", f"{argv[0]} {_ending(status)}" + (f": {said}" if said else ""))]
+            return [ToolRow(point.id, "error", f"{argv[0]} {ending(status)}" + (f": {said}" if said else ""))]
         try:
             measures = read_answer(stdout)
         except BadAnswer as error:
@@ -110,41 +100,6 @@ class CommandDriver(Tool):
         if measures.get("errors"):
             return [ToolRow(point.id, "error", f"{argv[0]} reports {measures['errors']} failed operations", measures)]
         return [ToolRow(point.id, "ok", "", measures)]
-
-
-async def _run(argv: Sequence[str], cwd: str | None, stdout: Path, stderr: Path, deadline_s: float) -> int | None:
-    """The exit status (negative: the signal); None if the deadline came first. Nothing of its process group is left."""
-    import trio  # here, because checking a scenario does not need it
-
-    with stdout.open("wb") as out, stderr.open("wb") as err:
-        process = await trio.lowlevel.open_process(
-            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, start_new_session=True
-        )
-    try:
-        with trio.move_on_after(deadline_s):
-            return await process.wait()
-        return None
-    finally:
-        await _kill_group(process)
-
-
-async def _kill_group(process: trio.Process) -> None:
-    """Kill the program and all that it started, and wait for it."""
-    import trio
-
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # none is left, or only one that is ending
-        os.killpg(process.pid, signal.SIGKILL)
-    with trio.move_on_after(_GONE_S, shield=True):
-        await process.wait()
-
-
-def _ending(status: int) -> str:
-    if status > 0:
-        return f"ended with status {status}"
-    try:
-        return f"was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was killed by signal {-status}"
 
 
 def _not_started(point_id: str, program: str, cwd: str | None, error: OSError) -> ToolRow:

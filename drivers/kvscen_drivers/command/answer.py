@@ -7,12 +7,12 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from kvscen.plugin import MEASURES, MeasureInfo
+from kvscen_drivers.program import last_line, tail
 
 Measures: TypeAlias = "dict[str, int | float | str | None]"
 
@@ -32,25 +32,9 @@ class BadAnswer(ValueError):
     """The tool's answer cannot be used; one sentence."""
 
 
-def tail(path: Path, nbytes: int = _TAIL_BYTES) -> str:
-    """The end of a file as text; what is not UTF-8 is replaced."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - nbytes))
-        return file.read().decode("utf-8", errors="replace")
-
-
-def last_line(path: Path) -> str:
-    """The last line that is not empty, shortened; empty if there is none."""
-    lines = [line.strip() for line in tail(path, 4096).splitlines() if line.strip()]
-    if not lines:
-        return ""
-    return lines[-1] if len(lines[-1]) <= 200 else lines[-1][:197] + "..."
-
-
 def read_answer(stdout: Path) -> Measures:
     """The measures that a tool printed. Raises BadAnswer."""
-    answer = _last_object(tail(stdout))
+    answer = _last_object(tail(stdout, _TAIL_BYTES))
     if answer is None:
         said = last_line(stdout)
         raise BadAnswer(
