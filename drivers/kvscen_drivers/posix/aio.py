@@ -10,8 +10,7 @@ import ctypes
 import errno
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +60,7 @@ class Context:
         self._columns = tuple(
             self._iocbs[name] for name in ("fd", "offset", "address", "length", "data", "opcode", "rw_flags")
         )
-        self._iocb_address = self._iocbs["address"]
+        self._iocb_address, self._iocb_slot = self._iocbs["address"], self._iocbs["data"].view(np.int64)
         self._pointers = self._iocbs.ctypes.data + 64 * np.arange(2 * entries, dtype=np.uint64)
         self._pointers_address = self._pointers.ctypes.data
         self._first = self._last = 0
@@ -113,13 +112,17 @@ class Context:
         self._last += count
         return slice(self._last - count, self._last)
 
-    def place(self, addresses: Sequence[int]) -> None:
-        """The memory of those that the next `enter` hands over, as many as there are addresses."""
+    def next(self, count: int) -> npt.NDArray[np.int64]:
+        """The slots of those that are handed over next."""
+        return self._iocb_slot[self._first : self._first + count].copy()
+
+    def place(self, addresses: npt.NDArray[np.uint64]) -> None:
+        """The memory of those that are handed over next, as many as there are addresses."""
         self._iocb_address[self._first : self._first + len(addresses)] = addresses
 
-    def newest(self, count: int) -> list[int]:
+    def newest(self, count: int) -> npt.NDArray[np.int64]:
         """The slots of the last `count` completions that are ready."""
-        return cast("list[int]", self._event_slot[self._found - count : self._found].tolist())
+        return self._event_slot[self._found - count : self._found]
 
     def ready(self) -> int:
         """Completions that wait to be taken."""

@@ -7,7 +7,6 @@ import errno
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -50,9 +49,11 @@ class Queue(Protocol):
         self, slot: int, write: bool, file: int, offset: int, address: int, length: int, write_flags: int
     ) -> None: ...
 
-    def place(self, addresses: Sequence[int]) -> None: ...
+    def next(self, count: int) -> npt.NDArray[np.int64]: ...
 
-    def newest(self, count: int) -> list[int]: ...
+    def place(self, addresses: npt.NDArray[np.uint64]) -> None: ...
+
+    def newest(self, count: int) -> npt.NDArray[np.int64]: ...
 
     def enter(self, hand_over: int, wait_for: int, timeout_ns: int) -> None: ...
 
@@ -100,11 +101,12 @@ class QueueLane(Lane):
         self._free_count = depth
         self._in_flight = 0
         self._limit, self._limited = depth, False
-        # Slots whose operations wait for a buffer, in their order, the addresses that are free (the last one is the
-        # next to be used), and the address that a slot's operation was given, 0 where it has a buffer of its own.
-        self._line: deque[int] = deque()
-        self._pool: list[int] = []
-        self._given = [0] * depth
+        # Where operations come without a buffer: the addresses that are free (those that were given back last are the
+        # next to be used), and the address that each slot's operation was given.
+        self._anywhere = False
+        self._pool = np.zeros(0, np.uint64)
+        self._pool_count = 0
+        self._given = np.zeros(depth, np.uint64)
         # Completions that were seen and not yet reported: (how many in all, when) for each look.
         self._seen = 0
         self._looks: list[tuple[int, int]] = []
@@ -114,7 +116,8 @@ class QueueLane(Lane):
     def limit(self, in_flight: int) -> None:
         self._limit, self._limited = in_flight, True
         part = self._arena_bytes // in_flight
-        self._pool = [self._address + i * part for i in reversed(range(in_flight))]
+        self._pool = self._address64 + np.arange(in_flight, dtype=np.uint64) * np.uint64(part)
+        self._pool_count = in_flight
 
     def submit(self, ops: Rows) -> int:
         count = min(len(ops), self._free_count)
@@ -122,20 +125,18 @@ class QueueLane(Lane):
             return 0
         if count < len(ops):
             ops = ops[:count]
+        self._anywhere = self._limited and int(ops["buffer"][0]) == ANY_BUFFER
         if count <= _FEW or not self._files.few:
             return self._submit_singly(ops)
         nbytes = ops["bytes"]
-        waits = self._limited and int(ops["buffer"][0]) == ANY_BUFFER
-        if not self._area.accepts(ops, None if waits else self._arena_bytes):
+        if not self._area.accepts(ops, None if self._anywhere else self._arena_bytes):
             return self._submit_singly(ops)
         numbers, offsets = self._area.spots(ops)
         self._free_count -= count
         slots = self._free[self._free_count : self._free_count + count]
         self._ids[slots] = ops["id"]
         self._bytes[slots] = nbytes
-        if waits:
-            self._line.extend(slots.tolist())
-        else:
+        if not self._anywhere:
             self._times[slots] = self._clock()
         written = np.count_nonzero(ops["kind"])
         handle = self._one_handle if self._one_handle is not None else self._handles[numbers]
@@ -159,8 +160,7 @@ class QueueLane(Lane):
             spot = self._area.find(key, offset, nbytes)
             # A `bytes` beyond int64 fits no block: it is refused below, and was never asked for by the core.
             self._report[slot] = (number, now, 0, min(nbytes, 2**63 - 1), 0, 0, OK, 0, 0)
-            waits = self._limited and buffer == ANY_BUFFER
-            if waits:
+            if self._anywhere:
                 buffer = 0
             if spot is None or buffer + nbytes > self._arena_bytes or kind not in (READ, WRITE):
                 self._refused.append((slot, errno.EINVAL))
@@ -177,8 +177,6 @@ class QueueLane(Lane):
                     continue
                 self._held[slot] = file, kind == WRITE
             self._queue.put_one(slot, kind == WRITE, handle, at, self._address + buffer, nbytes, flags)
-            if waits:
-                self._line.append(slot)
         return len(ops)
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
@@ -233,39 +231,35 @@ class QueueLane(Lane):
         how many were started."""
         queue = self._queue
         before = queue.queued
-        starting = self._give_buffers(count) if count and self._line else ()
+        slots = self._give_buffers(count) if count and self._anywhere else None
         queue.enter(count, wait_for, timeout_ns)
         started = before - queue.queued
-        if starting and started < count:
-            self._take_buffers(starting[started:])
-            self._line.extendleft(reversed(starting[started:]))
+        if slots is not None and started < count:
+            self._take_buffers(slots[started:])
         self._in_flight += started
         ready = queue.ready()
         if ready != self._seen:
-            if self._limited:
+            if self._anywhere:
                 self._take_buffers(queue.newest(ready - self._seen))
             self._in_flight -= ready - self._seen
             self._seen = ready
             self._looks.append((ready, self._clock()))
         return started
 
-    def _give_buffers(self, count: int) -> Sequence[int]:
+    def _give_buffers(self, count: int) -> npt.NDArray[np.int64]:
         """A buffer to each of the next `count` operations, whose time begins. Returns their slots."""
-        slots, given, pool, line, now = [], [], self._pool, self._line, self._clock()
-        for _ in range(count):
-            slot, address = line.popleft(), pool.pop()
-            slots.append(slot)
-            given.append(address)
-            self._given[slot] = address
-            self._times[slot] = now
+        slots = self._queue.next(count)
+        self._pool_count -= count
+        given = self._pool[self._pool_count : self._pool_count + count]
+        self._given[slots] = given
+        self._times[slots] = self._clock()
         self._queue.place(given)
         return slots
 
-    def _take_buffers(self, slots: Sequence[int]) -> None:
-        for slot in slots:
-            if self._given[slot]:
-                self._pool.append(self._given[slot])
-                self._given[slot] = 0
+    def _take_buffers(self, slots: npt.NDArray[np.int64]) -> None:
+        end = self._pool_count + len(slots)
+        self._pool[self._pool_count : end] = self._given[slots]
+        self._pool_count = end
 
     def _take_refused(self, out: Rows) -> int:
         now, count = self._clock(), min(len(self._refused), len(out))

@@ -124,7 +124,7 @@ class PosixStore(Store):
             alignment.bytes if alignment else 1,
             self._settings.max_in_flight,
             # Opening a block's own file belongs to its operation, and would be done ahead of it.
-            pipelined=self._engine.name == "threads" or (self._direct and self._files.few),
+            pipelined=self._engine.name == "threads" or self._files.few,
         )
         facts = [f"O_DIRECT, {alignment}" if alignment else how, where]
         if self._work.durability == "each":

@@ -11,9 +11,7 @@ import errno
 import mmap
 import os
 import struct
-from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -115,7 +113,7 @@ class Ring:
         self._columns = tuple(sqes[name] for name in ("fd", "offset", "address", "length", "user_data"))
         self._sqe_opcode, self._sqe_flags = sqes["opcode"], sqes["flags"]
         self._sqe_rw_flags, self._sqe_buffer = sqes["rw_flags"], sqes["buffer_index"]
-        self._sqe_address = sqes["address"]
+        self._sqe_address, self._sqe_slot = sqes["address"], sqes["user_data"].view(np.int64)
         self._cq_offset = int(params["cqes"])
         cqes = np.frombuffer(self._rings, _CQE, cq_size, self._cq_offset)
         self._cqe_slot, self._cqe_result = cqes["user_data"].view(np.int64), cqes["result"]
@@ -159,10 +157,8 @@ class Ring:
         write_flags: int,
     ) -> None:
         """Operations after those that are queued, for the next `enter`; no more than there is room for."""
-        count, first = len(slots), self._tail & self._sq_mask
-        where: slice | npt.NDArray[np.int64] = slice(first, first + count)
-        if first + count > self._size:
-            where = (self._steps[:count] + first) & self._sq_mask
+        count = len(slots)
+        where = self._entries_from(self._tail, count)
         for column, values in zip(self._columns, (files, offsets, addresses, lengths, slots), strict=True):
             column[where] = values
         read, write = self._opcodes
@@ -191,23 +187,31 @@ class Ring:
         self._sq_tail[0] = self._tail
         self.queued += 1
 
-    def place(self, addresses: Sequence[int]) -> None:
-        """The memory of those that the next `enter` hands over, as many as there are addresses."""
-        first = (self._tail - self.queued) & self._sq_mask
-        where: slice | npt.NDArray[np.int64] = slice(first, first + len(addresses))
-        if first + len(addresses) > self._size:
-            where = (self._steps[: len(addresses)] + first) & self._sq_mask
+    def next(self, count: int) -> npt.NDArray[np.int64]:
+        """The slots of those that are handed over next."""
+        slots: npt.NDArray[np.int64] = self._sqe_slot[self._entries_from(self._tail - self.queued, count)].copy()
+        return slots
+
+    def place(self, addresses: npt.NDArray[np.uint64]) -> None:
+        """The memory of those that are handed over next, as many as there are addresses."""
+        where = self._entries_from(self._tail - self.queued, len(addresses))
         self._sqe_address[where] = addresses
         if self._step:
-            self._sqe_buffer[where] = (np.array(addresses, np.int64) - self._base) // self._step
+            self._sqe_buffer[where] = (addresses - np.uint64(self._base)) // np.uint64(self._step)
 
-    def newest(self, count: int) -> list[int]:
+    def _entries_from(self, position: int, count: int) -> slice | npt.NDArray[np.int64]:
+        """Where the `count` entries from a position in the ring's endless sequence are in it."""
+        first = position & self._sq_mask
+        if first + count <= self._size:
+            return slice(first, first + count)
+        return (self._steps[:count] + first) & self._sq_mask
+
+    def newest(self, count: int) -> npt.NDArray[np.int64]:
         """The slots of the last `count` completions that are ready."""
-        end = self._head + self.ready()
-        first = (end - count) & self._cq_mask
+        first = (self._head + self.ready() - count) & self._cq_mask
         if first + count <= self._cq_size:
-            return cast("list[int]", self._cqe_slot[first : first + count].tolist())
-        return cast("list[int]", self._cqe_slot[(self._steps[:count] + first) & self._cq_mask].tolist())
+            return self._cqe_slot[first : first + count]
+        return self._cqe_slot[(self._steps[:count] + first) & self._cq_mask]
 
     def ready(self) -> int:
         """Completions that wait to be taken."""
