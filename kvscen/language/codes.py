@@ -103,6 +103,7 @@ _TABLE = (
     Code("KVS324", "A command line cannot be filled in"),
     Code("KVS325", "A placeholder has no value at this point"),
     Code("KVS326", "A command line passes nothing on", _WARNING),
+    Code("KVS340", "A batch is posted to NIXL in parts", _WARNING),
     # ---- method of measuring (KVS4xx)
     Code("KVS401", "Too few trials for an interval", _WARNING),
     Code("KVS402", "The seed is not fixed", _WARNING),

@@ -1,5 +1,5 @@
-"""A NIXL agent as a lane uses it: one backend, the lane's buffers on this side, a file or another process's memory on the
-other."""
+"""A NIXL agent as a lane uses it: one backend, the lane's buffers on this side, a file or another process's memory on
+the other."""
 
 from __future__ import annotations
 
@@ -72,18 +72,24 @@ class Agent:
         self.look = agent.check_xfer_state
 
     def turn_to(self, place: Place) -> None:
-        """From now on requests are for this place; those that were made before must not be posted any more."""
+        """From now on requests are for this place; those that were made before must not be posted any more. Raises
+        DriverError."""
         if place == self._place:
             return
         self._forget_file()
-        if place.memory == "FILE":
-            self._file = self._agent.register_memory(
-                [(0, _WHOLE_FILE, place.device, "")], "FILE", backends=self._backends
-            )
-            self._peer = self.name
-        else:
-            name = self._agent.add_remote_agent(place.metadata)
-            self._peer = name.decode() if isinstance(name, bytes) else name
+        agent, backends = self._agent, self._backends
+        try:
+            if place.memory == "FILE":
+                self._file = agent.register_memory([(0, _WHOLE_FILE, place.device, "")], "FILE", backends)
+                self._peer = self.name
+            elif self._place is None or place.metadata != self._place.metadata:
+                name = agent.add_remote_agent(place.metadata)
+                self._peer = name.decode() if isinstance(name, bytes) else name
+        except Exception as error:  # the bindings have error classes of their own
+            raise DriverError(
+                f"NIXL's {backends[0]} does not take the place of the blocks ({place.memory}): {error}",
+                "look into the worker's log",
+            ) from error
         self._place = place
 
     def request(self, write: bool, blocks: Blocks) -> Request:

@@ -35,8 +35,8 @@ class NixlDriver(Driver):
         if work.wait == "batch" and posted > settings.max_in_flight:
             yield Finding(
                 "KVS340",
-                f"{posted} operations are to be posted at once, and `max_in_flight` is {settings.max_in_flight}: a batch "
-                "goes in several transfers",
+                f"{posted} operations are to be posted at once, and `max_in_flight` is {settings.max_in_flight}: a "
+                "batch goes in several transfers",
                 "max_in_flight",
                 help=f"set `max_in_flight = {posted}`, which takes as many buffers",
                 severity=Severity.WARNING,

@@ -1,7 +1,7 @@
 """The lane: each operation, or each batch, is a transfer of NIXL's own, posted and then looked at until it has ended.
 
-NIXL tells of no end by itself, so the lane looks at every transfer in flight in turn. That is how its users wait too; the
-time between two looks is how well the end of a transfer is known.
+NIXL tells of no end by itself, so the lane looks at every transfer in flight in turn. That is how its users wait too;
+the time between two looks is how well the end of a transfer is known.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.plugin import COMPLETION, ERROR, RAW_COMPLETION, WRITE, Arena, Clock, Lane, Layout, Rows
+from kvscen.plugin import COMPLETION, ERROR, OPERATION, RAW_COMPLETION, WRITE, Arena, Clock, Lane, Layout, Rows
 from kvscen_drivers.nixl.agent import ACTIVE, DONE, Agent, Blocks, Place, Request, errno_of
 from kvscen_drivers.posix.places import Area
 
 #: Operations whose requests are kept for posting them again.
 _KEPT = 1 << 16
+#: The words of an operation that say what it moves: key, offset, bytes, buffer, kind.
+_WORDS, _IDENTITY = OPERATION.itemsize // 8, [1, 2, 3, 4, 8]
 #: How long `close` waits for what is in flight.
 _CLOSE_S = 1.0
 
@@ -44,10 +46,10 @@ class Figures:
     looking_ns: int = 0
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=True)
 class Transfer:
-    """Some operations that NIXL moves as one. `rows` will be reported for them; `identity` is that of any other that
-    moves the same `blocks` the same way."""
+    """Some operations that NIXL moves as one, which may be posted again and again. `rows` is what is reported of them;
+    `identity` is that of any other that moves the same blocks the same way, None for what NIXL never sees."""
 
     rows: Rows
     write: bool = False
@@ -87,8 +89,9 @@ class NixlLane(Lane):
         self._clock = clock
         self._starts = False
         self._whole_batches = whole_batches
-        # Requests that are not in flight, those that were posted last at the end, with the operations that each moves.
-        self._kept: OrderedDict[Hashable, tuple[Request, int]] | None = OrderedDict() if again else None
+        # Transfers that are not in flight, those that were posted last at the end.
+        self._kept: OrderedDict[Hashable, Transfer] = OrderedDict()
+        self._again = again
         self._kept_operations = 0
         self._accepted = self._flying_operations = 0
         self._waiting: deque[Transfer] = deque()
@@ -119,41 +122,71 @@ class NixlLane(Lane):
         if count <= 0 or self._closed:
             return 0
         ops = ops[:count]
-        now = self._clock()
-        refused = self._area.refuses(ops, self._arena_bytes)
-        if np.count_nonzero(refused):
-            for index in np.flatnonzero(refused).tolist():
-                self._ended.append(self._refused(ops[index : index + 1], now))
-            ops = ops[~refused]
-        if len(ops):
-            self._accept(ops, now)
+        if self._whole_batches:
+            self._line_up_batches(ops)
+        else:
+            self._line_up_singly(ops)
         self._accepted += count
         return count
 
-    def _accept(self, ops: Rows, now: int) -> None:
-        """Copy what is needed of the operations and line up their transfers."""
+    def _line_up_singly(self, ops: Rows) -> None:
+        now = self._clock()
+        for ident, key, offset, nbytes, buffer, _, _, _, kind, _ in ops.tolist():
+            identity = (key, offset, nbytes, buffer, kind)
+            transfer = self._take_kept(identity)
+            if transfer is None:
+                spot = self._area.find(key, offset, nbytes)
+                if spot is None or buffer + nbytes > self._arena_bytes or kind > WRITE:
+                    self._refuse(ident, now)
+                    continue
+                rows = np.zeros(1, COMPLETION)
+                rows["bytes"] = nbytes
+                transfer = Transfer(rows, kind == WRITE, identity, ((self._address + buffer, spot[1], nbytes),))
+            transfer.rows["id"], transfer.rows["submit"] = ident, now
+            self._waiting.append(transfer)
+
+    def _line_up_batches(self, ops: Rows) -> None:
+        now, first = self._clock(), 0
+        batches = ops["batch"]
+        ends = [len(ops)]
+        if batches[0] != batches[-1]:
+            ends = [*(np.flatnonzero(batches[1:] != batches[:-1]) + 1).tolist(), len(ops)]
+        for end in ends:
+            batch = ops[first:end]
+            first = end
+            identity = batch.view(np.uint64).reshape(-1, _WORDS)[:, _IDENTITY].tobytes()
+            transfer = self._take_kept(identity)
+            if transfer is None:
+                self._line_up_new(batch, identity, now)
+                continue
+            transfer.rows["id"], transfer.rows["submit"] = batch["id"], now
+            self._waiting.append(transfer)
+
+    def _line_up_new(self, ops: Rows, identity: bytes, now: int) -> None:
+        """A batch that has not been posted before: one transfer, or one for each change between reads and writes."""
+        refused = self._area.refuses(ops, self._arena_bytes)
+        for ident in ops["id"][refused].tolist():
+            self._refuse(ident, now)
+        ops = ops[~refused]
+        if not len(ops):
+            return
         rows = np.zeros(len(ops), COMPLETION)
         rows["id"], rows["submit"], rows["bytes"] = ops["id"], now, ops["bytes"].astype(np.int64)
         blocks = np.empty((len(ops), 3), np.uint64)
         blocks[:, 0], blocks[:, 2] = ops["buffer"] + np.uint64(self._address), ops["bytes"]
         blocks[:, 1] = self._area.spots(ops)[1]
         writes = ops["kind"] == WRITE
-        if not self._whole_batches:
-            for index, (write, block) in enumerate(zip(writes.tolist(), blocks.tolist(), strict=True)):
-                self._waiting.append(Transfer(rows[index : index + 1], write, (write, *block), (block,)))
-            return
-        # A new transfer where the batch or the kind of operation changes: NIXL's read or write.
-        changes = (ops["batch"][1:] != ops["batch"][:-1]) | (writes[1:] != writes[:-1])
-        first = 0
-        for end in (*(np.flatnonzero(changes) + 1).tolist(), len(ops)):
-            write, part = bool(writes[first]), blocks[first:end]
-            self._waiting.append(Transfer(rows[first:end], write, (write, part.tobytes()), part))
+        ends = [*(np.flatnonzero(writes[1:] != writes[:-1]) + 1).tolist(), len(ops)]
+        whole, first = len(ends) == 1 and not refused.any(), 0
+        for end in ends:
+            part = Transfer(rows[first:end], bool(writes[first]), identity if whole else None, blocks[first:end])
+            self._waiting.append(part)
             first = end
 
-    def _refused(self, op: Rows, now: int) -> Transfer:
+    def _refuse(self, ident: int, now: int) -> None:
         rows = np.zeros(1, COMPLETION)
-        rows[0] = (op["id"][0], now, now, 0, 0, errno.EINVAL, ERROR, 0, 0)
-        return Transfer(rows)
+        rows[0] = (ident, now, now, 0, 0, errno.EINVAL, ERROR, 0, 0)
+        self._ended.append(Transfer(rows))
 
     # ---- out
 
@@ -175,12 +208,12 @@ class NixlLane(Lane):
                 looks += 1
             if self._ended:
                 count = self._report(out, count)
-            if count >= at_least and not self._startable:
-                break
+            if self._startable:
+                continue
             waited = time.monotonic_ns() - began
-            if waited >= timeout_ns:
+            if count >= at_least or waited >= timeout_ns:
                 break
-            if not self._flying:
+            if not self._flying:  # and nothing waits to be posted
                 time.sleep((timeout_ns - waited) / 1e9)
                 break
             time.sleep(0)  # other lanes of this process want the interpreter too
@@ -209,7 +242,6 @@ class NixlLane(Lane):
         if self._starts:
             transfer.rows["submit"] = began
         try:
-            transfer.request = self._take_kept(transfer.identity)
             if transfer.request is None:
                 transfer.request = self._agent.request(transfer.write, transfer.blocks)
                 figures.made += 1
@@ -255,26 +287,24 @@ class NixlLane(Lane):
         transfer.rows["end"] = now
         self._flying_operations -= len(transfer.rows)
         self._ended.append(transfer)
-        self._keep(transfer)
 
-    def _take_kept(self, identity: Hashable) -> Request:
-        """A request that moves the same, if one is kept: it is in flight from now on."""
-        if self._kept is None or identity not in self._kept:
-            return None
-        request, operations = self._kept.pop(identity)
-        self._kept_operations -= operations
-        return request
+    def _take_kept(self, identity: Hashable) -> Transfer | None:
+        """The transfer that moves the same, if one is kept: it is in flight from now on."""
+        transfer = self._kept.pop(identity, None)
+        if transfer is not None:
+            self._kept_operations -= len(transfer.rows)
+            transfer.reported = 0
+        return transfer
 
     def _keep(self, transfer: Transfer) -> None:
-        request, transfer.request = transfer.request, None
-        if self._kept is None:
+        """All of it is reported: it may be posted again."""
+        if not self._again or transfer.request is None or transfer.identity is None:
             return
         self._take_kept(transfer.identity)  # where the same was in flight twice one of both is let go
-        self._kept[transfer.identity] = request, len(transfer.rows)
+        self._kept[transfer.identity] = transfer
         self._kept_operations += len(transfer.rows)
         while self._kept_operations > _KEPT and len(self._kept) > 1:
-            _, (_, operations) = self._kept.popitem(last=False)
-            self._kept_operations -= operations
+            self._kept_operations -= len(self._kept.popitem(last=False)[1].rows)
 
     def _fail(self, transfer: Transfer, error: Exception | None) -> None:
         """NIXL does not say which operation of a transfer failed: none of them counts."""
@@ -299,14 +329,13 @@ class NixlLane(Lane):
             transfer.reported += part
             self._accepted -= part
             if part == left:
-                self._ended.popleft()
+                self._keep(self._ended.popleft())
         return count
 
     # ---- the end
 
     def _drop_requests(self) -> None:
-        if self._kept is not None:
-            self._kept.clear()
+        self._kept.clear()
         self._kept_operations = 0
 
     def close(self) -> None:

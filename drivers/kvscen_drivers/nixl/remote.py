@@ -157,8 +157,8 @@ class RemoteStore(NixlStore):
         needed, free = layout.keys * layout.stride_bytes, available_bytes()
         if free is not None and needed > free + self._target.nbytes:
             raise DriverError(
-                f"tier `{self._tier.name}`: {show_bytes(needed)} of blocks do not fit in the {show_bytes(free)} of free "
-                "memory, where the target process keeps them",
+                f"tier `{self._tier.name}`: {show_bytes(needed)} of blocks do not fit in the {show_bytes(free)} of "
+                "free memory, where the target process keeps them",
                 "touch fewer keys (`working_set`), in fewer `processes`",
             )
         self._follow(layout, self._target.make_room(needed))

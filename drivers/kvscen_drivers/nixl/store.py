@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import numpy as np
@@ -35,7 +36,11 @@ from kvscen_drivers.posix.settings import PosixSettings
 from kvscen_drivers.posix.store import PosixStore
 
 #: What `posix` calls the way in which each `api` does its I/O: for what it knows of it, and for fio beside it.
-ENGINES = {"aio": "libaio", "uring": "io_uring", "posix_aio": "threads"}
+ENGINES: Mapping[str, Literal["io_uring", "libaio", "threads"]] = {
+    "aio": "libaio",
+    "uring": "io_uring",
+    "posix_aio": "threads",
+}
 
 
 def refuse_absent(tier: Tier) -> wheel.Verdict:

@@ -1,5 +1,5 @@
-"""`python -m kvscen_drivers.nixl.target BACKEND PARAMETERS ACTIVITY`: the process whose memory a network backend reads and
-writes.
+"""`python -m kvscen_drivers.nixl.target BACKEND PARAMETERS ACTIVITY`: the process whose memory a network backend reads
+and writes.
 
 PARAMETERS is a JSON object, ACTIVITY an inherited file descriptor of shared memory: its first 64-bit word changes while
 lanes have something to do. Each line on stdin asks for memory, in bytes; the answer is a line of JSON, with what

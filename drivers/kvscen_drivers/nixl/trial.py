@@ -1,6 +1,6 @@
 """`python -m kvscen_drivers.nixl.trial create BACKEND PARAMETERS` creates a backend and says how it went;
-`... trial plugins` says which plugins can be loaded. One JSON object on stdout. Run with a time limit: a plugin may hang,
-crash or print.
+`... trial plugins` says which plugins can be loaded. One JSON object on stdout. Run with a time limit: a plugin may
+hang, crash or print.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kvscen.plugin import PathReport
 
-#: Other traffic on an interface makes its counter larger, headers too; less than this share of what was moved is not it.
+#: Headers and other traffic make a counter larger; one that grew by less than this share of what moved has not sent it.
 _SHARE = 0.9
 
 
