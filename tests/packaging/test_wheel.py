@@ -49,6 +49,7 @@ def test_the_wheel_runs_in_a_fresh_environment(tmp_path: Path) -> None:
     assert {line.split()[0] for line in call(kvscen, "drivers", cwd=tmp_path).splitlines() if "kvscen 0" in line} == {
         "command",
         "memory",
+        "nixl",
         "posix",
         "sim",
         "tiered",

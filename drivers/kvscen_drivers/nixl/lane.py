@@ -1,7 +1,8 @@
 """The lane: each operation, or each batch, is a transfer of NIXL's own, posted and then looked at until it has ended.
 
 NIXL tells of no end by itself, so the lane looks at every transfer in flight in turn. That is how its users wait too;
-the time between two looks is how well the end of a transfer is known.
+the time between two looks is how well the end of a transfer is known. The bindings let go of the interpreter in each
+call, so the lanes of a process do not keep each other waiting.
 """
 
 from __future__ import annotations
@@ -216,7 +217,6 @@ class NixlLane(Lane):
             if not self._flying:  # and nothing waits to be posted
                 time.sleep((timeout_ns - waited) / 1e9)
                 break
-            time.sleep(0)  # other lanes of this process want the interpreter too
         if looks:
             self.figures.looks += looks
             self.figures.looking_ns += time.monotonic_ns() - began

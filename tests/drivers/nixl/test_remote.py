@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvscen.plugin import ERROR, OK, READ, WRITE, DriverError, Layout
+from kvscen.execute import messages
+from kvscen.execute.session import Session
+from kvscen.plugin import ERROR, OK, READ, WRITE, DriverError, Layout, Work
 from kvscen_drivers.nixl import remote, wheel
 from tests.drivers.nixl.support import BLOCK, command_of, do, layout_of, needs_nixl, open_store, rows, tier_of
 
@@ -67,6 +69,29 @@ def test_other_variables_are_another_target(tier):
     assert b"UCX_TLS=tcp" in Path(f"/proc/{_pid(second)}/environ").read_bytes()
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize("wait", ["operation", "batch"])
+@pytest.mark.parametrize("op", ["read", "mixed"])
+def test_a_trial(tier, op, wait):
+    session = Session()
+    work = Work(op, BLOCK, 4, 12, threads=2, operations=48, wait=wait)
+    try:
+        for request in (
+            messages.Open("p", tier, work, 0, {"nixl": "kvscen_drivers.nixl.driver:NixlDriver"}, 1),
+            messages.Prepare("p"),
+            messages.Verify("p", 1),
+            messages.Arm("p", 7),
+            messages.Go(time.perf_counter_ns()),
+        ):
+            reply = session.handle(request)
+            assert not isinstance(reply, messages.Failed), reply
+            if isinstance(reply, messages.Verified):
+                assert not reply.mismatch and reply.verified_bytes
+        assert reply.sample.operations == 48 and not reply.sample.errors
+        assert reply.measures["transfers"] >= 12 and reply.path != "unknown"
+    finally:
+        session.close()
 
 
 @pytest.mark.parametrize("op", ["read", "write"])
