@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
-from kvscen.plugin import Availability, Driver, Finding, Footprint, Severity, Store, Tier, Work, ahead_for, buffers_for
+from kvscen.plugin import Availability, Driver, Finding, Footprint, Severity, Store, Tier, Work, buffers_for
 from kvscen_drivers.nixl import wheel
 from kvscen_drivers.nixl.settings import MEASURES, NixlSettings, as_dict
 
@@ -46,8 +46,7 @@ class NixlDriver(Driver):
         settings: NixlSettings = tier.settings
         slot = -(-work.block_bytes // _GRAIN) * _GRAIN
         most = settings.max_in_flight
-        buffers = buffers_for(work, most) + (ahead_for(work, most, slot) if settings.in_files else 0)
-        memory = work.threads * work.processes * buffers * slot
+        memory = work.threads * work.processes * buffers_for(work, most) * slot
         if settings.in_files:
             return Footprint(memory_bytes=memory, disk_bytes=work.keys * slot)
         return Footprint(memory_bytes=memory + work.keys * work.block_bytes)

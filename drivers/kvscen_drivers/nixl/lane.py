@@ -86,15 +86,13 @@ class NixlLane(Lane):
         self.view = arena.view  # NIXL is told addresses: the memory must stay
         self._address, self._arena_bytes = arena.address, arena.nbytes
         self._depth = depth
-        self._limit = depth
         self._clock = clock
-        self._starts = False
         self._whole_batches = whole_batches
         # Transfers that are not in flight, those that were posted last at the end.
         self._kept: OrderedDict[Hashable, Transfer] = OrderedDict()
         self._again = again
         self._kept_operations = 0
-        self._accepted = self._flying_operations = 0
+        self._accepted = 0
         self._waiting: deque[Transfer] = deque()
         self._flying: list[Transfer] = []
         # Ended, and not all of it reported yet.
@@ -111,10 +109,6 @@ class NixlLane(Lane):
     @property
     def closed(self) -> bool:
         return self._closed
-
-    def limit(self, in_flight: int) -> None:
-        self._limit = in_flight
-        self._starts = True
 
     # ---- in
 
@@ -202,19 +196,17 @@ class NixlLane(Lane):
         began = time.monotonic_ns()
         looks = count = 0
         while True:
-            if self._waiting:
-                self._start()
+            while self._waiting:
+                self._post(self._waiting.popleft())
             if self._flying:
                 self._look(clock)
                 looks += 1
             if self._ended:
                 count = self._report(out, count)
-            if self._startable:
-                continue
             waited = time.monotonic_ns() - began
             if count >= at_least or waited >= timeout_ns:
                 break
-            if not self._flying:  # and nothing waits to be posted
+            if not self._flying:
                 time.sleep((timeout_ns - waited) / 1e9)
                 break
         if looks:
@@ -222,25 +214,9 @@ class NixlLane(Lane):
             self.figures.looking_ns += time.monotonic_ns() - began
         return count
 
-    @property
-    def _startable(self) -> bool:
-        return bool(self._waiting) and self._flying_operations < self._limit
-
-    def _start(self) -> None:
-        """Post what may be in flight. A transfer that is larger than what may be in flight goes alone."""
-        while self._waiting:
-            transfer = self._waiting[0]
-            if self._flying and self._flying_operations + len(transfer.rows) > self._limit:
-                return
-            self._waiting.popleft()
-            self._flying_operations += len(transfer.rows)
-            self._post(transfer)
-
     def _post(self, transfer: Transfer) -> None:
         figures, clock = self.figures, self._clock
         began = clock()
-        if self._starts:
-            transfer.rows["submit"] = began
         try:
             if transfer.request is None:
                 transfer.request = self._agent.request(transfer.write, transfer.blocks)
@@ -285,7 +261,6 @@ class NixlLane(Lane):
     def _end(self, transfer: Transfer, now: int) -> None:
         """All of a transfer's operations end with it."""
         transfer.rows["end"] = now
-        self._flying_operations -= len(transfer.rows)
         self._ended.append(transfer)
 
     def _take_kept(self, identity: Hashable) -> Transfer | None:
@@ -315,7 +290,6 @@ class NixlLane(Lane):
         transfer.rows["end"], transfer.rows["bytes"] = self._clock(), 0
         transfer.rows["outcome"], transfer.rows["errno"] = ERROR, code
         transfer.request = None
-        self._flying_operations -= len(transfer.rows)
         self._ended.append(transfer)
 
     def _report(self, out: Rows, count: int) -> int:

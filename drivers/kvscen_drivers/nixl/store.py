@@ -127,9 +127,7 @@ class FileStore(NixlStore):
         self._files = PosixStore(attrs.evolve(tier, driver="posix", settings=posix_settings(settings)), work)
         self._descriptor: int | None = None
         own = self._files.limits
-        # A batch is posted whole: there is nothing to hold back.
-        pipelined = own.pipelined and work.wait == "operation"
-        self.limits = Limits(own.alignment_bytes, settings.max_in_flight, pipelined)
+        self.limits = Limits(own.alignment_bytes, settings.max_in_flight)
         try:
             self._open_file()
         except OSError as error:

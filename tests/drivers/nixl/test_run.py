@@ -49,3 +49,14 @@ def test_without_the_package_the_others_run(tmp_path):
         if row["driver"] == "nixl":
             assert "NIXL's Python package is not installed; pip install --no-deps nixl-cu13" in row["reason"]
     assert "pip install --no-deps nixl-cu13" in done.stdout
+
+
+@needs_nixl
+def test_a_level_of_a_cache(tmp_path):
+    text = SCENARIO.replace(
+        "tier peer : nixl { backend = UCX }",
+        "tier cache : tiered { levels = [dram, disk]; capacities = [512 KiB] }",
+    ).replace("tier in [dram, disk, peer]", "tier = cache")
+    done = kvscen(tmp_path, "run", scenario(tmp_path, text), "--out", "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row["status"] for row in trials(tmp_path / "out")] == ["ok"] * 2

@@ -93,6 +93,6 @@ def test_only_posix_has_a_ceiling(settings):
 def test_footprint():
     work = Work("read", 5000, batch=16, keys=100, threads=2, depth=4)
     files = NixlDriver().footprint(Tier("t", "nixl", NixlSettings(path="x")), work)
-    assert (files.memory_bytes, files.disk_bytes) == (2 * 8 * 8192, 100 * 8192)  # as many again ahead of time
+    assert (files.memory_bytes, files.disk_bytes) == (2 * 4 * 8192, 100 * 8192)
     remote = NixlDriver().footprint(Tier("t", "nixl", NixlSettings(backend="UCX").complete()), work)
     assert (remote.memory_bytes, remote.disk_bytes) == (2 * 4 * 8192 + 100 * 5000, 0)
