@@ -130,13 +130,13 @@ class NixlLane(Lane):
             identity = (key, offset, nbytes, buffer, kind)
             transfer = self._take_kept(identity)
             if transfer is None:
-                spot = self._area.find(key, offset, nbytes)
-                if spot is None or buffer + nbytes > self._arena_bytes or kind > WRITE:
+                block = self._block(*identity)
+                if block is None:
                     self._refuse(ident, now)
                     continue
                 rows = np.zeros(1, COMPLETION)
                 rows["bytes"] = nbytes
-                transfer = Transfer(rows, kind == WRITE, identity, ((self._address + buffer, spot[1], nbytes),))
+                transfer = Transfer(rows, kind == WRITE, identity, (block,))
             transfer.rows["id"], transfer.rows["submit"] = ident, now
             self._waiting.append(transfer)
 
@@ -159,24 +159,30 @@ class NixlLane(Lane):
 
     def _line_up_new(self, ops: Rows, identity: bytes, now: int) -> None:
         """A batch that has not been posted before: one transfer, or one for each change between reads and writes."""
-        refused = self._area.refuses(ops, self._arena_bytes)
-        for ident in ops["id"][refused].tolist():
-            self._refuse(ident, now)
-        ops = ops[~refused]
-        if not len(ops):
-            return
-        rows = np.zeros(len(ops), COMPLETION)
-        rows["id"], rows["submit"], rows["bytes"] = ops["id"], now, ops["bytes"].astype(np.int64)
-        blocks = np.empty((len(ops), 3), np.uint64)
-        blocks[:, 0], blocks[:, 2] = ops["buffer"] + np.uint64(self._address), ops["bytes"]
-        blocks[:, 1] = self._area.spots(ops)[1]
-        writes = ops["kind"] == WRITE
-        ends = [*(np.flatnonzero(writes[1:] != writes[:-1]) + 1).tolist(), len(ops)]
-        whole, first = len(ends) == 1 and not refused.any(), 0
-        for end in ends:
-            part = Transfer(rows[first:end], bool(writes[first]), identity if whole else None, blocks[first:end])
-            self._waiting.append(part)
+        idents, blocks, writes = [], [], []
+        for ident, key, offset, nbytes, buffer, _, _, _, kind, _ in ops.tolist():
+            block = self._block(key, offset, nbytes, buffer, kind)
+            if block is None:
+                self._refuse(ident, now)
+                continue
+            idents.append(ident)
+            blocks.append(block)
+            writes.append(kind == WRITE)
+        changes = [at for at in range(1, len(writes)) if writes[at] != writes[at - 1]]
+        whole, first = not changes and len(blocks) == len(ops), 0
+        for end in (*changes, len(blocks)) if blocks else ():
+            rows = np.zeros(end - first, COMPLETION)
+            rows["id"], rows["submit"] = idents[first:end], now
+            rows["bytes"] = [nbytes for _, _, nbytes in blocks[first:end]]
+            self._waiting.append(Transfer(rows, writes[first], identity if whole else None, blocks[first:end]))
             first = end
+
+    def _block(self, key: int, offset: int, nbytes: int, buffer: int, kind: int) -> tuple[int, int, int] | None:
+        """What NIXL is told of an operation; None where it is no read or write of a block's own range."""
+        spot = self._area.find(key, offset, nbytes)
+        if spot is None or buffer + nbytes > self._arena_bytes or kind > WRITE:
+            return None
+        return self._address + buffer, spot[1], nbytes
 
     def _refuse(self, ident: int, now: int) -> None:
         rows = np.zeros(1, COMPLETION)
