@@ -292,10 +292,11 @@ class LaneLoop:
     def _end_batches(self, ended: npt.NDArray[np.uint64]) -> None:
         """Room for a new batch comes back when all operations of one have ended."""
         assert self._batch is not None
-        for batch, count in zip(*np.unique(ended, return_counts=True), strict=True):
-            left = self._open_batches.pop(int(batch), self._batch) - int(count)
+        batches = ended.tolist()
+        for batch in set(batches):  # few: quicker than arrays
+            left = self._open_batches.pop(batch, self._batch) - batches.count(batch)
             if left:
-                self._open_batches[int(batch)] = left
+                self._open_batches[batch] = left
             else:
                 self._room += self._batch
 

@@ -30,7 +30,6 @@ ELSEWHERE: Mapping[str, str] = {
         "lmcache": "LMCache",
         "memkv": "memkv",
         "mooncake": "Mooncake",
-        "nixl": "NIXL",
         "redis": "Redis",
     }.items()
 }

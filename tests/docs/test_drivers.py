@@ -34,7 +34,7 @@ def test_the_example_is_shown_as_it_is(name: str, kind: str) -> None:
 
 
 def test_there_are_scenarios_for_what_comes_with_kvscen() -> None:
-    for driver in ("sim", "tiered", "nixlbench", "command"):
+    for driver in ("nixl", "sim", "tiered", "nixlbench", "command"):
         assert any(f" : {driver} " in text for text in SCENARIOS)
 
 

@@ -50,6 +50,7 @@ def test_the_wheel_runs_in_a_fresh_environment(tmp_path: Path) -> None:
         "command",
         "memory",
         "nixlbench",
+        "nixl",
         "posix",
         "sim",
         "tiered",

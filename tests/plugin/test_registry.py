@@ -13,7 +13,7 @@ from kvscen.plugin.registry import ELSEWHERE, GROUP, PluginError, registry
 
 from .installed import GOOD, Installed
 
-OURS = {"command", "memory", "posix", "sim", "tiered"}
+OURS = {"command", "memory", "nixl", "posix", "sim", "tiered"}
 
 
 def problem(name: str) -> PluginError:

@@ -33,7 +33,7 @@ from kvscen_drivers.nixlbench.settings import NixlbenchSettings
 #: What to do where the program is not there.
 REMEDY = (
     "build it from https://github.com/ai-dynamo/nixl (benchmark/nixlbench) and put it on PATH or name it in `program`; "
-    "`posix` and, later, `nixl` measure the same here"
+    "`posix` and `nixl` measure the same here"
 )
 # A pilot run is long enough to be believed from here on, and aims at the second; so many runs are tried for it.
 _PILOT_LEAST_S = 0.1

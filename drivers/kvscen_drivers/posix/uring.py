@@ -209,9 +209,11 @@ class Ring:
     def newest(self, count: int) -> npt.NDArray[np.int64]:
         """The slots of the last `count` completions that are ready."""
         first = (self._head + self.ready() - count) & self._cq_mask
-        if first + count <= self._cq_size:
-            return self._cqe_slot[first : first + count]
-        return self._cqe_slot[(self._steps[:count] + first) & self._cq_mask]
+        where: slice | npt.NDArray[np.int64] = slice(first, first + count)
+        if first + count > self._cq_size:
+            where = (self._steps[:count] + first) & self._cq_mask
+        slots: npt.NDArray[np.int64] = self._cqe_slot[where]
+        return slots
 
     def ready(self) -> int:
         """Completions that wait to be taken."""

@@ -201,7 +201,7 @@ def test_it_is_not_installed(tmp_path: Path) -> None:
     assert row.reason.startswith(
         "the program no-such-nixlbench is not installed here: build it from https://github.com/"
     )
-    assert row.reason.endswith("`posix` and, later, `nixl` measure the same here")
+    assert row.reason.endswith("`posix` and `nixl` measure the same here")
     assert not (tmp_path / "kv").exists()
 
 
