@@ -9,10 +9,12 @@ counted as work done.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import attrs
@@ -60,14 +62,40 @@ class Quota:
 
 
 @attrs.frozen
-class Beat:
-    """Progress that the conductor watches: the one cell grows with every finished operation."""
+class Pulse:
+    """What the conductor sees of a worker: `progress` grows with every finished operation. `syncing`: none can finish
+    now, as the store makes durable what was written."""
 
-    cells: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(1, np.int64))
+    progress: int
+    syncing: bool = False
+
+
+@attrs.frozen
+class Beat:
+    """The worker's pulse, in memory that the conductor shares."""
+
+    cells: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(2, np.int64))
+
+    @classmethod
+    def shared(cls, memory: mmap.mmap) -> Beat:
+        return cls(np.frombuffer(memory, np.int64, 2))
+
+    def read(self) -> Pulse:
+        return Pulse(int(self.cells[0]), bool(self.cells[1]))
 
     def add(self, count: int) -> None:
         # Lanes of one worker may overwrite each other's addition; all that matters is that the number moves.
         self.cells[0] += count
+
+    @contextmanager
+    def syncing(self) -> Iterator[None]:
+        """While the store writes back what it was given, or makes it durable."""
+        self.cells[1] = 1
+        try:
+            yield
+        finally:
+            self.add(1)
+            self.cells[1] = 0
 
 
 @attrs.frozen

@@ -69,7 +69,7 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
         run_loops(loops, store, until.attend(cpu_ns) if until else fixed(window, cpu_ns))
         cpu_ns.append(time.process_time_ns())
         if work.durability == "end":
-            sync_ns = _sync(point)
+            sync_ns = _sync(point, beat)
     finally:
         gc.enable()
     after = store.counters()
@@ -126,10 +126,11 @@ def _approach(until: UntilSteady, sample: Sample) -> messages.Approach:
     return messages.Approach(rounds, until.rounds.start_ns - until.window.start_ns, until.verdict)
 
 
-def _sync(point: OpenPoint) -> int:
+def _sync(point: OpenPoint, beat: Beat) -> int:
     """Make durable what the load wrote; how long that took, in ns."""
     began = point.store.clock()
-    point.store.settle()
+    with beat.syncing():
+        point.store.settle()
     return point.store.clock() - began
 
 

@@ -53,6 +53,7 @@ class Work:
     durability: Durability = "none"
     ceiling: Literal["none", "fio"] = "none"
     timeout_ns: int = 30 * 10**9
+    sync_timeout_ns: int = 600 * 10**9
     verify: Literal["full", "off"] = "full"
     seed: int = 0
 

@@ -247,10 +247,12 @@ class Store:
         raise NotImplementedError
 
     def settle(self) -> None:
-        """After the core has written: make the data durable where that matters (fsync). Not in the measured window."""
+        """After the core has written: make the data durable where that matters (fsync). Not in the measured window. It
+        may take as long as the sweep's `sync_timeout`.
+        """
 
     def reset(self) -> None:
-        """Between trials."""
+        """Between trials. It may take as long as `settle`."""
 
     def counters(self) -> Mapping[str, int]:
         """Running totals, read before and after the load: "device_read_bytes", "device_write_bytes", "wire_bytes"..."""
