@@ -159,6 +159,8 @@ class LaneLoop:
         self._flush_at = _NEVER
         self._flush_every = 0
         self._flushed_ns = 0
+        #: Operations that were due and had not ended when they were last counted (`flush_every`).
+        self.owed = 0
         self.cpus = cpus
         self.first_error = ""
 
@@ -242,8 +244,7 @@ class LaneLoop:
         """Is everything counted that completed before `time_ns`?"""
         if self._store.virtual:
             # All lanes are stepped by the thread that asks.
-            assert self._recorder is not None
-            self._recorder.flush()
+            self._count(time_ns)
             return True
         return self._flushed_ns >= time_ns
 
@@ -256,10 +257,14 @@ class LaneLoop:
         self._stop_ns = stop_ns
 
     def _flush(self, now: int) -> None:
-        assert self._recorder is not None
-        self._recorder.flush()
+        self._count(now)
         self._flushed_ns = now
         self._flush_at += ((now - self._flush_at) // self._flush_every + 1) * self._flush_every
+
+    def _count(self, now: int) -> None:
+        assert self._recorder is not None
+        self._recorder.flush()
+        self.owed = self._source.due_by(now) + len(self._waiting) + self._flying
 
     # ---- halves of a round
 
@@ -271,7 +276,8 @@ class LaneLoop:
     def _drop_waiting(self) -> None:
         """What was asked for but not accepted is not submitted any more."""
         count = len(self._waiting)
-        self._backlog = self._source.due_by(self._stop_ns if self._stop_ns is not None else self._clock())
+        # What is due just at the end is due after it.
+        self._backlog = self._source.due_by(self._stop_ns - 1 if self._stop_ns is not None else self._clock())
         if count:
             self._backlog += count if self._source.open_loop else 0
             self._slots.give_up(self._waiting)

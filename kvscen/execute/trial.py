@@ -59,7 +59,8 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
             )
         )
     cpu_ns: list[int] = []
-    until = UntilSteady(store, loops, rounds, before, during, window) if rounds else None
+    paced = work.rate_per_s is not None
+    until = UntilSteady(store, loops, rounds, before, during, window, open_loop=paced) if rounds else None
     counters = dict(store.counters())
     late, sync_ns = 0, None
     gc.disable()
