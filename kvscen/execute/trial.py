@@ -39,7 +39,7 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
     for lane in range(work.threads):
         source = _source(point, lane, seed)
         source.start(start)
-        request = work.batch // work.requests
+        request = work.request_blocks
         during.append(Recorder(window, work.batch, request, source.open_loop, kind=source.kind))
         if rounds:
             record = (rounds.window, work.batch, request, source.open_loop, rounds.length_ns)

@@ -238,7 +238,8 @@ class TransferSettings:
     sizing: str | None = setting(
         Word("exact", "kvbench"),
         default=None,
-        help="with a model: `exact` is what one rank moves (the default), `kvbench` what NIXL's KVBench computes",
+        help="with a model: `exact` is what one rank moves (the default), `kvbench` what NIXL's KVBench computes; "
+        "where its batch is no multiple of `requests` these share blocks, and have no latency of their own",
     )
     weight_dtype: str | None = setting(
         _DTYPE,

@@ -61,6 +61,13 @@ class Work:
     def working_set_bytes(self) -> int:
         return self.keys * self.block_bytes
 
+    @property
+    def request_blocks(self) -> int | None:
+        """Blocks of one request; None where requests share blocks, so that none has blocks of its own: KVBench lays the
+        tokens of all requests of a batch end to end."""
+        blocks, left = divmod(self.batch, self.requests)
+        return None if left else blocks
+
 
 @attrs.frozen
 class ModelBlock:

@@ -85,7 +85,11 @@ _LATENCY = {
     "read_latency": ("of one block that was read, where reads and writes are mixed", "p50 p99"),
     "write_latency": ("of one block that was written, where reads and writes are mixed", "p50 p99"),
     "batch_latency": ("of one batch, from its first operation's start to its last one's completion", "p50 p99"),
-    "request_latency": ("of one request, from its first operation's start to its last one's completion", "p50 p99"),
+    "request_latency": (
+        "of one request, from its first operation's start to its last one's completion "
+        "(not where requests share blocks: `sizing = kvbench`)",
+        "p50 p99",
+    ),
     "service": ("of one block from submission to completion", "p50 p95 p99 p999 p9999"),
     "delay": ("of one block's submission behind the time at which it was due", "p99"),
 }
