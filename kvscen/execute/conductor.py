@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from kvscen.execute import messages
-from kvscen.execute.ceiling import NoCeiling, held_against, run_peer
+from kvscen.execute.ceiling import GRACE_S, NoCeiling, held_against, run_peer
 from kvscen.execute.channel import Channel, WorkerDied
 from kvscen.execute.order import trials_in_order
 from kvscen.execute.summary import Summary, summarise
@@ -138,9 +138,8 @@ class Conductor:
             beside = await self._ceiling(group, point, trial, before=True)
             self.watcher.phase(point, trial, "measuring")
             parts = await self._load(group, point, trial)
-        except Hang:
-            stall_s = point.work.timeout_ns / 1e9
-            reason = f"no operation finished for {stall_s:g} s (timeout); the worker was killed"
+        except Hang as hang:
+            reason = f"{hang}; the worker was killed"
             raise await self._workers.kill(point, TrialFailed("hang", reason, True)) from None
         except Late:
             reason = "the load did not end in its time although operations went on; the worker was killed"
@@ -220,7 +219,9 @@ class Conductor:
         try:
             asked = messages.AskPeer(point.id, window_ns)
             found = await ask(group[0], asked, messages.PeerFound, point)
-            return await run_peer(found.peer, self.folder / "ceiling" / f"{point.id}-{trial}")
+            # It makes its writes durable too, and may take as long for that.
+            grace_s = GRACE_S + (point.work.sync_timeout_ns / 1e9 if point.work.durability == "end" else 0)
+            return await run_peer(found.peer, self.folder / "ceiling" / f"{point.id}-{trial}", grace_s)
         except NoCeiling as error:
             return str(error)
         except (TrialFailed, Hang, WorkerDied) as error:

@@ -9,10 +9,12 @@ counted as work done.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import attrs
@@ -60,14 +62,40 @@ class Quota:
 
 
 @attrs.frozen
-class Beat:
-    """Progress that the conductor watches: the one cell grows with every finished operation."""
+class Pulse:
+    """What the conductor sees of a worker: `progress` grows with every finished operation. `syncing`: none can finish
+    now, as the store makes durable what was written."""
 
-    cells: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(1, np.int64))
+    progress: int
+    syncing: bool = False
+
+
+@attrs.frozen
+class Beat:
+    """The worker's pulse, in memory that the conductor shares."""
+
+    cells: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(2, np.int64))
+
+    @classmethod
+    def shared(cls, memory: mmap.mmap) -> Beat:
+        return cls(np.frombuffer(memory, np.int64, 2))
+
+    def read(self) -> Pulse:
+        return Pulse(int(self.cells[0]), bool(self.cells[1]))
 
     def add(self, count: int) -> None:
         # Lanes of one worker may overwrite each other's addition; all that matters is that the number moves.
         self.cells[0] += count
+
+    @contextmanager
+    def syncing(self) -> Iterator[None]:
+        """While the store writes back what it was given, or makes it durable."""
+        self.cells[1] = 1
+        try:
+            yield
+        finally:
+            self.add(1)
+            self.cells[1] = 0
 
 
 @attrs.frozen
@@ -131,6 +159,8 @@ class LaneLoop:
         self._flush_at = _NEVER
         self._flush_every = 0
         self._flushed_ns = 0
+        #: Operations that were due and had not ended when they were last counted (`flush_every`).
+        self.owed = 0
         self.cpus = cpus
         self.first_error = ""
 
@@ -214,8 +244,7 @@ class LaneLoop:
         """Is everything counted that completed before `time_ns`?"""
         if self._store.virtual:
             # All lanes are stepped by the thread that asks.
-            assert self._recorder is not None
-            self._recorder.flush()
+            self._count(time_ns)
             return True
         return self._flushed_ns >= time_ns
 
@@ -228,10 +257,14 @@ class LaneLoop:
         self._stop_ns = stop_ns
 
     def _flush(self, now: int) -> None:
-        assert self._recorder is not None
-        self._recorder.flush()
+        self._count(now)
         self._flushed_ns = now
         self._flush_at += ((now - self._flush_at) // self._flush_every + 1) * self._flush_every
+
+    def _count(self, now: int) -> None:
+        assert self._recorder is not None
+        self._recorder.flush()
+        self.owed = self._source.due_by(now) + len(self._waiting) + self._flying
 
     # ---- halves of a round
 
@@ -243,7 +276,8 @@ class LaneLoop:
     def _drop_waiting(self) -> None:
         """What was asked for but not accepted is not submitted any more."""
         count = len(self._waiting)
-        self._backlog = self._source.due_by(self._stop_ns if self._stop_ns is not None else self._clock())
+        # What is due just at the end is due after it.
+        self._backlog = self._source.due_by(self._stop_ns - 1 if self._stop_ns is not None else self._clock())
         if count:
             self._backlog += count if self._source.open_loop else 0
             self._slots.give_up(self._waiting)

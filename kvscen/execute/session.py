@@ -236,7 +236,7 @@ class Session:
         )
         source = ListSource(missing, WRITE, point.stride_bytes)
         self._pass(point, [(0, source, written, len(missing))], attrs.evolve(point.shape, batch=None))
-        point.store.settle()
+        self._settle(point)
         return messages.Prepared(len(missing) * point.stride_bytes)
 
     def _verify(self, point: OpenPoint, seed: int) -> messages.Reply:
@@ -267,7 +267,7 @@ class Session:
             if mismatch:
                 return messages.Verified(sum(c.verified_bytes for c in stamped), mismatch=mismatch)
             if kind != READ:
-                point.store.settle()
+                self._settle(point)
         return messages.Verified(sum(c.verified_bytes for c in stamped), sum(c.misses for c in stamped))
 
     def _precondition(self, point: OpenPoint) -> messages.Reply:
@@ -279,7 +279,7 @@ class Session:
             source = LaneSource(work, keys, point.stride_bytes, seed=work.seed + lane, kind=WRITE)
             passes.append((lane, source, None, keys.count * work.precondition))
         self._pass(point, passes, attrs.evolve(point.shape, batch=None))
-        point.store.settle()
+        self._settle(point)
         return messages.Preconditioned(sum(count for _, _, _, count in passes) * point.stride_bytes)
 
     def _pass(self, point: OpenPoint, passes: Sequence[Pass], shape: Shape) -> None:
@@ -301,6 +301,10 @@ class Session:
             if loop.first_error:
                 raise DriverError(f"outside the measured window: {loop.first_error}")
 
+    def _settle(self, point: OpenPoint) -> None:
+        with self.beat.syncing():
+            point.store.settle()
+
     # ---- trials
 
     def _peer(self, point: OpenPoint, window_ns: int) -> messages.Reply:
@@ -311,7 +315,8 @@ class Session:
 
     def _arm(self, request: messages.Arm) -> messages.Reply:
         point = self._points[request.point_id]
-        point.store.reset()
+        with self.beat.syncing():  # a cold cache is one whose dirty pages were written back
+            point.store.reset()
         self._armed = ArmedTrial(point, request.seed)
         gc.collect()
         return messages.Armed(time.perf_counter_ns())

@@ -10,7 +10,7 @@ import attrs
 from kvscen.execute.messages import Measured, Opened
 from kvscen.measure.histogram import Histogram
 from kvscen.measure.recorder import Sample
-from kvscen.plan.point import Point
+from kvscen.plan.point import Point, Work
 from kvscen.results.measures import PERCENTILES
 from kvscen.results.record import LatencySeries, Status
 
@@ -54,7 +54,7 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
         "verified_bytes": verified_bytes,
     }
     measures |= _counts(point, total, window_ns, sync_ns)
-    measures |= _steadiness(parts)
+    measures |= _steadiness(point.work, parts)
     measures |= _latencies(point, total)
     measures |= _cost(point, total, parts)
     for part in parts:
@@ -123,7 +123,7 @@ def _counts(point: Point, total: Sample, window_ns: int, sync_ns: int | None) ->
     }
 
 
-def _steadiness(parts: Sequence[Measured]) -> dict[str, int | float | bool | None]:
+def _steadiness(work: Work, parts: Sequence[Measured]) -> dict[str, int | float | bool | None]:
     """Of a trial that waited for a steady load; such a trial has one worker."""
     verdicts = [part.approach.verdict for part in parts if part.approach is not None]
     if not verdicts:
@@ -134,6 +134,7 @@ def _steadiness(parts: Sequence[Measured]) -> dict[str, int | float | bool | Non
         "rounds": verdict.rounds,
         "steady_range": verdict.range,
         "steady_slope": verdict.slope,
+        "steady_drift": verdict.drift if work.rate_per_s is not None else None,
     }
 
 

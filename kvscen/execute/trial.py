@@ -39,7 +39,7 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
     for lane in range(work.threads):
         source = _source(point, lane, seed)
         source.start(start)
-        request = work.batch // work.requests
+        request = work.request_blocks
         during.append(Recorder(window, work.batch, request, source.open_loop, kind=source.kind))
         if rounds:
             record = (rounds.window, work.batch, request, source.open_loop, rounds.length_ns)
@@ -59,7 +59,8 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
             )
         )
     cpu_ns: list[int] = []
-    until = UntilSteady(store, loops, rounds, before, during, window) if rounds else None
+    paced = work.rate_per_s is not None
+    until = UntilSteady(store, loops, rounds, before, during, window, open_loop=paced) if rounds else None
     counters = dict(store.counters())
     late, sync_ns = 0, None
     gc.disable()
@@ -69,7 +70,7 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
         run_loops(loops, store, until.attend(cpu_ns) if until else fixed(window, cpu_ns))
         cpu_ns.append(time.process_time_ns())
         if work.durability == "end":
-            sync_ns = _sync(point)
+            sync_ns = _sync(point, beat)
     finally:
         gc.enable()
     after = store.counters()
@@ -126,10 +127,11 @@ def _approach(until: UntilSteady, sample: Sample) -> messages.Approach:
     return messages.Approach(rounds, until.rounds.start_ns - until.window.start_ns, until.verdict)
 
 
-def _sync(point: OpenPoint) -> int:
+def _sync(point: OpenPoint, beat: Beat) -> int:
     """Make durable what the load wrote; how long that took, in ns."""
     began = point.store.clock()
-    point.store.settle()
+    with beat.syncing():
+        point.store.settle()
     return point.store.clock() - began
 
 

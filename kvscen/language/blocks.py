@@ -33,6 +33,7 @@ DTYPE_BITS: Mapping[str, int] = {"fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "
 DEFAULT_TIME_NS = 5 * 10**9
 DEFAULT_PAGE_TOKENS = 16
 DEFAULT_CAP_NS = 60 * 10**9
+DEFAULT_SYNC_TIMEOUT_NS = 600 * 10**9
 DEFAULT_SKEW = Fraction(99, 100)
 #: Rounds over which a load is judged to be steady, as in SNIA's Solid State Storage Performance Test Specification.
 STEADY_ROUNDS = 5
@@ -86,6 +87,11 @@ class SweepSettings:
         default=30 * 10**9,
         help="a point in which nothing completes for so long is given up as hung",
     )
+    sync_timeout_ns: int | None = setting(
+        Duration(minimum=1),
+        default=None,
+        help="so long may it take to make durable what was written (default: 10 min, or `timeout` if that is longer)",
+    )
     order: str = setting(
         Word("interleaved", "sequential"),
         default="interleaved",
@@ -130,6 +136,8 @@ class SweepSettings:
             done["cap_ns"] = None
         elif self.cap_ns is None:
             done["cap_ns"] = DEFAULT_CAP_NS
+        if self.sync_timeout_ns is None:
+            done["sync_timeout_ns"] = max(DEFAULT_SYNC_TIMEOUT_NS, self.timeout_ns)
         return attrs.evolve(self, **done)
 
 
@@ -230,7 +238,8 @@ class TransferSettings:
     sizing: str | None = setting(
         Word("exact", "kvbench"),
         default=None,
-        help="with a model: `exact` is what one rank moves (the default), `kvbench` what NIXL's KVBench computes",
+        help="with a model: `exact` is what one rank moves (the default), `kvbench` what NIXL's KVBench computes; "
+        "where its batch is no multiple of `requests` these share blocks, and have no latency of their own",
     )
     weight_dtype: str | None = setting(
         _DTYPE,

@@ -15,7 +15,7 @@ from kvscen.pattern.draw import UInt64s
 from kvscen.pattern.elementary import log
 from kvscen.pattern.order import CHUNK, Keys, order_of
 from kvscen.plan.point import Work
-from kvscen.plugin.contract import OPERATION, READ, WRITE, Rows
+from kvscen.plugin.contract import NO_REQUEST, OPERATION, READ, WRITE, Rows
 
 _NEVER = 2**63 - 1
 
@@ -47,9 +47,10 @@ class LaneSource:
         self.kind = fixed
         self._read_threshold = int(work.read_share * 2**32)
         self._batch = work.batch
-        self._request = max(1, work.batch // work.requests)
+        self._request = work.request_blocks
         self._rows = np.zeros(CHUNK, OPERATION)
         self._rows["bytes"] = block_bytes
+        self._rows["request"] = NO_REQUEST
         if fixed is not None:
             self._rows["kind"] = fixed
         self._due = np.full(CHUNK, _NEVER, np.int64)
@@ -119,7 +120,8 @@ class LaneSource:
             rows["kind"] = np.where(draws < self._read_threshold, READ, WRITE)
         sequence = np.arange(self._sequence, self._sequence + count, dtype=np.uint64)
         rows["batch"] = sequence // np.uint64(self._batch)
-        rows["request"] = sequence // np.uint64(self._request)
+        if self._request is not None:
+            rows["request"] = sequence // np.uint64(self._request)
         self._sequence += count
         if self._rate is not None:
             self._due[:count] = self._arrivals_due(count)

@@ -53,12 +53,20 @@ class Work:
     durability: Durability = "none"
     ceiling: Literal["none", "fio"] = "none"
     timeout_ns: int = 30 * 10**9
+    sync_timeout_ns: int = 600 * 10**9
     verify: Literal["full", "off"] = "full"
     seed: int = 0
 
     @property
     def working_set_bytes(self) -> int:
         return self.keys * self.block_bytes
+
+    @property
+    def request_blocks(self) -> int | None:
+        """Blocks of one request; None where requests share blocks, so that none has blocks of its own: KVBench lays the
+        tokens of all requests of a batch end to end."""
+        blocks, left = divmod(self.batch, self.requests)
+        return None if left else blocks
 
 
 @attrs.frozen

@@ -41,8 +41,12 @@ OK, MISS, ERROR = 0, 1, 2
 #: The `buffer` of an operation that is to have any of the lane's own (`Lane.limit`).
 ANY_BUFFER = 2**64 - 1
 
+#: The `request` of an operation whose block belongs to no request alone.
+NO_REQUEST = 2**64 - 1
+
 #: One operation. `key` is the block, `offset` and `bytes` the range in it, `buffer` the byte offset in the arena where
-#: the data goes to or comes from, `due` the time in ns of the store's clock at which it should be submitted.
+#: the data goes to or comes from, `due` the time in ns of the store's clock at which it should be submitted. `batch`
+#: and `request` are numbers within a lane.
 OPERATION = np.dtype(
     [
         ("id", "<u8"),
@@ -247,10 +251,12 @@ class Store:
         raise NotImplementedError
 
     def settle(self) -> None:
-        """After the core has written: make the data durable where that matters (fsync). Not in the measured window."""
+        """After the core has written: make the data durable where that matters (fsync). Not in the measured window. It
+        may take as long as the sweep's `sync_timeout`.
+        """
 
     def reset(self) -> None:
-        """Between trials."""
+        """Between trials. It may take as long as `settle`."""
 
     def counters(self) -> Mapping[str, int]:
         """Running totals, read before and after the load: "device_read_bytes", "device_write_bytes", "wire_bytes"..."""

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import pyarrow as pa
 
+from kvscen.measure.steady import MOST_DRIFT
 from kvscen.report.numbers import plural, show_one, show_percent
 from kvscen.results import schema
 from kvscen.results.aggregate import left_out, ok
@@ -86,12 +87,15 @@ class PointReport:
                 f"the path is direct, and yet the device moved only {show_percent(lowest)} of the bytes: "
                 "a cache or unwritten extents took part, this is not the device's speed"
             )
-        restless = sum(t.measures.get("steady") is False for t in good)
-        if restless:
-            some = (
-                "the load of the trials" if restless == len(good) else f"the load of {restless} of {len(good)} trials"
-            )
-            found.append(f"{some} was not steady within the cap: figures of a longer run may differ")
+        restless = [t for t in good if t.measures.get("steady") is False]
+        behind = [t for t in restless if (t.measures.get("steady_drift") or 0) > MOST_DRIFT]
+        for some, what in (
+            (len(behind), "did not keep up with its rate: the longer it runs, the longer operations wait"),
+            (len(restless) - len(behind), "was not steady within the cap: figures of a longer run may differ"),
+        ):
+            if some:
+                which = "the trials" if some == len(good) else f"{some} of {len(good)} trials"
+                found.append(f"the load of {which} {what}")
         for column in ("note", "ceiling_note"):
             found += dict.fromkeys(str(t.measures[column]) for t in good if t.measures.get(column))
         return tuple(found)

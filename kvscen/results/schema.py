@@ -159,7 +159,7 @@ LATENCY: tuple[Column, ...] = (
     _TRIAL,
     Column("tier", _TEXT, None, "name of the tier"),
     Column("operation", _TEXT, None, "read, write, lookup..."),
-    Column("unit", _TEXT, None, "what one value is for: block, batch or request"),
+    Column("unit", _TEXT, None, "what one value is for: block, batch, or request where none shares blocks"),
     Column("phase", _TEXT, None, "latency, service, delay, or a phase of the driver's own"),
     Column("lower_ns", _INT, "ns", "smallest value of the bucket"),
     Column("upper_ns", _INT, "ns", "the first value above the bucket"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kvscen.pattern.order import Keys, Shuffled, share
 from kvscen.pattern.source import LaneSource
 from kvscen.plan.point import Work
-from kvscen.plugin import READ, WRITE
+from kvscen.plugin import NO_REQUEST, READ, WRITE
 
 WORK = Work(op="read", block_bytes=4096, batch=4, keys=10, requests=2)
 
@@ -57,6 +57,12 @@ def test_sequential_wraps_and_numbers_batches_and_requests() -> None:
     assert rows["batch"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert rows["request"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert (rows["bytes"] == 4096).all() and (rows["kind"] == READ).all()
+
+
+def test_requests_that_share_blocks_are_not_numbered() -> None:
+    rows = take(LaneSource(attrs.evolve(WORK, batch=5), Keys(0, 10), 4096, seed=1), 12)
+    assert rows["batch"].tolist() == [0] * 5 + [1] * 5 + [2] * 2
+    assert set(rows["request"].tolist()) == {NO_REQUEST}
 
 
 def test_mixed_draws_the_share_of_reads() -> None:

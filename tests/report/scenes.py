@@ -136,6 +136,33 @@ def open_loop() -> Scene:
     return make_plan(*points, scenario="serving"), records
 
 
+def restless() -> Scene:
+    """Rates that wait for a steady load: one keeps up, one does not in a trial, one never does."""
+    points = [
+        make_point(number, axes={"pages.rate": Quantity.of(rate, "/s")}, sweep="load")
+        for number, rate in enumerate((100, 1000, 10_000), 1)
+    ]
+    records = []
+    for point in points:
+        rate = 10 ** (1 + point.index)
+        for trial in (1, 2, 3):
+            uneven, drift = point.index == 2 and trial == 2, 0.17 if point.index == 3 else 0.002
+            values = measures(
+                min(rate, 8300) / 10,
+                120 * 4**point.index,
+                offered_per_s=float(rate),
+                achieved_per_s=min(rate, 8300.0),
+                backlog=0 if point.index < 3 else 51_000 + trial,
+                steady=point.index < 3 and not uneven,
+                rounds=12 if uneven or point.index == 3 else 5,
+                steady_range=0.31 if uneven else 0.02,
+                steady_slope=0.01,
+                steady_drift=drift,
+            )
+            records.append(make_record(point, trial, values=values))
+    return make_plan(*points, scenario="serving"), records
+
+
 def wide() -> Scene:
     """Long values of axes, and more columns than fit."""
     long = "/mnt/a-very-long-name-of-a-mounted-file-system/with/more/below"
@@ -207,7 +234,7 @@ def ceiling() -> Scene:
 
 SCENES: Mapping[str, Callable[[], Scene]] = {
     scene.__name__: scene
-    for scene in (plain, troubled, ceiling, unavailable, open_loop, wide, single, interrupted, two_sweeps)
+    for scene in (plain, troubled, ceiling, unavailable, open_loop, restless, wide, single, interrupted, two_sweeps)
 }
 
 
