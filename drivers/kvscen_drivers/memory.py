@@ -154,6 +154,7 @@ class MemoryDriver(Driver):
     name = "memory"
     summary = "Blocks in host memory, copied by the processor."
     settings = MemorySettings
+    ranks = True
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         capacity = tier.settings.capacity_bytes

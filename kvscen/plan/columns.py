@@ -12,16 +12,30 @@ from kvscen.plan.point import Point, Tier
 
 Cell: TypeAlias = "int | float | str | bool | None"
 
+#: Where ranks send to each other there is no block, and nothing that a block is drawn from.
+_NOT_OF_TRAFFIC: dict[str, Cell] = dict.fromkeys(
+    ("block_bytes", "batch", "requests", "keys", "read_share", "order", "wait", "until", "durability", "ceiling")
+)
+
 
 def describe(point: Point) -> dict[str, Cell]:
     """The fixed columns that are known before the run. Raw numbers carry their unit in the name."""
-    work = point.work
+    return _common(point) | (_NOT_OF_TRAFFIC if point.work.traffic is not None else {})
+
+
+def _common(point: Point) -> dict[str, Cell]:
+    work, traffic = point.work, point.work.traffic
+    prompt = getattr(point.pattern.settings, "prompt_tokens", None)
     return {
         "model": point.model.name if point.model else None,
         "pattern": point.pattern.name,
         "tier": point.tier.name,
         "driver": point.tier.driver,
         "op": work.op,
+        "mode": None if traffic is None else traffic.mode,
+        "steps": None if traffic is None else len(traffic.steps),
+        "transfers": None if traffic is None else traffic.transfers,
+        "traffic_bytes": None if traffic is None else traffic.nbytes,
         "block_bytes": work.block_bytes,
         "batch": work.batch,
         "depth": work.depth,
@@ -29,7 +43,7 @@ def describe(point: Point) -> dict[str, Cell]:
         "processes": work.processes,
         "requests": work.requests,
         "page_tokens": getattr(point.pattern.settings, "page_tokens", None),
-        "prompt_tokens": getattr(point.pattern.settings, "prompt_tokens", None),
+        "prompt_tokens": prompt if isinstance(prompt, int) else None,
         "keys": work.keys,
         "working_set_bytes": work.working_set_bytes,
         "read_share": float(work.read_share),

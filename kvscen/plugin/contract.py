@@ -176,6 +176,14 @@ class Arena:
         """Give the memory back. No operation is in flight."""
 
 
+@attrs.frozen
+class Inbox:
+    """Memory of a rank that other ranks write to. `card` is what they need to reach it."""
+
+    arena: Arena
+    card: bytes
+
+
 class Lane:
     """One thread's way to the tier. Used by one thread at a time, except for `close`.
 
@@ -246,6 +254,21 @@ class Store:
     def lane(self, index: int, arena: Arena) -> Lane:
         raise NotImplementedError
 
+    def offer(self, nbytes: int) -> Inbox:
+        """Of a tier whose workers are ranks (`Driver.ranks`, `work.traffic`): this rank's memory that the others write
+        to. Called once, after `lane`. Raises DriverError."""
+        raise NotImplementedError
+
+    def meet(self, cards: Sequence[bytes]) -> None:
+        """What `offer` gave in each rank, by rank, this one's own included. From now on the key of an operation is a rank
+        and its offset a byte of that rank's inbox; all operations write. Called again where ranks have been opened anew.
+        Raises DriverError.
+
+        A rank that waits for others calls `reap` again and again with nothing in flight, for 0 operations and 0 ns: a
+        driver whose transfers take both sides helps them along there.
+        """
+        raise NotImplementedError
+
     def settle(self) -> None:
         """After the core has written: make the data durable where that matters (fsync). Not in the measured window."""
 
@@ -301,6 +324,8 @@ class Driver:
     ceilings: ClassVar[frozenset[str]] = frozenset()
     #: Other tools' files that it turns into scenarios: `kvscen import NAME FILES`.
     importers: ClassVar[tuple[Importer, ...]] = ()
+    #: Whether workers can write to each other's memory (pattern `matrix`): then its stores know `offer` and `meet`.
+    ranks: ClassVar[bool] = False
     #: How many client processes can share a tier; None: any number.
     max_processes: ClassVar[int | None] = None
     #: The name of the setting that lists lower tiers, for composed drivers.
