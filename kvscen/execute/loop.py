@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from kvscen.execute.slots import ContractBroken, Slots
 from kvscen.measure.recorder import Recorder
-from kvscen.pattern.source import LaneSource, ListSource
+from kvscen.pattern.source import LaneSource, ListSource, StepSource
 from kvscen.plugin.contract import COMPLETION, ERROR, KINDS, OPERATION, Lane, Rows, Store, VirtualLane
 
 # The longest wait in one reap: how soon a stop is noticed when nothing completes.
@@ -72,7 +72,7 @@ class Beat:
 
 @attrs.frozen
 class Shape:
-    """How a lane is filled. `slots` buffers of `slot_bytes`; `batch` is set where `wait = batch`: then operations are
+    """How a lane is filled. `slots` buffers of `slot_bytes` (0: the operations bring theirs); `batch` is set where `wait = batch`: then operations are
     posted in whole batches, at most `batches` at a time. `ahead` of the slots are for operations that the lane holds
     back (`Lane.limit`), and their buffers are the lane's: then it is asked for nothing before it has started all of
     them.
@@ -92,7 +92,7 @@ class LaneLoop:
         self,
         store: Store,
         lane: Lane,
-        source: LaneSource | ListSource,
+        source: LaneSource | ListSource | StepSource,
         shape: Shape,
         beat: Beat,
         *,
@@ -151,6 +151,10 @@ class LaneLoop:
     def stop(self) -> None:
         """Submit nothing more."""
         self._stop_ns = 0
+
+    def again(self) -> None:
+        """After the end: go on, for the quota has been filled up again."""
+        self._stopping = False
 
     def fill(self) -> None:
         """Submit as much as there is room for."""

@@ -22,6 +22,7 @@ __all__ = [
     "MEASURES",
     "SCHEMA_VERSION",
     "SETTINGS",
+    "STEPS",
     "TABLES",
     "TIERS",
     "TIMELINE",
@@ -212,6 +213,35 @@ TIERS: tuple[Column, ...] = (
     Column("latency_max_ns", _INT, "ns", "the longest"),
 )
 
+#: steps.parquet: one row for each step of each trial of a matrix.
+STEPS: tuple[Column, ...] = (
+    _RUN,
+    _POINT,
+    _TRIAL,
+    Column("step", _SMALL, None, "number of the step, from 0"),
+    Column("bytes", _INT, "B", "what all ranks send in it"),
+    Column("transfers", _INT, "operations", "transfers in it: one from each rank to each that it sends to"),
+    Column("senders", _SMALL, None, "ranks that send in it"),
+    Column("receivers", _SMALL, None, "ranks that are sent to in it"),
+    Column("compute_ns", _INT, "ns", "how long its senders compute before it; null where it is alone (isolated)"),
+    Column("passes", _INT, None, "how often it was measured"),
+    Column("errors", _INT, "operations", "transfers that failed; such a pass has no latency"),
+    Column("latency_median_ns", _INT, "ns", "median of its latency: from its first sender's start to the end of the last transfer"),
+    Column("latency_mean_ns", _FLOAT, "ns", "mean of it"),
+    Column("latency_min_ns", _INT, "ns", "the shortest"),
+    Column("latency_p90_ns", _INT, "ns", "90th percentile of it; null where fewer than 10 passes lie above"),
+    Column("latency_p99_ns", _INT, "ns", "99th percentile of it; null where fewer than 10 passes lie above"),
+    Column("latency_max_ns", _INT, "ns", "the longest"),
+    Column("start_spread_ns", _INT, "ns", "median time from its first sender's start to its last one's; part of the latency"),
+    Column("throughput_bytes_per_s", _FLOAT, "B/s", "its bytes / the median latency"),
+    Column(
+        "sender_bytes_per_s",
+        _FLOAT,
+        "B/s",
+        "mean over its senders of what one sends / the time from its start to the end of its own last transfer; median",
+    ),
+)
+
 #: workers.parquet: one row for each worker of each trial.
 WORKERS: tuple[Column, ...] = (
     _RUN,
@@ -255,6 +285,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "latency": LATENCY,
     "timeline": TIMELINE,
     "tiers": TIERS,
+    "steps": STEPS,
     "workers": WORKERS,
     "verdicts": VERDICTS,
 }
@@ -317,5 +348,6 @@ def misfit_of_record(record: TrialRecord) -> str | None:
         misfit(record.measures)
         or _misfit_of_rows("timeline", record.timeline)
         or _misfit_of_rows("tiers", record.tiers)
+        or _misfit_of_rows("steps", record.steps)
         or _misfit_of_rows("workers", record.workers)
     )
