@@ -9,9 +9,11 @@ import attrs
 
 from kvscen.execute.messages import Measured, Opened
 from kvscen.execute.step_rows import step_rows
+from kvscen.language.cpus import parse_cpus
 from kvscen.measure.histogram import Histogram
 from kvscen.measure.recorder import Sample
 from kvscen.plan.point import Point, Work
+from kvscen.report.numbers import plural
 from kvscen.results.measures import PERCENTILES
 from kvscen.results.record import LatencySeries, Status
 
@@ -61,8 +63,12 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
     measures |= _steadiness(parts)
     measures |= _latencies(point, total)
     measures |= _cost(point, total, parts)
-    for part in parts:
-        measures |= part.measures
+    if traffic is None:
+        for part in parts:
+            measures |= part.measures
+    else:
+        measures |= _of_ranks(parts)
+        measures["note"] = _crowded(traffic.ranks, parts)
     return Summary(
         status=status,
         reason=reason,
@@ -75,6 +81,28 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
         tiers=tuple(row for part in parts for row in part.edges),
         steps=() if traffic is None else tuple(step_rows(traffic, parts)),
     )
+
+
+def _of_ranks(parts: Sequence[Measured]) -> dict[str, int | float | str | None]:
+    """The driver's own measures of all ranks: whole numbers added up, others averaged, of texts the first."""
+    found: dict[str, int | float | str | None] = {}
+    for name in dict.fromkeys(name for part in parts for name in part.measures):
+        known = [value for part in parts if (value := part.measures.get(name)) is not None]
+        numbers = [value for value in known if isinstance(value, int | float)]
+        if numbers:
+            whole = all(isinstance(value, int) for value in numbers)
+            found[name] = sum(numbers) if whole else sum(numbers) / len(numbers)
+        else:
+            found[name] = known[0] if known else None
+    return found
+
+
+def _crowded(ranks: int, parts: Sequence[Measured]) -> str | None:
+    """A warning where the ranks have not a CPU each."""
+    cpus = len({cpu for part in parts for cpu in parse_cpus(str(part.facts["cpus"]))})
+    if ranks <= cpus:
+        return None
+    return f"{ranks} ranks on {plural(cpus, 'CPU')}: they wait for a CPU, and for each other, within these latencies"
 
 
 def _judge(point: Point, total: Sample, parts: Sequence[Measured], window_ns: int) -> tuple[Status, str]:

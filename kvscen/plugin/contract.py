@@ -284,7 +284,8 @@ class Store:
         return ()
 
     def measures(self) -> Mapping[str, int | float | str | None]:
-        """Values for the driver's own columns (`Driver.measures`) since `reset`."""
+        """Values for the driver's own columns (`Driver.measures`) since `reset`. Those of several ranks are put together:
+        whole numbers added up, others averaged."""
         return {}
 
     def path(self) -> PathReport:

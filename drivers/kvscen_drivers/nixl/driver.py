@@ -24,9 +24,20 @@ class NixlDriver(Driver):
     settings = NixlSettings
     measures = MEASURES
     ceilings = frozenset({"fio"})
+    ranks = True
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         settings: NixlSettings = tier.settings
+        if work.traffic is not None:
+            if settings.in_files:
+                yield Finding(
+                    "KVS302",
+                    f"{settings.backend} keeps blocks in files, and a `matrix` goes from the memory of one rank to that of "
+                    "another",
+                    "backend",
+                    help="use a backend of the network: `backend = UCX`",
+                )
+            return
         if settings.in_files:
             yield from _lint_files(tier, work)
         elif work.ceiling == "fio":
@@ -43,6 +54,8 @@ class NixlDriver(Driver):
             )
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
+        if work.traffic is not None:
+            return Footprint(memory_bytes=work.traffic.memory_bytes)
         settings: NixlSettings = tier.settings
         slot = -(-work.block_bytes // _GRAIN) * _GRAIN
         most = settings.max_in_flight
@@ -75,6 +88,10 @@ class NixlDriver(Driver):
             from kvscen_drivers.nixl.store import FileStore
 
             return FileStore(tier, work)
+        if work.traffic is not None:
+            from kvscen_drivers.nixl.ranks import RankStore
+
+            return RankStore(tier, work)
         from kvscen_drivers.nixl.remote import RemoteStore
 
         return RemoteStore(tier, work)
