@@ -1,7 +1,7 @@
 """Ranks on one machine that write to each other's memory: what the driver `memory` does for a `matrix`.
 
-The memory of a rank that others write to is shared, and the processor of the sender copies into it. That is the least that
-moving bytes between processes of a machine can cost, and what a network library may be held against.
+The memory of a rank that others write to is shared, and the processor of the sender copies into it. That is the least
+that moving bytes between processes of a machine can cost, and what a network library may be held against.
 """
 
 from __future__ import annotations

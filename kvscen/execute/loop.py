@@ -72,10 +72,10 @@ class Beat:
 
 @attrs.frozen
 class Shape:
-    """How a lane is filled. `slots` buffers of `slot_bytes` (0: the operations bring theirs); `batch` is set where `wait = batch`: then operations are
-    posted in whole batches, at most `batches` at a time. `ahead` of the slots are for operations that the lane holds
-    back (`Lane.limit`), and their buffers are the lane's: then it is asked for nothing before it has started all of
-    them.
+    """How a lane is filled. `slots` buffers of `slot_bytes` (0: the operations bring theirs); `batch` is set where
+    `wait = batch`: then operations are posted in whole batches, at most `batches` at a time. `ahead` of the slots are
+    for operations that the lane holds back (`Lane.limit`), and their buffers are the lane's: then it is asked for
+    nothing before it has started all of them.
     """
 
     slots: int

@@ -1,5 +1,5 @@
-"""Where ranks wait for each other: a few words of memory that all workers of a point share. No message is sent and nobody
-else takes part, so that a step begins within microseconds of the arrival of its last sender.
+"""Where ranks wait for each other: a few words of memory that all workers of a point share. No message is sent and
+nobody else takes part, so that a step begins within microseconds of the arrival of its last sender.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Meeting:
         self.beat = RankBeat(beat.cells, line=self._lines[rank])
 
     def go_on(self, more: bool, steps: int, idle: Idle) -> bool:
-        """Wait for all ranks. What rank 0 says of `more` is what all return: whether there is another round. `steps`: how
-        many `step`s it has, the same in every rank."""
+        """Wait for all ranks. What rank 0 says of `more` is what all return: whether there is another round. `steps`:
+        how many `step`s it has, the same in every rank."""
         self._position += 1
         self._round += 1
         # Two words in turn: a rank may still be reading this one when rank 0 writes the next.

@@ -49,8 +49,8 @@ class Opened:
 
 @attrs.frozen
 class Meet:
-    """Get to know the other ranks of a point with traffic. `cards` are those of all ranks, `place` is the path of the memory
-    in which they wait for each other, which may be gone after the reply."""
+    """Get to know the other ranks of a point with traffic. `cards` are those of all ranks, `place` is the path of the
+    memory in which they wait for each other, which may be gone after the reply."""
 
     point_id: str
     cards: tuple[bytes, ...]
@@ -139,8 +139,8 @@ class Approach:
 
 @attrs.frozen
 class StepTimes:
-    """When this rank sent what it sends in one step, once for each pass: from when all senders were there to the end of its
-    last transfer, in ns of the monotonic clock. `errors`: transfers that failed. Arrays of shape (passes,)."""
+    """When this rank sent what it sends in one step, once for each pass: from when all senders were there to the end of
+    its last transfer, in ns of the monotonic clock. `errors`: transfers that failed. Arrays of shape (passes,)."""
 
     step: int
     start_ns: npt.NDArray[np.int64]

@@ -1,5 +1,5 @@
-"""One rank of a point with traffic, as a worker holds it: the memory that it sends from, the memory that others write to, the
-lane between, and the place where ranks wait for each other.
+"""One rank of a point with traffic, as a worker holds it: the memory that it sends from, the memory that others write
+to, the lane between, and the place where ranks wait for each other.
 """
 
 from __future__ import annotations
@@ -162,9 +162,8 @@ class RankPoint:
             self.meeting.beat.add(1)
             if not np.array_equal(found, wanted):
                 at, what = difference(wanted, found.copy(), first // SECTOR_BYTES)
-                return (
-                    f"step {step}, from rank {flow.sender} to rank {flow.receiver}, byte {first + at} of {flow.nbytes}: {what}"
-                )
+                where = f"step {step}, from rank {flow.sender} to rank {flow.receiver}"
+                return f"{where}, byte {first + at} of {flow.nbytes}: {what}"
         return ""
 
     def fill(self, seed: int) -> None:
@@ -200,9 +199,7 @@ def open_rank(request: messages.Open) -> RankPoint:
         inbox = store.offer(max(traffic.inbox_bytes(rank), 1))
         in_flight = min(max(work.batch, 1), store.limits.max_in_flight, MAX_SLOTS)
         senders = tuple(step.senders for step in traffic.steps)
-        point = RankPoint(
-            work, rank, stores, outbox, lane, inbox, in_flight, StepSource(traffic, rank), senders
-        )
+        point = RankPoint(work, rank, stores, outbox, lane, inbox, in_flight, StepSource(traffic, rank), senders)
         point.fill(request.content_seed)
         return point
     except BaseException:
@@ -224,4 +221,5 @@ def _pieces(nbytes: int) -> Iterator[tuple[int, int]]:
 def _content(seed: int, step: int, flow: Flow, first: int, nbytes: int) -> npt.NDArray[np.uint8]:
     """Of a piece of what one rank sends to another in a step."""
     key = np.array([(step << 32) + (flow.sender << 16) + flow.receiver], np.uint64)
-    return content(seed, key, np.zeros(1, np.uint64), nbytes, first // SECTOR_BYTES)[0]
+    made: npt.NDArray[np.uint8] = content(seed, key, np.zeros(1, np.uint64), nbytes, first // SECTOR_BYTES)[0]
+    return made

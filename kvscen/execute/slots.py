@@ -24,10 +24,9 @@ class ContractBroken(Exception):
 
 
 class Slots:
-    """`count` slots of `slot_bytes` in the lane's arena, or with buffers that the lane gives (None) or that the operations
-    bring with them (0). One operation at a
-    time is the common case at a low depth, and arrays of one element cost as much as arrays of a hundred: it has its
-    own way through `lend` and `take_back`.
+    """`count` slots of `slot_bytes` in the lane's arena, or with buffers that the lane gives (None) or that the
+    operations bring with them (0). One operation at a time is the common case at a low depth, and arrays of one element
+    cost as much as arrays of a hundred: it has its own way through `lend` and `take_back`.
     """
 
     def __init__(self, count: int, slot_bytes: int | None) -> None:

@@ -1,8 +1,8 @@
 """One trial of traffic in one rank: its steps, each alone or all in a row, again and again until the time is over.
 
-Every pass begins with a meeting of all ranks, at which rank 0 says whether there is another one. In a pass the senders of a
-step compute, meet, and send; steps without a sender in common overlap, as they do between engines that know nothing of
-each other.
+Every pass begins with a meeting of all ranks, at which rank 0 says whether there is another one. In a pass the senders
+of a step compute, meet, and send; steps without a sender in common overlap, as they do between engines that know
+nothing of each other.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class _Steps:
 
 
 def run_steps(point: RankPoint, start_ns: int) -> messages.Measured:
-    """Load from `start_ns` of the monotonic clock on: the warm-up, then the measured passes. Every rank gets here, whether
-    or not it sends."""
+    """Load from `start_ns` of the monotonic clock on: the warm-up, then the measured passes. Every rank gets here,
+    whether or not it sends."""
     work, store, traffic = point.work, point.store, point.traffic
     window = Window(_LATER, None)
     recorder = Recorder(window, 1, 1, False, kind=WRITE)

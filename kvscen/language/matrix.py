@@ -42,10 +42,11 @@ _OF_MODEL: dict[str, Any] = {
 
 @attrs.frozen
 class MatrixSettings:
-    """Traffic from rank to rank, in steps: of files with a matrix for each step, or the KV that prefill hands to decode.
+    """Traffic from rank to rank, in steps: of files with a matrix for each step, or the KV that prefill hands to
+    decode.
 
-    A rank is a worker. In each step it writes to the memory of the others what the matrix says; a step begins when all of
-    its senders are there, and ends with the last transfer of the last of them.
+    A rank is a worker. In each step it writes to the memory of the others what the matrix says; a step begins when all
+    of its senders are there, and ends with the last transfer of the last of them.
     """
 
     files: tuple[str, ...] | None = setting(
@@ -55,20 +56,34 @@ class MatrixSettings:
         "(`0 1.5M 4K`; K, M and G are powers of 1024)",
     )
     model: str | None = setting(
-        Reference("model"), default=None, help="whose KV goes from prefill to decode; its own `tp` and `pp` are left out"
+        Reference("model"),
+        default=None,
+        help="whose KV goes from prefill to decode; it has no `tp` and `pp` of its own",
     )
-    prefill_tp: int | None = setting(Count(), default=None, help="with a model: ranks that share a layer in prefill")
-    prefill_pp: int | None = setting(Count(), default=None, help="with a model: pipeline stages of prefill")
+    prefill_tp: int | None = setting(
+        Count(), default=None, help="with a model: ranks that share a layer in prefill (default: 1)"
+    )
+    prefill_pp: int | None = setting(
+        Count(), default=None, help="with a model: pipeline stages of prefill (default: 1)"
+    )
     prefill_workers: int | None = setting(
-        Count(), default=None, help="with a model: prefill workers of tp x pp ranks each, which take the steps in turn"
+        Count(),
+        default=None,
+        help="with a model: prefill workers of tp x pp ranks each, which take the steps in turn (default: 1)",
     )
-    decode_tp: int | None = setting(Count(), default=None, help="with a model: ranks that share a layer in decode")
-    decode_pp: int | None = setting(Count(), default=None, help="with a model: pipeline stages of decode")
+    decode_tp: int | None = setting(
+        Count(), default=None, help="with a model: ranks that share a layer in decode (default: 1)"
+    )
+    decode_pp: int | None = setting(Count(), default=None, help="with a model: pipeline stages of decode (default: 1)")
     decode_workers: int | None = setting(
-        Count(), default=None, help="with a model: decode workers of tp x pp ranks each, which take the steps in turn"
+        Count(),
+        default=None,
+        help="with a model: decode workers of tp x pp ranks each, which take the steps in turn (default: 1)",
     )
     page_tokens: int | None = setting(
-        Tokens(minimum=1), default=None, help="with a model: tokens of one page; the last is sent whole (default: 16 tokens)"
+        Tokens(minimum=1),
+        default=None,
+        help="with a model: tokens of one page; the last is sent whole (default: 16 tokens)",
     )
     prompt_tokens: tuple[int, ...] | None = setting(
         OneOrMore(Tokens(minimum=1)),
@@ -78,8 +93,8 @@ class MatrixSettings:
     prompt_spread_tokens: int | None = setting(
         Tokens(minimum=1),
         default=None,
-        help="with a model: standard deviation of prompts that are drawn, by the sweep's `seed`, from a normal distribution "
-        "with the mean `prompt`",
+        help="with a model: standard deviation of prompts that are drawn, by the sweep's `seed`, from a normal "
+        "distribution with the mean `prompt`",
     )
     prompt_least_tokens: int | None = setting(
         Tokens(minimum=1), default=None, help="with `prompt_spread`: shorter prompts become so long (default: 1 token)"
@@ -96,18 +111,20 @@ class MatrixSettings:
     mode: Literal["isolated", "sequence"] = setting(
         Word("isolated", "sequence"),
         default="sequence",
-        help="`isolated`: each step again and again, alone; `sequence`: all steps in a row, where steps without a sender in "
-        "common overlap",
+        help="`isolated`: each step again and again, alone; `sequence`: all steps in a row, where steps without a "
+        "sender in common overlap",
     )
     compute_ns: tuple[int, ...] | None = setting(
         OneOrMore(Duration()),
         default=None,
-        help="in a sequence: how long the senders of a step compute before it; of a list each step takes one (default: 0 s)",
+        help="in a sequence: how long the senders of a step compute before it; of a list each step takes one "
+        "(default: 0 s)",
     )
     prefill_speed_tokens_per_s: Fraction | None = setting(  # noqa: RUF009 - an attrs field
         TokenRate(minimum=Fraction(1)),
         default=None,
-        help="with a model, in a sequence: they compute as long as a prefill worker of this speed needs for the step's prompts",
+        help="with a model, in a sequence: they compute as long as a prefill worker of this speed needs for the "
+        "prompts of the step",
     )
 
     def check(self) -> Iterator[Finding]:
@@ -123,9 +140,7 @@ class MatrixSettings:
             yield from self._without_model()
             return
         if self.files is not None:
-            yield Finding(
-                "KVS203", "`files` and `model` both say what is sent", "files", "leave out one of the two"
-            )
+            yield Finding("KVS203", "`files` and `model` both say what is sent", "files", "leave out one of the two")
         if self.prompt_tokens is None:
             yield Finding(
                 "KVS113",

@@ -1,10 +1,10 @@
 """What prefill hands to decode: which rank sends how much of a model's KV to which.
 
 A prefill worker keeps the KV of its requests, spread over tp x pp ranks: each pipeline stage has whole layers, and in a
-stage each rank some KV heads of each layer (kvscen.model.geometry). A decode worker needs the same KV, spread over its own
-tp x pp ranks. So a prefill rank sends to a decode rank the heads that both have, in the layers that both have. Where
-several prefill ranks keep the same (more ranks than KV heads; the compressed vector of `mla`), the decode ranks that need
-it are shared out among them, and each byte that a decode rank needs is sent to it once.
+stage each rank some KV heads of each layer (kvscen.model.geometry). A decode worker needs the same KV, spread over its
+own tp x pp ranks. So a prefill rank sends to a decode rank the heads that both have, in the layers that both have.
+Where several prefill ranks keep the same (more ranks than KV heads; the compressed vector of `mla`), the decode ranks
+that need it are shared out among them, and each byte that a decode rank needs is sent to it once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Handoff:
         return Step(tuple(Flow(*pair, nbytes) for pair, nbytes in sorted(sent.items())), compute_ns)
 
     def _shares(self) -> Iterator[tuple[int, int, int, int]]:
-        """(kind, rank in its prefill worker, rank in its decode worker, bytes of a token) wherever both keep something."""
+        """(kind, rank in its prefill worker, rank in its decode worker, bytes of a token) wherever both keep
+        something."""
         common = _common_layers(self.prefill, self.decode)
         for number, kinds in enumerate(zip(self.prefill.kinds, self.decode.kinds, strict=True)):
             for stage, other, layers in common[number]:

@@ -1,9 +1,11 @@
-"""The pattern `matrix`: bytes from rank to rank in each step, from files or from a model that prefill hands to decode."""
+"""The pattern `matrix`: bytes from rank to rank in each step, from files or from a model that prefill hands to
+decode."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias, cast
+from fractions import Fraction
+from typing import Literal, TypeAlias, cast
 
 from kvscen.language.blocks import SweepSettings
 from kvscen.language.matrix import MOST_RANKS, MOST_STEPS, MatrixSettings
@@ -11,7 +13,7 @@ from kvscen.language.schema import Finding
 from kvscen.pattern.handoff import Handoff, handoff
 from kvscen.pattern.prompts import normal_prompts
 from kvscen.plan.point import ModelBlock, Work
-from kvscen.plan.traffic import Flow, Mode, Step, Traffic
+from kvscen.plan.traffic import Flow, Step, Traffic
 
 #: cells[i][j]: the bytes that rank i sends to rank j.
 Cells: TypeAlias = tuple[tuple[int, ...], ...]
@@ -22,8 +24,8 @@ def work(
     pattern: MatrixSettings, model: ModelBlock | None, sweep: SweepSettings, matrices: Sequence[Cells]
 ) -> tuple[Work | None, tuple[Finding, ...]]:
     """The numbers of one point, None where there is an error, and what is to be said about them. All settings are
-    completed ones; `model` is there where `pattern.model` is, `matrices` are the files' where `pattern.files` is, all of
-    one size and none empty.
+    completed ones; `model` is there where `pattern.model` is, `matrices` are the files' where `pattern.files` is, all
+    of one size and none empty.
     """
     wrong = tuple(_not_for_a_matrix(sweep))
     if wrong:
@@ -38,13 +40,13 @@ def work(
         block_bytes=max(flow.nbytes for step in found.steps for flow in step.flows),
         batch=max(len(step.flows) for step in found.steps),
         keys=found.ranks,
-        read_share=cast(Any, 0),
+        read_share=Fraction(0),
         processes=found.ranks,
         warmup_ns=sweep.warmup_ns,
         time_ns=sweep.time_ns,
         operations=sweep.operations,
         timeout_ns=sweep.timeout_ns,
-        verify=cast(Any, sweep.verify),
+        verify=cast(Literal["full", "off"], sweep.verify),
         seed=sweep.seed,
         traffic=found,
     )
@@ -78,7 +80,7 @@ def _of_files(pattern: MatrixSettings, matrices: Sequence[Cells]) -> Traffic | t
     if isinstance(compute, Finding):
         return (compute,)
     steps = tuple(Step(own, time_ns) for own, time_ns in zip(flows, compute, strict=True))
-    return Traffic(len(matrices[0]), cast(Mode, pattern.mode), steps)
+    return Traffic(len(matrices[0]), pattern.mode, steps)
 
 
 def _of_model(pattern: MatrixSettings, model: ModelBlock, seed: int) -> Traffic | tuple[Finding, ...]:
@@ -87,19 +89,27 @@ def _of_model(pattern: MatrixSettings, model: ModelBlock, seed: int) -> Traffic 
         return spread
     assert pattern.requests and pattern.batch, "a completed pattern"
     count = -(-pattern.requests // pattern.batch)
+    widest = "prefill_workers" if pattern.prefill_workers != 1 else "decode_workers"
     for what, number, most, at in (
-        ("ranks", spread.ranks, MOST_RANKS, "prefill_workers"),
+        ("ranks", spread.ranks, MOST_RANKS, widest),
         ("steps", count, MOST_STEPS, "requests"),
     ):
         if number > most:
-            return (Finding("KVS107", f"{number:,} {what} are more than the {most:,} that a matrix has", at),)
+            return (
+                Finding(
+                    "KVS107",
+                    f"{number:,} {what} are more than the {most:,} that a matrix has",
+                    at if getattr(pattern, at) != 1 else "model",
+                    f"use fewer {what}",
+                ),
+            )
     prompts = _prompts(pattern, seed)
     batches = [prompts[first : first + pattern.batch] for first in range(0, len(prompts), pattern.batch)]
     compute = _compute(pattern, count, [sum(batch) for batch in batches])
     if isinstance(compute, Finding):
         return (compute,)
     steps = (spread.step(i, batch, compute[i]) for i, batch in enumerate(batches))
-    return Traffic(spread.ranks, cast(Mode, pattern.mode), tuple(steps))
+    return Traffic(spread.ranks, pattern.mode, tuple(steps))
 
 
 def _prompts(pattern: MatrixSettings, seed: int) -> tuple[int, ...]:

@@ -9,16 +9,16 @@ from kvscen.pattern.elementary import Floats, log
 
 
 def normal_prompts(count: int, mean: int, spread: int, least: int, most: int | None, seed: int) -> tuple[int, ...]:
-    """`count` lengths in tokens. The same seed gives the same lengths, on every machine; the first of them do not depend on
-    `count`."""
+    """`count` lengths in tokens. The same seed gives the same lengths, on every machine; the first of them do not
+    depend on `count`."""
     lengths = np.rint(mean + spread * _normals(count, seed)).astype(np.int64)
     clipped: npt.NDArray[np.int64] = np.clip(lengths, least, most)
     return tuple(clipped.tolist())
 
 
 def _normals(count: int, seed: int) -> Floats:
-    """Marsaglia's polar method (SIAM Review 6, 1964): of points drawn in a square those inside the unit circle are kept.
-    It needs no function but a logarithm and a root, which is rounded alike everywhere."""
+    """Marsaglia's polar method (SIAM Review 6, 1964): of points drawn in a square those inside the unit circle are
+    kept. It needs no function but a logarithm and a root, which is rounded alike everywhere."""
     generator = np.random.PCG64(seed)
     found: list[Floats] = []
     have = 0

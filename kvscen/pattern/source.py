@@ -167,8 +167,8 @@ class ListSource:
 
 
 class StepSource:
-    """What one rank sends, a step at a time: `turn_to` says which step is next. The key of an operation is the rank that it
-    goes to, its offset a byte of that rank's memory."""
+    """What one rank sends, a step at a time: `turn_to` says which step is next. The key of an operation is the rank
+    that it goes to, its offset a byte of that rank's memory."""
 
     open_loop = False
     next_due_ns = 0

@@ -1,4 +1,5 @@
-"""The files of traffic that a pattern names: read once in the making of a plan, and part of what makes a point the same."""
+"""The files of traffic that a pattern names: read once in the making of a plan, and part of what makes a point the
+same."""
 
 from __future__ import annotations
 

@@ -212,8 +212,8 @@ def _ask_drivers(point: Reached, work: Work, drivers: Mapping[str, Driver]) -> I
     if work.traffic is not None and not driver.ranks:
         yield diagnostic(
             "KVS302",
-            f"the driver `{tier.driver}` of the tier `{tier.name}` cannot do a `matrix`: it does not move bytes from the memory "
-            "of one rank to that of another",
+            f"the driver `{tier.driver}` of the tier `{tier.name}` cannot do a `matrix`: it does not move bytes from "
+            "the memory of one rank to that of another",
             point.own.span_of("tier"),
             help="use a tier of a driver that does: `nixl` with a network backend (`backend = UCX`), or `memory`",
         )

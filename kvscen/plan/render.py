@@ -150,7 +150,8 @@ def _columns(
         "batch": [NOTHING if p.work.traffic else f"{p.work.batch:,}" for p in points],
         "data set": [show_one(None if p.work.traffic else p.work.working_set_bytes, "B") for p in points],
         "a batch moves": [
-            show_one(None if p.work.traffic else price.batch_bytes, "B") for p, price in zip(points, prices, strict=True)
+            show_one(None if p.work.traffic else price.batch_bytes, "B")
+            for p, price in zip(points, prices, strict=True)
         ],
         "operations a trial": [_operations(p, price) for p, price in zip(points, prices, strict=True)],
     }

@@ -94,5 +94,3 @@ def _cells(number: str, step: Step, computes: bool) -> tuple[str, ...]:
 
 def _time(time_ns: int) -> str:
     return Duration().show(time_ns) if not time_ns else show_one(time_ns, "ns")
-
-

@@ -260,9 +260,9 @@ class Store:
         raise NotImplementedError
 
     def meet(self, cards: Sequence[bytes]) -> None:
-        """What `offer` gave in each rank, by rank, this one's own included. From now on the key of an operation is a rank
-        and its offset a byte of that rank's inbox; all operations write. Called again where ranks have been opened anew.
-        Raises DriverError.
+        """What `offer` gave in each rank, by rank, this one's own included. From now on the key of an operation is a
+        rank and its offset a byte of that rank's inbox; all operations write. Called again where ranks have been opened
+        anew. Raises DriverError.
 
         A rank that waits for others calls `reap` again and again with nothing in flight, for 0 operations and 0 ns: a
         driver whose transfers take both sides helps them along there.
@@ -284,8 +284,8 @@ class Store:
         return ()
 
     def measures(self) -> Mapping[str, int | float | str | None]:
-        """Values for the driver's own columns (`Driver.measures`) since `reset`. Those of several ranks are put together:
-        whole numbers added up, others averaged."""
+        """Values for the driver's own columns (`Driver.measures`) since `reset`. Those of several ranks are put
+        together: whole numbers added up, others averaged."""
         return {}
 
     def path(self) -> PathReport:

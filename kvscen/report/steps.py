@@ -55,8 +55,8 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 
 def steps_tables(report: Report, sweep: str) -> Iterator[RenderableType]:
-    """For each point in a sequence its steps, with the isolated point beside it that has the same axes; then the isolated
-    ones that are beside none."""
+    """For each point in a sequence its steps, with the isolated point beside it that has the same axes; then the
+    isolated ones that are beside none."""
     points = [p for p in report.points if p.sweep == sweep and p.row.get("traffic_mode")]
     alone = [p for p in points if p.row["traffic_mode"] == _ISOLATED]
     used = set()
@@ -149,7 +149,7 @@ def steps_notes(report: Report, sweep: str) -> tuple[str, ...]:
         return ()
     last = "in sequence" if _SEQUENCE in modes else "isolated"
     return (
-        "a step's latency runs from its first sender's start to the end of its last transfer: the median over the passes of "
-        f"a trial, then over the trials; longest, all ranks and a sender are those {last}",
+        "a step's latency runs from its first sender's start to the end of its last transfer: the median over the "
+        f"passes of a trial, then over the trials; longest, all ranks and a sender are those {last}",
         "all ranks: the step's bytes / its latency; a sender: the mean over senders of what one sends / its own time",
     )

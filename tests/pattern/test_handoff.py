@@ -67,7 +67,9 @@ def test_replicas_of_prefill_share_the_work() -> None:
     found = flows(spread(HEADS, prefill_tp=16, decode_tp=16).step(0, (16,), 0))
     assert found == {(rank, 16 + rank): 2 * 16 * 16 for rank in range(16)}
     # Of more replicas than are needed the others send nothing.
-    assert set(flows(spread(HEADS, prefill_tp=16, decode_tp=8).step(0, (16,), 0))) == {(2 * i, 16 + i) for i in range(8)}
+    assert set(flows(spread(HEADS, prefill_tp=16, decode_tp=8).step(0, (16,), 0))) == {
+        (2 * i, 16 + i) for i in range(8)
+    }
 
 
 def test_the_latent_vector_goes_whole_to_each_rank() -> None:
@@ -150,7 +152,9 @@ def test_each_decode_rank_gets_what_it_keeps_once(
         sent[flow.sender] += flow.nbytes
         received[flow.receiver] += flow.nbytes
     decode = found.decode
-    assert received[tp * pp :] == [tokens * decode.rank_token_bytes(s) for s in range(other_pp) for _ in range(other_tp)]
+    assert received[tp * pp :] == [
+        tokens * decode.rank_token_bytes(s) for s in range(other_pp) for _ in range(other_tp)
+    ]
     # A layer leaves only ranks that have it; where tp does not grow, no rank sends more than it keeps.
     if other_tp <= tp:
         kept = [tokens * found.prefill.rank_token_bytes(s) for s in range(pp) for _ in range(tp)]

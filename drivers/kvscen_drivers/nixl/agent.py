@@ -97,8 +97,8 @@ class Agent:
         return self._request(write, blocks, self._place, self._peer)
 
     def _request(self, write: bool, blocks: Blocks, place: Place, peer: str) -> Request:
-        """Made with createXferReq. Requests out of prepared lists (makeXferReq) would merge blocks that are neighbours on
-        both sides into one, and move something else than blocks.
+        """Made with createXferReq. Requests out of prepared lists (makeXferReq) would merge blocks that are neighbours
+        on both sides into one, and move something else than blocks.
         """
         agent = self._agent
         # (address, length, device) of each block on this side and on the other.

@@ -1,4 +1,5 @@
-"""Ranks that write to each other's memory by NIXL: each worker has one agent, for what it sends and for what it is sent."""
+"""Ranks that write to each other's memory by NIXL: each worker has one agent, for what it sends and for what it is
+sent."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _LEAST_BYTES = 1 << 20
 
 
 class RankAgent(Agent):
-    """An agent that knows those of all ranks. The device of a block's place is not used: its `base` says which rank's."""
+    """An agent that knows those of all ranks. The device of a block's place is not used: its `base` says which
+    rank's."""
 
     def __init__(self, backend: str, parameters: Mapping[str, str], env: Mapping[str, str], arena: Arena) -> None:
         super().__init__(backend, parameters, env, arena)
@@ -68,7 +70,8 @@ class RankAgent(Agent):
 
 
 class RankLane(NixlLane):
-    """The key of an operation is a rank; its offset a byte of that rank's memory, of which `sizes` says how much there is."""
+    """The key of an operation is a rank; its offset a byte of that rank's memory, of which `sizes` says how much there
+    is."""
 
     _agent: RankAgent
     sizes: Sequence[int] = ()
@@ -146,15 +149,16 @@ class RankStore(NixlStore):
 
     def path(self) -> PathReport:
         """By what all ranks have sent since the last reset, for they send at the same time."""
-        what = f"NIXL {wheel.version()} {self._settings.backend} between {self._work.processes} processes on this machine"
+        what = (
+            f"NIXL {wheel.version()} {self._settings.backend} between {self._work.processes} processes on this machine"
+        )
         moved = 0 if self._lane is None else self._lane.moved_bytes
         if moved < _LEAST_BYTES:
             return PathReport("unknown", f"{what}; too little was sent to see which way it went")
-        return wire.path_of(what, moved, self._before, wire.sent_bytes(), part="what one sent")
+        return wire.path_of(what, moved, self._before, wire.sent_bytes(), part="what a rank sent")
 
     def locate(self, key: int) -> str:
         return f"the memory of rank {key}"
 
     def close(self) -> None:
         self._lane = self._agent = None
-

@@ -44,7 +44,8 @@ ENGINES: Mapping[str, Literal["io_uring", "libaio", "threads"]] = {
 
 
 def network_verdict(tier: Tier) -> wheel.Verdict:
-    """What a plugin can do that moves bytes between processes. Raises Unavailable where it is none, or cannot be used."""
+    """What a plugin can do that moves bytes between processes. Raises Unavailable where it is none, or cannot be
+    used."""
     verdict = refuse_absent(tier)
     if "DRAM" not in verdict.memory or "FILE" in verdict.memory:
         raise Unavailable(

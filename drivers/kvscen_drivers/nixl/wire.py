@@ -26,11 +26,9 @@ def sent_bytes(root: Path = Path("/")) -> dict[str, int]:
     return sent
 
 
-def path_of(
-    what: str, moved: int, before: Mapping[str, int], after: Mapping[str, int], part: str = ""
-) -> PathReport:
-    """Which way `moved` bytes went, by the counters before and after. `what` moved them; `part` says which bytes they are
-    (default: the first ones)."""
+def path_of(what: str, moved: int, before: Mapping[str, int], after: Mapping[str, int], part: str = "") -> PathReport:
+    """Which way `moved` bytes went, by the counters before and after. `what` moved them; `part` says which bytes they
+    are (default: the first ones)."""
     grown = {name: after[name] - before[name] for name in after if name in before}
     if not grown:
         return PathReport("unknown", f"{what}; the machine shows no counters of its network interfaces")
