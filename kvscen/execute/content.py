@@ -72,7 +72,7 @@ def difference(wanted: Bytes, found: Bytes, first_sector: int) -> tuple[int, str
     sector = at // SECTOR_BYTES
     piece = found[sector * SECTOR_BYTES : (sector + 1) * SECTOR_BYTES]
     if (piece == POISON).all():
-        return at, "nothing has arrived, the memory still holds what was put there before"
+        return at, "nothing has arrived, the memory still holds what was there before"
     if not piece.any():
         return at, "zeros have arrived"
     if _stamp_of(piece, first_sector + sector) is not None:

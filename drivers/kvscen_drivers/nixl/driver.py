@@ -32,8 +32,8 @@ class NixlDriver(Driver):
             if settings.in_files:
                 yield Finding(
                     "KVS302",
-                    f"{settings.backend} keeps blocks in files, and a `matrix` goes from the memory of one rank to that "
-                    "of another",
+                    f"{settings.backend} keeps blocks in files, and a `matrix` goes from the memory of one rank to "
+                    "that of another",
                     "backend",
                     help="use a backend of the network: `backend = UCX`",
                 )
