@@ -24,8 +24,8 @@ from kvscen.measure.recorder import Recorder
 from kvscen.pattern.source import LaneSource, ListSource, StepSource
 from kvscen.plugin.contract import COMPLETION, ERROR, KINDS, OPERATION, Lane, Rows, Store, VirtualLane
 
-# The longest wait in one reap: how soon a stop is noticed when nothing completes.
-_POLL_NS = 100_000_000
+#: The longest wait in one reap: how soon a stop is noticed when nothing completes.
+POLL_NS = 100_000_000
 _NEVER = 2**63 - 1
 
 
@@ -102,9 +102,10 @@ class LaneLoop:
         counted_from_ns: int = 0,
         stop_ns: int | None = None,
         cpus: frozenset[int] = frozenset(),
+        poll_ns: int = POLL_NS,
     ) -> None:
         """Stops submitting at `stop_ns` or when `quota` is used up; what is due before `counted_from_ns` does not
-        use the quota. The lane's thread is pinned to `cpus`, if any.
+        use the quota. The lane's thread is pinned to `cpus`, if any. `poll_ns` is the longest wait in one `step`.
         """
         self._store = store
         # The method costs a call more than the function that it calls.
@@ -132,6 +133,7 @@ class LaneLoop:
         self._flush_every = 0
         self._flushed_ns = 0
         self.cpus = cpus
+        self._poll_ns = poll_ns
         self.first_error = ""
 
     # ---- a round
@@ -176,7 +178,7 @@ class LaneLoop:
 
     def wait(self) -> None:
         """Reap what has finished; wait for at least one, but not past the next due operation."""
-        timeout = _POLL_NS
+        timeout = self._poll_ns
         if self._source.open_loop and not self._stopping and self._slots.free:
             timeout = min(timeout, max(0, self._source.next_due_ns - self._clock()))
         if self._stop_ns is not None and not self._stopping:

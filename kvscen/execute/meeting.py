@@ -77,7 +77,8 @@ class Meeting:
         self._position = 0
         self._round = 0
         self._beat = beat
-        self._naps = ranks > len(os.sched_getaffinity(0))
+        #: More ranks than CPUs: who waits keeps others from what it waits for.
+        self.crowded = ranks > len(os.sched_getaffinity(0))
         self.beat = RankBeat(beat.cells, line=self._lines[rank])
 
     def go_on(self, more: bool, steps: int, idle: Idle) -> bool:
@@ -111,7 +112,7 @@ class Meeting:
         while int(lines[ranks, _POSITION].min()) < position:
             idle()
             looks += 1
-            if self._naps and looks > _SPINS:
+            if self.crowded and looks > _SPINS:
                 time.sleep(_NAP_S)
             else:
                 os.sched_yield()

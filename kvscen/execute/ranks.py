@@ -4,6 +4,7 @@ to, the lane between, and the place where ranks wait for each other.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from kvscen.execute import messages
 from kvscen.execute.content import POISON, SECTOR_BYTES, content, difference
-from kvscen.execute.loop import Beat, LaneLoop, Quota, Shape
+from kvscen.execute.loop import POLL_NS, Beat, LaneLoop, Quota, Shape
 from kvscen.execute.meeting import Meeting
 from kvscen.execute.opening import open_stores
 from kvscen.execute.slots import MAX_SLOTS
@@ -24,6 +25,8 @@ from kvscen.plugin.contract import COMPLETION, ERROR, Arena, DriverError, Inbox,
 
 #: Content is made and compared in pieces that stay in the processor's cache.
 _PIECE_BYTES = 1 << 18
+#: How long a rank looks for the ends of its transfers before it lets others have its CPU, where these are too few.
+_CROWDED_POLL_NS = 20_000
 
 
 class Ends:
@@ -51,6 +54,7 @@ class Sender:
     loop: LaneLoop
     quota: Quota
     ends: Ends
+    crowded: bool
 
     def ready(self, step: int) -> None:
         """All that can be done before the step begins."""
@@ -60,7 +64,8 @@ class Sender:
 
     def send(self) -> None:
         while self.loop.step():
-            pass
+            if self.crowded:
+                os.sched_yield()
 
 
 @attrs.define
@@ -115,11 +120,19 @@ class RankPoint:
 
     def sender(self, recorder: Recorder | None = None) -> Sender:
         source, quota, ends = self.source, Quota(0), Ends()
-        shape = Shape(self.in_flight, 0)
+        crowded = self.meeting.crowded
         loop = LaneLoop(
-            self.store, self.lane, source, shape, self.meeting.beat, recorder=recorder, content=ends, quota=quota
+            self.store,
+            self.lane,
+            source,
+            Shape(self.in_flight, 0),
+            self.meeting.beat,
+            recorder=recorder,
+            content=ends,
+            quota=quota,
+            poll_ns=_CROWDED_POLL_NS if crowded else POLL_NS,
         )
-        return Sender(source, loop, quota, ends)
+        return Sender(source, loop, quota, ends, crowded)
 
     # ---- verification
 

@@ -29,6 +29,17 @@ class StepFigures:
     figures: Mapping[str, float | None]
 
 
+@attrs.frozen
+class _Each:
+    """Values that are shown with a unit each."""
+
+    of: str
+    unit: str = ""
+
+    def show(self, value: float | None) -> str:
+        return show_one(value, self.of)
+
+
 def step_figures(report: Report, point: PointReport) -> tuple[StepFigures, ...]:
     """The steps of a point, in their order; none where it has no trial that is ok."""
     good = {trial.trial for trial in ok(point.trials)}
@@ -105,8 +116,8 @@ def _passes(steps: Sequence[StepFigures]) -> str:
 def _grid(one: Sequence[StepFigures], row: Sequence[StepFigures]) -> Table:
     """`one`: isolated, `row`: in the sequence; either may be empty."""
     shown = (row or one)[:_LISTED]
-    time = scale_for((s.figures["latency_median_ns"] for s in (*one, *row)), "ns")
-    rate = scale_for((s.figures[n] for s in shown for n in ("throughput_bytes_per_s", "sender_bytes_per_s")), "B/s")
+    time = _common_scale([s.figures[n] for s in (*one, *row) for n in ("latency_median_ns", "latency_max_ns")], "ns")
+    rate = _common_scale([s.figures[n] for s in shown for n in ("throughput_bytes_per_s", "sender_bytes_per_s")], "B/s")
     columns: dict[str, list[str]] = {
         "step": [str(step.known["step"]) for step in shown],
         "bytes": [show_one(step.known["bytes"], "B") for step in shown],
@@ -126,13 +137,20 @@ def _grid(one: Sequence[StepFigures], row: Sequence[StepFigures]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for name in columns:
         title, _, unit = name.partition("\n")
-        table.add_column(Text.assemble(title, (f"\n{unit}", "dim")), justify="right", no_wrap=True)
+        head = Text.assemble(title, (f"\n{unit}", "dim")) if unit else Text(title)
+        table.add_column(head, justify="right", no_wrap=True)
     for cells in zip(*(values[: len(shown)] for values in columns.values()), strict=True):
         table.add_row(*cells)
     return table
 
 
-def _cells(steps: Sequence[StepFigures], name: str, scale: Scale) -> list[str]:
+def _common_scale(values: Sequence[float | None], unit: str) -> Scale | _Each:
+    """One unit for all, unless they are too far apart for that."""
+    known = [value for value in values if value]
+    return _Each(unit) if known and max(known) >= 100 * min(known) else scale_for(values, unit)
+
+
+def _cells(steps: Sequence[StepFigures], name: str, scale: Scale | _Each) -> list[str]:
     return [scale.show(step.figures[name]) for step in steps[:_LISTED]]
 
 

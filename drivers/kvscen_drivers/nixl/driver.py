@@ -8,6 +8,7 @@ import attrs
 
 from kvscen.plugin import Availability, Driver, Finding, Footprint, Severity, Store, Tier, Work, buffers_for
 from kvscen_drivers.nixl import wheel
+from kvscen_drivers.nixl.from_traffic import IMPORTER
 from kvscen_drivers.nixl.settings import MEASURES, NixlSettings, as_dict
 
 #: What a block takes in a file or a buffer is rounded up to this.
@@ -25,6 +26,7 @@ class NixlDriver(Driver):
     measures = MEASURES
     ceilings = frozenset({"fio"})
     ranks = True
+    importers = (IMPORTER,)
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         settings: NixlSettings = tier.settings
