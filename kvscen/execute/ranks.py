@@ -112,7 +112,10 @@ class RankPoint:
 
     def meet(self, cards: Sequence[bytes], place: str, beat: Beat) -> None:
         self.store.meet(cards)
-        self._meeting = Meeting(place, self.traffic.ranks, self.process, beat)
+        try:
+            self._meeting = Meeting(place, self.traffic.ranks, self.process, beat)
+        except OSError as error:
+            raise DriverError(f"the memory in which ranks wait for each other cannot be opened: {error}") from error
 
     def idle(self) -> None:
         """What a rank does while it waits for others: the driver may have to help their transfers along."""

@@ -12,6 +12,12 @@ Who calls what, in a worker process, for one point:
     missing = store.prepare(layout)             # the core writes the missing keys through the lanes
     per trial: store.reset(); the hot loop: lane.submit / lane.reap, each lane in a thread of its own
     lane.close() for each; arena.close(); store.close()
+
+Where workers are ranks (`work.traffic`), in each of them:
+
+    store = driver.open(tier, work, ()); arena = store.allocate(...); lane = store.lane(0, arena)
+    inbox = store.offer(nbytes)
+    store.meet([the cards of all ranks])        # then lane.submit / lane.reap, step by step
 """
 
 from __future__ import annotations
