@@ -155,8 +155,10 @@ class LaneLoop:
         self._stop_ns = 0
 
     def again(self) -> None:
-        """After the end: go on, for the quota has been filled up again."""
+        """After the end: go on, for the quota has been filled up again. What comes first is asked for at once, and
+        submitted when the loop is stepped."""
         self._stopping = False
+        self._ask(self._clock())
 
     def fill(self) -> None:
         """Submit as much as there is room for."""

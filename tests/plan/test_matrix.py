@@ -11,7 +11,7 @@ from kvscen.language.check import check_source
 from kvscen.language.diagnose import Diagnostic, Source
 from kvscen.language.render import render
 from kvscen.plan.cost import plan_cost
-from kvscen.plan.expand import Expanded, expand
+from kvscen.plan.expand import Expanded, expand, make_plan
 from kvscen.plan.point import Plan
 from kvscen.plan.render import plan_json, plan_table
 from kvscen.plan.traffic import Flow, Step, Traffic
@@ -255,3 +255,21 @@ def test_operations_are_counted_in_passes(folder: Path) -> None:
     assert point.work.traffic is not None
     assert point.work.traffic.passes_for(10) == 4
     assert plan_cost(found.plan, registry()).points[0].measured_operations == 12
+
+
+def test_the_shipped_scenarios() -> None:
+    """Known values: every machine draws the same prompts."""
+    found = []
+    for name in ("traffic", "traffic_files"):
+        path = Path(__file__).parents[2] / "scenarios" / "kvbench" / f"{name}.kvs"
+        checked = check_source(Source(str(path), path.read_text()), path.parent)
+        assert checked.scenario is not None
+        made = make_plan(checked.scenario).points[-1].work.traffic
+        assert made is not None
+        found.append((made.ranks, [step.nbytes for step in made.steps]))
+    # Pages of 16 tokens, 64 KiB a token, on Llama 3.1 8B in fp8.
+    mib = 1 << 20
+    assert found == [
+        (4, [23 * mib, 45 * mib, 44 * mib, 28 * mib, 19 * mib, 7 * mib]),
+        (4, [64 * mib, 64 * mib, 12 << 10]),
+    ]
