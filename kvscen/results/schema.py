@@ -128,7 +128,7 @@ VARIABLES: tuple[Column, ...] = (
 _FACTS = (
     Column("path", _TEXT, None, "which way the bytes went: direct, page cache, memory, p2p, compat, tcp, rdma, shm..."),
     Column("path_evidence", _TEXT, None, "how that is known"),
-    Column("note", _TEXT, None, "what the driver says must be known of these figures"),
+    Column("note", _TEXT, None, "what must be known of these figures, by the driver or by how they were measured"),
     Column("steady", pa.bool_(), None, "whether the load was steady (`until = steady`); false: the cap was reached"),
     Column("pages", _TEXT, None, "what the buffers are made of: huge, small, pinned..."),
     Column("depth_used", _INT, None, "operations in flight in a lane, after the driver's limit"),
