@@ -25,7 +25,6 @@ def describe(point: Point) -> dict[str, Cell]:
 
 def _common(point: Point) -> dict[str, Cell]:
     work, traffic = point.work, point.work.traffic
-    prompt = getattr(point.pattern.settings, "prompt_tokens", None)
     return {
         "model": point.model.name if point.model else None,
         "pattern": point.pattern.name,
@@ -43,7 +42,7 @@ def _common(point: Point) -> dict[str, Cell]:
         "processes": work.processes,
         "requests": work.requests,
         "page_tokens": getattr(point.pattern.settings, "page_tokens", None),
-        "prompt_tokens": prompt if isinstance(prompt, int) else None,
+        "prompt_tokens": _prompt(point.pattern.settings),
         "keys": work.keys,
         "working_set_bytes": work.working_set_bytes,
         "read_share": float(work.read_share),
@@ -69,6 +68,14 @@ def _common(point: Point) -> dict[str, Cell]:
         "seed": work.seed,
         "trials": point.trials,
     }
+
+
+def _prompt(pattern: object) -> int | None:
+    """Tokens of each request's prompt; None where they differ, or there are none."""
+    prompt = getattr(pattern, "prompt_tokens", None)
+    if not isinstance(prompt, tuple):
+        return prompt
+    return prompt[0] if len(prompt) == 1 and getattr(pattern, "prompt_spread_tokens", None) is None else None
 
 
 def axes(point: Point) -> dict[str, Cell]:

@@ -98,7 +98,7 @@ VARIABLES: tuple[Column, ...] = (
     Column("processes", _INT, None, "workers; of a matrix its ranks"),
     Column("requests", _INT, None, "requests of a batch"),
     Column("page_tokens", _INT, "tokens", "tokens of one page; null without a model"),
-    Column("prompt_tokens", _INT, "tokens", "tokens of a request's prompt; null without a model"),
+    Column("prompt_tokens", _INT, "tokens", "tokens of a request's prompt; null without a model, or where they differ"),
     Column("keys", _INT, None, "distinct blocks touched"),
     Column("working_set_bytes", _INT, "B", "distinct bytes touched"),
     Column("read_share", _FLOAT, "1", "share of reads among the operations"),
