@@ -23,11 +23,11 @@ import numpy.typing as npt
 
 from kvscen.execute.slots import ContractBroken, Slots
 from kvscen.measure.recorder import Recorder
-from kvscen.pattern.source import LaneSource, ListSource
+from kvscen.pattern.source import LaneSource, ListSource, StepSource
 from kvscen.plugin.contract import COMPLETION, ERROR, KINDS, OPERATION, Lane, Rows, Store, VirtualLane
 
-# The longest wait in one reap: how soon a stop is noticed when nothing completes.
-_POLL_NS = 100_000_000
+#: The longest wait in one reap: how soon a stop is noticed when nothing completes.
+POLL_NS = 100_000_000
 _NEVER = 2**63 - 1
 
 
@@ -100,10 +100,10 @@ class Beat:
 
 @attrs.frozen
 class Shape:
-    """How a lane is filled. `slots` buffers of `slot_bytes`; `batch` is set where `wait = batch`: then operations are
-    posted in whole batches, at most `batches` at a time. `ahead` of the slots are for operations that the lane holds
-    back (`Lane.limit`), and their buffers are the lane's: then it is asked for nothing before it has started all of
-    them.
+    """How a lane is filled. `slots` buffers of `slot_bytes` (0: the operations bring theirs); `batch` is set where
+    `wait = batch`: then operations are posted in whole batches, at most `batches` at a time. `ahead` of the slots are
+    for operations that the lane holds back (`Lane.limit`), and their buffers are the lane's: then it is asked for
+    nothing before it has started all of them.
     """
 
     slots: int
@@ -120,7 +120,7 @@ class LaneLoop:
         self,
         store: Store,
         lane: Lane,
-        source: LaneSource | ListSource,
+        source: LaneSource | ListSource | StepSource,
         shape: Shape,
         beat: Beat,
         *,
@@ -130,9 +130,10 @@ class LaneLoop:
         counted_from_ns: int = 0,
         stop_ns: int | None = None,
         cpus: frozenset[int] = frozenset(),
+        poll_ns: int = POLL_NS,
     ) -> None:
         """Stops submitting at `stop_ns` or when `quota` is used up; what is due before `counted_from_ns` does not
-        use the quota. The lane's thread is pinned to `cpus`, if any.
+        use the quota. The lane's thread is pinned to `cpus`, if any. `poll_ns` is the longest wait in one `step`.
         """
         self._store = store
         # The method costs a call more than the function that it calls.
@@ -162,6 +163,7 @@ class LaneLoop:
         #: Operations that were due and had not ended when they were last counted (`flush_every`).
         self.owed = 0
         self.cpus = cpus
+        self._poll_ns = poll_ns
         self.first_error = ""
 
     # ---- a round
@@ -181,6 +183,12 @@ class LaneLoop:
     def stop(self) -> None:
         """Submit nothing more."""
         self._stop_ns = 0
+
+    def again(self) -> None:
+        """After the end: go on, for the quota has been filled up again. What comes first is asked for at once, and
+        submitted when the loop is stepped."""
+        self._stopping = False
+        self._ask(self._clock())
 
     def fill(self) -> None:
         """Submit as much as there is room for."""
@@ -202,7 +210,7 @@ class LaneLoop:
 
     def wait(self) -> None:
         """Reap what has finished; wait for at least one, but not past the next due operation."""
-        timeout = _POLL_NS
+        timeout = self._poll_ns
         if self._source.open_loop and not self._stopping and self._slots.free:
             timeout = min(timeout, max(0, self._source.next_due_ns - self._clock()))
         if self._stop_ns is not None and not self._stopping:

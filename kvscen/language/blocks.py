@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from kvscen.language.cpus import CpuList
+from kvscen.language.matrix import MatrixSettings
 from kvscen.language.schema import (
     Count,
     Duration,
@@ -388,4 +389,4 @@ FAMILIES: Mapping[str, type] = {
 }
 
 #: The types of patterns by name.
-PATTERN_TYPES: Mapping[str, type] = {"transfer": TransferSettings}
+PATTERN_TYPES: Mapping[str, type] = {"transfer": TransferSettings, "matrix": MatrixSettings}

@@ -15,6 +15,7 @@ from kvscen.pattern.draw import UInt64s
 from kvscen.pattern.elementary import log
 from kvscen.pattern.order import CHUNK, Keys, order_of
 from kvscen.plan.point import Work
+from kvscen.plan.traffic import Step, Traffic
 from kvscen.plugin.contract import NO_REQUEST, OPERATION, READ, WRITE, Rows
 
 _NEVER = 2**63 - 1
@@ -165,3 +166,43 @@ class ListSource:
         rows = self._rows[self._used : self._used + count]
         self._used += len(rows)
         return rows
+
+
+class StepSource:
+    """What one rank sends, a step at a time: `turn_to` says which step is next. The key of an operation is the rank
+    that it goes to, its offset a byte of that rank's memory."""
+
+    open_loop = False
+    next_due_ns = 0
+    kind = WRITE
+
+    def __init__(self, traffic: Traffic, rank: int) -> None:
+        self._steps = [_rows_of(step, rank, number) for number, step in enumerate(traffic.steps)]
+        self._rows = np.zeros(0, OPERATION)
+        self._used = 0
+
+    def turn_to(self, step: int) -> int:
+        """The operations from now on; how many they are."""
+        self._rows, self._used = self._steps[step], 0
+        return len(self._rows)
+
+    def due_by(self, now: int) -> int:
+        return 0
+
+    def next(self, count: int, now: int) -> Rows:
+        rows = self._rows[self._used : self._used + count]
+        self._used += len(rows)
+        rows["due"] = now
+        return rows
+
+
+def _rows_of(step: Step, rank: int, number: int) -> Rows:
+    own = [(flow, here, there) for flow, here, there in step.placed() if flow.sender == rank]
+    rows = np.zeros(len(own), OPERATION)
+    rows["kind"], rows["batch"], rows["request"] = WRITE, number, number
+    if own:
+        rows["key"] = [flow.receiver for flow, _, _ in own]
+        rows["bytes"] = [flow.nbytes for flow, _, _ in own]
+        rows["buffer"] = [here for _, here, _ in own]
+        rows["offset"] = [there for _, _, there in own]
+    return rows

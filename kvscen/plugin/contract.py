@@ -12,6 +12,12 @@ Who calls what, in a worker process, for one point:
     missing = store.prepare(layout)             # the core writes the missing keys through the lanes
     per trial: store.reset(); the hot loop: lane.submit / lane.reap, each lane in a thread of its own
     lane.close() for each; arena.close(); store.close()
+
+Where workers are ranks (`work.traffic`), in each of them:
+
+    store = driver.open(tier, work, ()); arena = store.allocate(...); lane = store.lane(0, arena)
+    inbox = store.offer(nbytes)
+    store.meet([the cards of all ranks])        # then lane.submit / lane.reap, step by step
 """
 
 from __future__ import annotations
@@ -180,6 +186,14 @@ class Arena:
         """Give the memory back. No operation is in flight."""
 
 
+@attrs.frozen
+class Inbox:
+    """Memory of a rank that other ranks write to. `card` is what they need to reach it."""
+
+    arena: Arena
+    card: bytes
+
+
 class Lane:
     """One thread's way to the tier. Used by one thread at a time, except for `close`.
 
@@ -250,6 +264,21 @@ class Store:
     def lane(self, index: int, arena: Arena) -> Lane:
         raise NotImplementedError
 
+    def offer(self, nbytes: int) -> Inbox:
+        """Of a tier whose workers are ranks (`Driver.ranks`, `work.traffic`): this rank's memory that the others write
+        to. Called once, after `lane`. Raises DriverError."""
+        raise NotImplementedError
+
+    def meet(self, cards: Sequence[bytes]) -> None:
+        """What `offer` gave in each rank, by rank, this one's own included. From now on the key of an operation is a
+        rank and its offset a byte of that rank's inbox; all operations write. Called again where ranks have been opened
+        anew. Raises DriverError.
+
+        A rank that waits for others calls `reap` again and again with nothing in flight, for 0 operations and 0 ns: a
+        driver whose transfers take both sides helps them along there.
+        """
+        raise NotImplementedError
+
     def settle(self) -> None:
         """After the core has written: make the data durable where that matters (fsync). Not in the measured window. It
         may take as long as the sweep's `sync_timeout`.
@@ -267,7 +296,8 @@ class Store:
         return ()
 
     def measures(self) -> Mapping[str, int | float | str | None]:
-        """Values for the driver's own columns (`Driver.measures`) since `reset`."""
+        """Values for the driver's own columns (`Driver.measures`) since `reset`. Those of several ranks are put
+        together: whole numbers added up, others averaged."""
         return {}
 
     def path(self) -> PathReport:
@@ -307,6 +337,8 @@ class Driver:
     ceilings: ClassVar[frozenset[str]] = frozenset()
     #: Other tools' files that it turns into scenarios: `kvscen import NAME FILES`.
     importers: ClassVar[tuple[Importer, ...]] = ()
+    #: Whether workers can write to each other's memory (pattern `matrix`): then its stores know `offer` and `meet`.
+    ranks: ClassVar[bool] = False
     #: How many client processes can share a tier; None: any number.
     max_processes: ClassVar[int | None] = None
     #: The name of the setting that lists lower tiers, for composed drivers.

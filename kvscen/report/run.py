@@ -123,7 +123,7 @@ class PointReport:
 @attrs.frozen
 class Report:
     """A whole run. `labels` name every point of the plan, measured or not, by its axes; `notes` are sentences about the
-    run as a whole."""
+    run as a whole; `steps` are the rows of steps.parquet by point."""
 
     folder: Path
     run_id: str
@@ -135,6 +135,7 @@ class Report:
     trials_planned: int
     trials: pa.Table
     notes: tuple[str, ...] = ()
+    steps: Mapping[str, tuple[Mapping[str, Any], ...]] = attrs.field(factory=dict)
 
     @property
     def trials_ended(self) -> int:
@@ -169,10 +170,12 @@ def load_report(folder: Path) -> Report:
     notes: list[str] = []
     verdicts: list[Mapping[str, Any]] = []
     trials = read_table(path) if path.exists() else None
+    steps = read_table(folder / "steps.parquet") if (folder / "steps.parquet").exists() else None
     if trials is None or _is_behind(trials, records):
         if trials is None and not journals:
             raise ResultsError(f"{folder} holds no results: the run ended before its first trial", "start it again")
-        trials = make_tables(str(run.plan.get("scenario", "")), points, records, run.run_id)["trials"]
+        made = make_tables(str(run.plan.get("scenario", "")), points, records, run.run_id)
+        trials, steps = made["trials"], made["steps"]
         expectations = any(point.get("expectations") for point in run.plan.get("points", ()))
         how = "it is still going on" if is_being_written(folder) else "the run was stopped before it wrote its tables"
         unjudged = ", and its expectations are not judged yet" if expectations else ""
@@ -184,7 +187,7 @@ def load_report(folder: Path) -> Report:
         notes.append(
             f"the journal ends in {torn:,} bytes of a trial that was not completely written: they are left out"
         )
-    return make_report(run, points, trials, verdicts, notes)
+    return make_report(run, points, trials, verdicts, notes, () if steps is None else steps.to_pylist())
 
 
 def make_report(
@@ -193,8 +196,9 @@ def make_report(
     trials: pa.Table,
     verdicts: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
+    steps: Sequence[Mapping[str, Any]] = (),
 ) -> Report:
-    """Put a report together from a trials table."""
+    """Put a report together from a trials table, and the rows of the steps."""
     units = {
         field.name.removeprefix(AXIS): (field.metadata or {}).get(b"unit", b"").decode()
         for field in trials.schema
@@ -226,6 +230,10 @@ def make_report(
         trials_planned=planned,
         trials=trials,
         notes=tuple(notes),
+        steps={
+            point_id: tuple(row for row in steps if row["point_id"] == point_id)
+            for point_id in dict.fromkeys(row["point_id"] for row in steps)
+        },
     )
 
 

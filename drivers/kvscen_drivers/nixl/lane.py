@@ -225,7 +225,7 @@ class NixlLane(Lane):
         began = clock()
         try:
             if transfer.request is None:
-                transfer.request = self._agent.request(transfer.write, transfer.blocks)
+                transfer.request = self._request(transfer)
                 figures.made += 1
             made = clock()
             state = self._agent.post(transfer.request)
@@ -243,6 +243,9 @@ class NixlLane(Lane):
             self._end(transfer, posted)
         else:
             self._fail(transfer, None)
+
+    def _request(self, transfer: Transfer) -> Request:
+        return self._agent.request(transfer.write, transfer.blocks)
 
     def _look(self, clock: Clock) -> None:
         """At each transfer in flight, once."""

@@ -43,6 +43,19 @@ ENGINES: Mapping[str, Literal["io_uring", "libaio", "threads"]] = {
 }
 
 
+def network_verdict(tier: Tier) -> wheel.Verdict:
+    """What a plugin can do that moves bytes between processes. Raises Unavailable where it is none, or cannot be
+    used."""
+    verdict = refuse_absent(tier)
+    if "DRAM" not in verdict.memory or "FILE" in verdict.memory:
+        raise Unavailable(
+            f"tier `{tier.name}`: NIXL's {tier.settings.backend} moves {', '.join(verdict.memory)}; what is "
+            "measured here is files, and the memory of another process (DRAM)",
+            "where the backend keeps blocks in files give the tier a `path`; else use another one",
+        )
+    return verdict
+
+
 def refuse_absent(tier: Tier) -> wheel.Verdict:
     """What NIXL's plugin can do. Raises Unavailable where it, or NIXL, cannot be used here."""
     if wheel.package() is None:
