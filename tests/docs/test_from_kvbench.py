@@ -57,7 +57,11 @@ def test_arguments_for_nixlbench_are_settings_or_are_explained() -> None:
 def test_the_examples_say_what_comes_out() -> None:
     """Each command of the table of examples, run as it stands there."""
     section = PAGE[PAGE.index("## The examples of KVBench's README") : PAGE.index("## Commands")]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if "`kvscen " in line]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in section.splitlines()
+        if line.startswith("|") and "`kvscen " in line
+    ]
     assert len(rows) == 7
     for _, command, kvbench, rank in rows:
         words = shlex.split(command.strip("`").replace("FILE", str(EXAMPLES)))[1:]

@@ -142,7 +142,7 @@ class RemoteStore(NixlStore):
                 "measured here is files, and the memory of another process (DRAM)",
                 "where the backend keeps blocks in files give the tier a `path`; else use another one",
             )
-        self.limits = Limits(1, self._settings.max_in_flight)
+        self.limits = Limits(1, self._settings.max_in_flight, pipelined=self._whole_batches)
         self._path = PathReport("unknown", "nothing has been moved yet")
         # What was laid out, and where; laying out again is needed where either has changed.
         self._laid_out: tuple[Layout, Place | None] | None = None
