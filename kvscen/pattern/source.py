@@ -119,11 +119,13 @@ class LaneSource:
         return rows
 
     def _fill(self) -> None:
-        keys = self._order.chunk()
-        count, left = len(keys), self._filled - self._used
-        if left:
+        left = self._filled - self._used
+        if not left or self._filled + CHUNK > len(self._rows):
             self._rows[:left] = self._rows[self._used : self._filled].copy()
-        rows = self._rows[left : left + count]
+            self._used, self._filled = 0, left
+        keys = self._order.chunk()
+        count = len(keys)
+        rows = self._rows[self._filled : self._filled + count]
         rows["key"] = keys + np.uint64(self._keys.first)
         if self.kind is None:
             draws = self._draws.random_raw(count) >> np.uint64(32)
@@ -135,7 +137,7 @@ class LaneSource:
         if self._rate is not None:
             self._due[:count] = self._arrivals_due(count)
             rows["due"] = self._due[:count]
-        self._used, self._filled = 0, left + count
+        self._filled += count
 
     def _arrivals_due(self, count: int) -> npt.NDArray[np.int64]:
         assert self._rate is not None
