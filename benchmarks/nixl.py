@@ -1,11 +1,12 @@
 """How much of NIXL's own speed the driver `nixl` leaves:
 
-    python benchmarks/nixl.py [--nixlbench PROGRAM] [--path DIR] [--seconds S] [--turns N] [--tier NAME]...
+    python benchmarks/nixl.py [--nixlbench PROGRAM] [--path DIR] [--turns N] [--tier NAME]...
 
 The driver posts batches as a trial does, through the hot loop of a worker. Beside it, in turns (A B B A), the same
 blocks are moved by nixlbench, started as the driver `nixlbench` starts it, its buffers on huge pages as the driver's
 are; or, without a PROGRAM, by NIXL's Python agent that posts one transfer again and again with nothing around it. The
-program and the driver should use one version of NIXL's libraries, and the machine should be otherwise idle.
+program and the driver should use one version of NIXL's libraries, and the machine should be otherwise idle. All move
+the same number of batches, 4 to 5 GiB, so that no window cuts one in two.
 
 It prints both, their ratio in pairs, and what a batch costs beyond NIXL's own post and wait. What is written to DIR is
 removed again.
@@ -51,10 +52,10 @@ pattern blocks : transfer {{ block = 64 KiB; wait = batch }}
 sweep shapes {{
   pattern = blocks; seed = 1
   tier         in [{tiers}]
-  blocks.block in [64 KiB, 512 KiB, 2.5 MiB]
+  (blocks.block, shapes.operations) in [(64 KiB, 65520), (512 KiB, 8064), (2.5 MiB, 2016)]
   blocks.batch in [16, 63]
   blocks.op    in [write, read]
-  warmup = 0.1 s; time = {ms} ms
+  warmup = 0.1 s
 }}
 """
 
@@ -66,7 +67,6 @@ def points(options: argparse.Namespace) -> Iterator[tuple[Point, Point]]:
         path=json.dumps(str(options.path.absolute())),
         program=json.dumps(str(options.nixlbench or "nixlbench")),
         tiers=", ".join(f"{name}, {name}_bench" for name in tiers),
-        ms=round(options.seconds * 1000),
     )
     with tempfile.TemporaryDirectory() as folder:
         scenario = Path(folder) / "bench.kvs"
@@ -92,17 +92,15 @@ def lane(session: Session, point: Point) -> tuple[float, float]:
     return per_s, 1e9 / per_s - seen["post_mean_ns"] - seen["transfer_mean_ns"]
 
 
-def raw(agent: Agent, request: Any, seconds: float) -> float:
+def raw(agent: Agent, request: Any, batches: int) -> float:
     """One request that is posted again and again."""
-    post, look, count, now = agent.post, agent.look, 0, 0.0
+    post, look = agent.post, agent.look
     began = time.perf_counter()
-    while now < began + seconds:
+    for _ in range(batches):
         state = post(request)
         while state == ACTIVE:
             state = look(request)
-        count += 1
-        now = time.perf_counter()
-    return count / (now - began)
+    return batches / (time.perf_counter() - began)
 
 
 def nixlbench(driver: NixlbenchDriver, point: Point) -> float:
@@ -133,7 +131,9 @@ def compare(point: Point, bench: Point, options: argparse.Namespace) -> None:
         pairs = in_turns(lambda: lane(session, point), lambda: nixlbench(driver, bench), options.turns)
     else:
         agent, request = posted(point, session._points[point.id])
-        pairs = in_turns(lambda: lane(session, point), lambda: raw(agent, request, options.seconds), options.turns)
+        batches = (point.work.operations or 0) // point.work.batch
+        raw(agent, request, batches // 10)
+        pairs = in_turns(lambda: lane(session, point), lambda: raw(agent, request, batches), options.turns)
         del request
         agent.close()
     session.close()
@@ -148,9 +148,7 @@ def posted(point: Point, opened: OpenPoint) -> tuple[Agent, Any]:
     agent.turn_to(store._place)
     slot, stride = opened.shape.slot_bytes, opened.stride_bytes
     blocks = [(arena.address + i * slot, i * stride, stride) for i in range(point.work.batch)]
-    request = agent.request(point.work.op == "write", blocks)
-    raw(agent, request, 0.1)
-    return agent, request
+    return agent, agent.request(point.work.op == "write", blocks)
 
 
 Pair = tuple[float, tuple[float, float]]
@@ -185,7 +183,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nixlbench", type=Path, metavar="PROGRAM", help="hold it against this program")
     parser.add_argument("--path", type=Path, default=Path("kv-data-bench"), help="a folder that does not exist yet")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--turns", type=int, default=6, help="pairs of measurements")
     parser.add_argument("--tier", action="append", choices=NAMES, help="only this one; may be given several times")
     options = parser.parse_args()
