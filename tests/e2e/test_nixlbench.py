@@ -91,7 +91,7 @@ def test_a_point_costs_its_own_time_and_little_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["llama70b_posix", "llama8b_posix", "deepseek_r1_posix"])
 def test_the_shipped_scenarios_run_without_nixlbench(tmp_path: Path, name: str) -> None:
     path = ROOT / "scenarios" / "kvbench" / f"{name}.kvs"
-    short = ("--set", "blocks.trials=1", "--set", "blocks.time=50 ms", "--set", "blocks.warmup=10 ms")
+    short = ("--set", "blocks.trials=1", "--set", "blocks.operations=20", "--set", "blocks.warmup=10 ms")
     small = ("--set", "pages.prompt=32 tokens", "--set", "pages.requests=1", "--set", "bench.program=no-nixlbench-here")
     done = kvscen(tmp_path, "run", path, *short, *small, "--out", "run")
     assert done.returncode == 0, done.stdout + done.stderr
