@@ -167,6 +167,45 @@ def test_the_examples_of_kvbenchs_readme(arguments: tuple[str, ...], batch: int,
     assert (flags["op_type"], flags["initiator_seg_type"]) == ("WRITE", "VRAM") and "target_seg_type" not in flags
 
 
+@pytest.mark.parametrize("verbatim", [(), ("--verbatim",)])
+@pytest.mark.parametrize(
+    ("agent", "bench"),
+    [
+        (
+            'path = "./kv"; api = uring; ios_pool_size = 1024; recreate = true',
+            'backend = POSIX; filepath = "./kv"; storage_enable_direct = true; posix_api_type = URING; '
+            "posix_ios_pool_size = 1024; recreate_xfer = true",
+        ),
+        ('backend = UCX; env = ["UCX_TLS=tcp"]', 'backend = UCX; env = ["UCX_TLS=tcp"]'),
+        ('backend = GDS; path = "./kv"', 'backend = GDS; filepath = "./kv"; storage_enable_direct = true'),
+        (
+            'backend = "MEMKV"; path = "./kv"',
+            'backend = "MEMKV"; storage = true; filepath = "./kv"; storage_enable_direct = true',
+        ),
+    ],
+)
+def test_a_tier_of_nixl_is_the_same_backend(agent: str, bench: str, verbatim: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "two.kvs").write_text(
+        f"""kvs 1
+use models
+tier agent : nixl {{ {agent}; max_in_flight = 128 }}
+tier bench : nixlbench {{ {bench} }}
+model r1 : deepseek_r1 {{ kv_dtype = fp8 }}
+pattern pages : transfer {{ model = r1; prompt = 1000 tokens; op = read; wait = batch }}
+sweep s {{ pattern = pages; tier in [agent, bench]; seed = 1 }}
+"""
+    )
+    found = plan(tmp_path / "two.kvs", "--as", "nixlbench", *verbatim, "--format", "json")
+    one, other = json.loads(found.stdout)["commands"]
+    assert (one["tier"], one["argv"], one["env"], one["processes"]) == (
+        "agent",
+        other["argv"],
+        other["env"],
+        other["processes"],
+    )
+    assert verbatim or "`buffers = huge`" in one["notes"][0]
+
+
 def test_mistakes_are_marked(mixed: Path) -> None:
     commands = json.loads(plan("readme.kvs", "--as", "nixlbench", "--verbatim", "--format", "json").stdout)["commands"]
     notes = [" ".join(command["notes"]) for command in commands]
