@@ -1,12 +1,16 @@
 """How much of NIXL's own speed the driver `nixl` leaves:
 
     python benchmarks/nixl.py [--nixlbench PROGRAM] [--path DIR] [--turns N] [--tier NAME]...
+        [--small-pages]
 
 The driver posts batches as a trial does, through the hot loop of a worker. Beside it, in turns (A B B A), the same
-blocks are moved by nixlbench, started as the driver `nixlbench` starts it, its buffers on huge pages as the driver's
-are; or, without a PROGRAM, by NIXL's Python agent that posts one transfer again and again with nothing around it. The
-program and the driver should use one version of NIXL's libraries, and the machine should be otherwise idle. All move
-the same number of batches, 4 to 5 GiB, so that no window cuts one in two.
+blocks are moved by nixlbench, started as the driver `nixlbench` starts it; or, without a PROGRAM, by NIXL's Python
+agent that posts one transfer again and again with nothing around it. The program and the driver should use one version
+of NIXL's libraries, and the machine should be otherwise idle. All move the same number of batches, 4 to 5 GiB, so that
+no window cuts one in two.
+
+The driver's buffers are on huge pages, and nixlbench's as far as glibc can do it: not where a batch has less than 2 MiB.
+With --small-pages none are.
 
 It prints both, their ratio in pairs, and what a batch costs beyond NIXL's own post and wait. What is written to DIR is
 removed again.
@@ -36,17 +40,17 @@ from kvscen_drivers.nixlbench.driver import NixlbenchDriver
 TARGETS = {"nixl": "kvscen_drivers.nixl.driver:NixlDriver"}
 NAMES = ("aio", "uring", "ucx")
 SCENARIO = """kvs 1
-tier aio   : nixl {{ path = {path}; api = aio }}
-tier uring : nixl {{ path = {path}; api = uring }}
-tier ucx   : nixl {{ backend = UCX }}
+tier aio   : nixl {{ path = {path}; api = aio; buffers = {pages} }}
+tier uring : nixl {{ path = {path}; api = uring; buffers = {pages} }}
+tier ucx   : nixl {{ backend = UCX; buffers = {pages} }}
 tier aio_bench   : uring_bench {{ posix_api_type = AIO }}
 tier uring_bench : nixlbench {{
   backend = POSIX; filepath = {path}; storage_enable_direct = true; posix_api_type = URING
-  program = {program}; env = ["GLIBC_TUNABLES=glibc.malloc.hugetlb=1"]
+  program = {program}; env = ["GLIBC_TUNABLES=glibc.malloc.hugetlb={hugetlb}"]
 }}
 # The UCX of NIXL's wheel crashes at the end of a process that has loaded its modules for InfiniBand.
 tier ucx_bench   : nixlbench {{
-  backend = UCX; program = {program}; env = ["GLIBC_TUNABLES=glibc.malloc.hugetlb=1", "UCX_MODULES=^ib"]
+  backend = UCX; program = {program}; env = ["GLIBC_TUNABLES=glibc.malloc.hugetlb={hugetlb}", "UCX_MODULES=^ib"]
 }}
 pattern blocks : transfer {{ block = 64 KiB; wait = batch }}
 sweep shapes {{
@@ -66,6 +70,8 @@ def points(options: argparse.Namespace) -> Iterator[tuple[Point, Point]]:
     text = SCENARIO.format(
         path=json.dumps(str(options.path.absolute())),
         program=json.dumps(str(options.nixlbench or "nixlbench")),
+        pages="small" if options.small_pages else "huge",
+        hugetlb=0 if options.small_pages else 1,
         tiers=", ".join(f"{name}, {name}_bench" for name in tiers),
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -185,6 +191,7 @@ def main() -> None:
     parser.add_argument("--path", type=Path, default=Path("kv-data-bench"), help="a folder that does not exist yet")
     parser.add_argument("--turns", type=int, default=6, help="pairs of measurements")
     parser.add_argument("--tier", action="append", choices=NAMES, help="only this one; may be given several times")
+    parser.add_argument("--small-pages", action="store_true", help="buffers on pages of 4 KiB")
     options = parser.parse_args()
     if options.path.exists():
         raise SystemExit(f"{options.path} is there already")
