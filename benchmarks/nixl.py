@@ -9,8 +9,8 @@ agent that posts one transfer again and again with nothing around it. The progra
 of NIXL's libraries, and the machine should be otherwise idle. All move the same number of batches, 4 to 5 GiB, so that
 no window cuts one in two.
 
-The driver's buffers are on huge pages, and nixlbench's as far as glibc can do it: not where a batch has less than 2 MiB.
-With --small-pages none are.
+The driver's buffers are on huge pages, and nixlbench's as far as glibc can do it: not where a batch has less than
+2 MiB. With --small-pages none are.
 
 It prints both, their ratio in pairs, and what a batch costs beyond NIXL's own post and wait. What is written to DIR is
 removed again.
