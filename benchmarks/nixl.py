@@ -1,13 +1,13 @@
 """How much of NIXL's own speed the driver `nixl` leaves:
 
     python benchmarks/nixl.py [--nixlbench PROGRAM] [--path DIR] [--turns N] [--tier NAME]...
-        [--small-pages]
+        [--block SIZE]... [--small-pages]
 
 The driver posts batches as a trial does, through the hot loop of a worker. Beside it, in turns (A B B A), the same
 blocks are moved by nixlbench, started as the driver `nixlbench` starts it; or, without a PROGRAM, by NIXL's Python
 agent that posts one transfer again and again with nothing around it. The program and the driver should use one version
 of NIXL's libraries, and the machine should be otherwise idle. All move the same number of batches, 4 to 5 GiB, so that
-no window cuts one in two.
+no window cuts one in two, after a warm-up that spends what a throttled disk has saved up while nothing ran.
 
 The driver's buffers are on huge pages, and nixlbench's as far as glibc can do it: not where a batch has less than
 2 MiB. With --small-pages none are.
@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import trio
 
 from kvscen.execute import messages
@@ -39,6 +40,8 @@ from kvscen_drivers.nixlbench.driver import NixlbenchDriver
 
 TARGETS = {"nixl": "kvscen_drivers.nixl.driver:NixlDriver"}
 NAMES = ("aio", "uring", "ucx")
+#: Blocks, and operations of a measurement: whole batches of 16 and of 63.
+SIZES = {"64 KiB": 65520, "512 KiB": 8064, "2.5 MiB": 2016}
 SCENARIO = """kvs 1
 tier aio   : nixl {{ path = {path}; api = aio; buffers = {pages} }}
 tier uring : nixl {{ path = {path}; api = uring; buffers = {pages} }}
@@ -56,10 +59,10 @@ pattern blocks : transfer {{ block = 64 KiB; wait = batch }}
 sweep shapes {{
   pattern = blocks; seed = 1
   tier         in [{tiers}]
-  (blocks.block, shapes.operations) in [(64 KiB, 65520), (512 KiB, 8064), (2.5 MiB, 2016)]
+  (blocks.block, shapes.operations) in [{sizes}]
   blocks.batch in [16, 63]
   blocks.op    in [write, read]
-  warmup = 0.1 s
+  warmup = 1 s
 }}
 """
 
@@ -72,6 +75,7 @@ def points(options: argparse.Namespace) -> Iterator[tuple[Point, Point]]:
         program=json.dumps(str(options.nixlbench or "nixlbench")),
         pages="small" if options.small_pages else "huge",
         hugetlb=0 if options.small_pages else 1,
+        sizes=", ".join(f"({size}, {SIZES[size]})" for size in options.block or SIZES),
         tiers=", ".join(f"{name}, {name}_bench" for name in tiers),
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +87,10 @@ def points(options: argparse.Namespace) -> Iterator[tuple[Point, Point]]:
     found = {(p.tier.name, p.work.block_bytes, p.work.batch, p.work.op): p for p in linted.plan.points}
     for (name, *shape), point in found.items():
         if point.tier.driver == "nixl":
-            yield point, found[f"{name}_bench", *shape]  # type: ignore[index]
+            bench = found[f"{name}_bench", *shape]  # type: ignore[index]
+            warmup = (point.work.operations or 0) // point.work.batch // 2
+            settings = attrs.evolve(bench.tier.settings, warmup_iter=warmup)
+            yield point, attrs.evolve(bench, tier=attrs.evolve(bench.tier, settings=settings))
 
 
 # ---- the three that move blocks; each gives batches per second
@@ -138,7 +145,7 @@ def compare(point: Point, bench: Point, options: argparse.Namespace) -> None:
     else:
         agent, request = posted(point, session._points[point.id])
         batches = (point.work.operations or 0) // point.work.batch
-        raw(agent, request, batches // 10)
+        raw(agent, request, batches // 2)
         pairs = in_turns(lambda: lane(session, point), lambda: raw(agent, request, batches), options.turns)
         del request
         agent.close()
@@ -191,6 +198,7 @@ def main() -> None:
     parser.add_argument("--path", type=Path, default=Path("kv-data-bench"), help="a folder that does not exist yet")
     parser.add_argument("--turns", type=int, default=6, help="pairs of measurements")
     parser.add_argument("--tier", action="append", choices=NAMES, help="only this one; may be given several times")
+    parser.add_argument("--block", action="append", choices=SIZES, help="likewise")
     parser.add_argument("--small-pages", action="store_true", help="buffers on pages of 4 KiB")
     options = parser.parse_args()
     if options.path.exists():
