@@ -7,7 +7,8 @@ The driver posts batches as a trial does, through the hot loop of a worker. Besi
 blocks are moved by nixlbench, started as the driver `nixlbench` starts it; or, without a PROGRAM, by NIXL's Python
 agent that posts one transfer again and again with nothing around it. The program and the driver should use one version
 of NIXL's libraries, and the machine should be otherwise idle. All move the same number of batches, 4 to 5 GiB, so that
-no window cuts one in two, after a warm-up that spends what a throttled disk has saved up while nothing ran.
+no window cuts one in two. On a disk each begins after a pause and with a warm-up of about 2 GiB: a throttled one
+saves up while nothing runs, and nixlbench takes longer to start.
 
 The driver's buffers are on huge pages, and nixlbench's as far as glibc can do it: not where a batch has less than
 2 MiB. With --small-pages none are.
@@ -26,7 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -42,6 +43,7 @@ TARGETS = {"nixl": "kvscen_drivers.nixl.driver:NixlDriver"}
 NAMES = ("aio", "uring", "ucx")
 #: Blocks, and operations of a measurement: whole batches of 16 and of 63.
 SIZES = {"64 KiB": 65520, "512 KiB": 8064, "2.5 MiB": 2016}
+PAUSE_S = 2.0
 SCENARIO = """kvs 1
 tier aio   : nixl {{ path = {path}; api = aio; buffers = {pages} }}
 tier uring : nixl {{ path = {path}; api = uring; buffers = {pages} }}
@@ -139,14 +141,15 @@ def compare(point: Point, bench: Point, options: argparse.Namespace) -> None:
     session = Session()
     ask(session, messages.Open(point.id, point.tier, point.work, 0, TARGETS, 1))
     ask(session, messages.Prepare(point.id))
+    pause_s = PAUSE_S if point.tier.settings.in_files else 0.0
     if options.nixlbench:
         driver = NixlbenchDriver()
-        pairs = in_turns(lambda: lane(session, point), lambda: nixlbench(driver, bench), options.turns)
+        pairs = in_turns(lambda: lane(session, point), lambda: nixlbench(driver, bench), options.turns, pause_s)
     else:
         agent, request = posted(point, session._points[point.id])
         batches = (point.work.operations or 0) // point.work.batch
         raw(agent, request, batches // 2)
-        pairs = in_turns(lambda: lane(session, point), lambda: raw(agent, request, batches), options.turns)
+        pairs = in_turns(lambda: lane(session, point), lambda: raw(agent, request, batches), options.turns, pause_s)
         del request
         agent.close()
     session.close()
@@ -165,15 +168,23 @@ def posted(point: Point, opened: OpenPoint) -> tuple[Agent, Any]:
 
 
 Pair = tuple[float, tuple[float, float]]
+T = TypeVar("T")
 
 
-def in_turns(ours: Callable[[], tuple[float, float]], theirs: Callable[[], float], turns: int) -> list[Pair]:
+def in_turns(
+    ours: Callable[[], tuple[float, float]], theirs: Callable[[], float], turns: int, pause_s: float
+) -> list[Pair]:
     """A B, B A, ...: neither always comes second."""
+
+    def after_pause(measure: Callable[[], T]) -> T:
+        time.sleep(pause_s)
+        return measure()
+
     pairs = []
     for turn in range(turns):
-        first = theirs() if turn % 2 else None
-        own = ours()
-        pairs.append((theirs() if first is None else first, own))
+        first = after_pause(theirs) if turn % 2 else None
+        own = after_pause(ours)
+        pairs.append((after_pause(theirs) if first is None else first, own))
     return pairs
 
 
