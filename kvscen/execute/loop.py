@@ -103,7 +103,7 @@ class Shape:
     """How a lane is filled. `slots` buffers of `slot_bytes` (0: the operations bring theirs); `batch` is set where
     `wait = batch`: then operations are posted in whole batches, at most `batches` at a time. `ahead` of the slots are
     for operations that the lane holds back (`Lane.limit`), and their buffers are the lane's: then it is asked for
-    nothing before it has started all of them.
+    nothing before it has started all of them, and sees to it by itself that a batch waits for the one before.
     """
 
     slots: int
@@ -147,7 +147,9 @@ class LaneLoop:
         self._quota = quota
         self._counted_from = counted_from_ns
         self._stop_ns = stop_ns
-        self._batch = shape.batch
+        # Whole batches are asked for; where the lane holds none back they are also counted here.
+        self._whole = shape.batch or 1
+        self._batch = None if shape.ahead else shape.batch
         self._portion = max(1, shape.ahead)
         self._slots = Slots(shape.slots, None if shape.ahead else shape.slot_bytes)
         self._out = np.zeros(0 if recorder else shape.slots, COMPLETION)
@@ -295,6 +297,8 @@ class LaneLoop:
         want = self._slots.free
         if self._batch is not None:
             want = min(want, self._room)
+        else:
+            want -= want % self._whole
         if not want:
             return
         counted = self._quota is not None and now >= self._counted_from

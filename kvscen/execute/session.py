@@ -33,8 +33,9 @@ from kvscen.plugin.contract import READ, WRITE, Arena, DriverError, Lane, Layout
 from kvscen.plugin.peer import Load
 
 _PAGE_BYTES = 4096
-# What a lane is given ahead of time: so many times what is in flight, up to so many bytes.
-_AHEAD = 4
+# What a lane is given ahead of time: so many times what is in flight, or so many batches, up to so many bytes. Batches
+# are many: between two of them nothing is in flight, so that each wait for the core is a gap.
+_AHEAD, _BATCHES_AHEAD = 4, 64
 _AHEAD_BYTES = 64 << 20
 # Points whose buffers are kept for their next trial, most recently used first, up to this many bytes.
 _KEPT_ARENA_BYTES = 1 << 30
@@ -347,10 +348,15 @@ class Session:
 def _ahead(work: Work, in_flight: int, most: int, stride_bytes: int) -> int:
     """How many operations beyond those in flight a lane is given ahead of time: the more there are, the more seldom the
     core is asked, and a round costs it about as much for many as for a few. They also run on after the window, so they
-    are few where they are large. None where batches or arrivals set the pace.
+    are few where they are large. None where arrivals set the pace, or where no whole batch fits.
     """
-    if work.wait == "batch" or work.rate_per_s is not None:
+    if work.rate_per_s is not None:
         return 0
+    if work.wait == "batch":
+        if in_flight % work.batch:
+            return 0
+        wanted = min(_BATCHES_AHEAD * work.batch, _AHEAD_BYTES // stride_bytes, MAX_SLOTS - in_flight)
+        return wanted // work.batch * work.batch
     return min(_AHEAD * in_flight, max(1, _AHEAD_BYTES // stride_bytes), most - in_flight)
 
 

@@ -49,7 +49,10 @@ class LaneSource:
         self._read_threshold = int(work.read_share * 2**32)
         self._batch = work.batch
         self._request = work.request_blocks
-        self._rows = np.zeros(CHUNK, OPERATION)
+        # Batches are handed out whole, whatever is left of a chunk: 1 where operations are handed out by themselves.
+        self._whole = work.batch if work.wait == "batch" and work.rate_per_s is None else 1
+        self._most = max(CHUNK, self._whole)
+        self._rows = np.zeros(CHUNK if self._whole == 1 else self._most + CHUNK, OPERATION)
         self._rows["bytes"] = block_bytes
         self._rows["request"] = NO_REQUEST
         if fixed is not None:
@@ -98,10 +101,16 @@ class LaneSource:
         return max(0, due - drawn)
 
     def next(self, count: int, now: int) -> Rows:
-        """At most `count` operations that are due at `now`. The rows are valid until the next call."""
-        if self._used >= self._filled:
+        """At most `count` operations that are due at `now`; of a closed loop that waits for batches, whole ones as long
+        as `count` is. The rows are valid until the next call.
+        """
+        wanted = 1 if self._whole == 1 else min(count, self._most)
+        while self._filled - self._used < wanted:
             self._fill()
-        stop = min(self._filled, self._used + count)
+        count = min(count, self._filled - self._used)
+        if count > self._whole:
+            count -= count % self._whole
+        stop = self._used + count
         if self._rate is None:
             rows = self._rows[self._used : stop]
             rows["due"] = now
@@ -112,9 +121,13 @@ class LaneSource:
         return rows
 
     def _fill(self) -> None:
+        left = self._filled - self._used
+        if not left or self._filled + CHUNK > len(self._rows):
+            self._rows[:left] = self._rows[self._used : self._filled].copy()
+            self._used, self._filled = 0, left
         keys = self._order.chunk()
         count = len(keys)
-        rows = self._rows[:count]
+        rows = self._rows[self._filled : self._filled + count]
         rows["key"] = keys + np.uint64(self._keys.first)
         if self.kind is None:
             draws = self._draws.random_raw(count) >> np.uint64(32)
@@ -127,7 +140,7 @@ class LaneSource:
         if self._rate is not None:
             self._due[:count] = self._arrivals_due(count)
             rows["due"] = self._due[:count]
-        self._used, self._filled = 0, count
+        self._filled += count
 
     def _arrivals_due(self, count: int) -> npt.NDArray[np.int64]:
         assert self._rate is not None

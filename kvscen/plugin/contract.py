@@ -122,8 +122,8 @@ class Availability:
 class Limits:
     """What a store asks of the core. `alignment_bytes` rounds the stride and the length of every operation.
 
-    `pipelined`: the tier works on by itself while the core is busy (a device under direct I/O), and its lanes know
-    `Lane.limit`. They are then given operations ahead of time, so that the tier need not wait for the core.
+    `pipelined`: the lanes know `Lane.limit` for this work. They are then given operations ahead of time, so that the
+    tier need not wait for the core, and the core is asked once for many.
     """
 
     alignment_bytes: int = 1
@@ -219,6 +219,9 @@ class Lane:
     def limit(self, in_flight: int) -> None:
         """From now on have at most so many in flight. What is accepted beyond them waits in the lane and starts as
         others end, in the order of submission, while `reap` waits; `submit` of its completion is when it started.
+
+        With `wait = batch` whole batches are held back: one starts when one before it has ended, and its operations get
+        neighbouring parts, in their order. The lane then accepts whatever it is given.
 
         Such operations come with `ANY_BUFFER`: when one starts, the lane gives it one of `in_flight` equal parts of the
         arena, the one that was free last. More buffers than operations in flight would fall out of the processor's

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kvscen.cli.main import main
 from kvscen.language.blocks import HeadsSettings, SweepSettings
 from kvscen.language.matrix import MatrixSettings
 from kvscen.language.schema import settings_of
@@ -15,7 +19,9 @@ from kvscen_drivers.nixlbench.flags import FLAGS, PATTERN
 from kvscen_drivers.nixlbench.settings import WORKED_OUT
 from kvscen_drivers.nixlbench.verbatim import ORDER
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "from-kvbench.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "from-kvbench.md").read_text("utf-8")
+EXAMPLES = ROOT / "scenarios" / "kvbench" / "deepseek_r1_gds.kvs"
 
 COMMANDS = ("plan", "profile", "kvcache", "iosize", "io-size", "ct-perftest", "sequential-ct-perftest", "matgen")
 # Of benchmark/kvbench/commands/args.py; its arguments for nixlbench are the flags.
@@ -77,3 +83,25 @@ def test_what_replaces_the_traffic_tests() -> None:
     )
     allowed = {"dram", "cpu", "model", "matrix", "full", "off", "xfer_op"}
     assert not said - settings - columns - allowed, said - settings - columns - allowed
+
+
+def test_the_examples_say_what_comes_out() -> None:
+    """Each command of the table of examples, run as it stands there."""
+    section = PAGE[PAGE.index("## The examples of KVBench's README") : PAGE.index("## Commands")]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in section.splitlines()
+        if line.startswith("|") and "`kvscen " in line
+    ]
+    assert len(rows) == 7
+    for _, command, kvbench, rank in rows:
+        words = shlex.split(command.strip("`").replace("FILE", str(EXAMPLES)))[1:]
+        if words[0] == "run":
+            continue
+        words = [word for word in words if word not in ("--as", "nixlbench", "--verbatim")]
+        result = CliRunner().invoke(main, ["size", *words[1:], "--format", "json"])
+        assert result.exit_code == 0, result.output
+        [size] = json.loads(result.stdout)["sizes"]
+        theirs, ours = size["kvbench"], size["exact"]
+        assert kvbench in (f"{theirs['batch']} x {theirs['block_bytes']:,}", f"{theirs['block_bytes']:,} bytes")
+        assert rank in (f"{ours['rank_batch']} x {ours['block_bytes']:,}", f"{ours['block_bytes']:,} bytes")

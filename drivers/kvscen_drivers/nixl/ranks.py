@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from kvscen.plugin import WRITE, Arena, DriverError, Inbox, Lane, Limits, PathReport, Rows, Tier, Work, host_arena
 from kvscen_drivers.nixl import wheel, wire
 from kvscen_drivers.nixl.agent import Agent, Blocks, Place, Request
-from kvscen_drivers.nixl.lane import NixlLane, Transfer
+from kvscen_drivers.nixl.lane import NixlLane
 from kvscen_drivers.nixl.settings import as_dict
 from kvscen_drivers.nixl.store import NixlStore, network_verdict
+from kvscen_drivers.nixl.transfers import Posting, Transfer
 
 #: Under so many bytes the interfaces' counters say nothing.
 _LEAST_BYTES = 1 << 20
@@ -83,7 +84,7 @@ class RankLane(NixlLane):
         return super().reap(out, at_least, timeout_ns)
 
     def meet(self, cards: Sequence[bytes], sizes: Sequence[int]) -> None:
-        self._drop_requests()
+        self._kept.clear()
         self._agent.meet(cards)
         self.sizes = sizes
 
@@ -92,9 +93,9 @@ class RankLane(NixlLane):
             return None
         return None if buffer + nbytes > self._arena_bytes else (self._address + buffer, offset, nbytes)
 
-    def _end(self, transfer: Transfer, now: int) -> None:
-        super()._end(transfer, now)
-        self.moved_bytes += int(transfer.rows["bytes"].sum())
+    def _end(self, posting: Posting, now: int) -> None:
+        super()._end(posting, now)
+        self.moved_bytes += int(posting.report.rows["bytes"][posting.first : posting.last].sum())
 
     def _request(self, transfer: Transfer) -> Request:
         assert isinstance(transfer.identity, tuple), "each operation is a transfer of its own"
@@ -120,7 +121,7 @@ class RankStore(NixlStore):
             arena,
             self.limits.max_in_flight,
             self.clock,
-            whole_batches=False,
+            batch=0,
             again=not settings.recreate,
         )
         self._agent, self._lane = agent, lane

@@ -135,7 +135,7 @@ class RemoteStore(NixlStore):
     def __init__(self, tier: Tier, work: Work) -> None:
         super().__init__(tier, work)
         network_verdict(tier)
-        self.limits = Limits(1, self._settings.max_in_flight)
+        self.limits = Limits(1, self._settings.max_in_flight, pipelined=self._whole_batches)
         self._path = PathReport("unknown", "nothing has been moved yet")
         # What was laid out, and where; laying out again is needed where either has changed.
         self._laid_out: tuple[Layout, Place | None] | None = None
