@@ -109,6 +109,9 @@ class Journal:
                 os.close(lock)
             raise JournalError(f"cannot start the journal {path}: {why(error)}", _remedy(error)) from error
         journal = cls(path, file, lock)
+        # pyarrow looks for pandas at its first conversion, which takes a quarter of a second where that is installed:
+        # now, and not between two trials.
+        pa.array([0])
         try:
             journal._write(_SCHEMA.serialize())
             os.fsync(lock)
