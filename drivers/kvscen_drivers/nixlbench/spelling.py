@@ -17,6 +17,7 @@ from kvscen_drivers.nixlbench.flags import FLAGS
 from kvscen_drivers.nixlbench.invocation import Iterations, argv, flags, grouped, iterations, process_count
 from kvscen_drivers.nixlbench.limits import findings
 from kvscen_drivers.nixlbench.settings import processes
+from kvscen_drivers.nixlbench.verbatim import NO_MATRIX
 
 
 def command_lines(points: Sequence[Point]) -> list[CommandLine]:
@@ -24,16 +25,23 @@ def command_lines(points: Sequence[Point]) -> list[CommandLine]:
     own, lines = [], []
     for point in points:
         settings = settings_of(point)
-        if settings is None or point.work.op == "mixed":
-            note = f"nixlbench has nothing like the driver `{point.tier.driver}` ({point.tier.name})"
-            if settings is not None:
-                note = "nixlbench reads or writes: it has nothing like `op = mixed`"
+        note = _unlike(point, settings)
+        if note:
             lines.append(CommandLine((point,), (), notes=(note,)))
         else:
             own.append(attrs.evolve(point, tier=Tier(point.tier.name, PROGRAM, settings)))
     original = {point.id: point for point in points}
     lines += [_line(group, [original[point.id] for point in group]) for group in grouped(own)]
     return sorted(lines, key=lambda line: line.points[0].index)
+
+
+def _unlike(point: Point, settings: Any) -> str:
+    """Why nixlbench has no command line for a point; empty where it has one."""
+    if point.work.traffic is not None:
+        return NO_MATRIX
+    if settings is None:
+        return f"nixlbench has nothing like the driver `{point.tier.driver}` ({point.tier.name})"
+    return "nixlbench reads or writes: it has nothing like `op = mixed`" if point.work.op == "mixed" else ""
 
 
 def _line(group: Sequence[Point], originals: Sequence[Point]) -> CommandLine:

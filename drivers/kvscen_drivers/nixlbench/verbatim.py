@@ -33,6 +33,8 @@ DEFAULTS: Mapping[str, str] = {name: FLAGS[name].default for name in ORDER} | {
     "etcd_endpoints": "http://localhost:2379"
 }
 _RULE = "=" * 80
+#: Of a point whose ranks send to each other.
+NO_MATRIX = "nixlbench sends no matrix from rank to rank: KVBench's tests of traffic are programs of their own"
 
 
 def command_lines(points: Sequence[Point]) -> list[CommandLine]:
@@ -41,6 +43,8 @@ def command_lines(points: Sequence[Point]) -> list[CommandLine]:
 
 def _line(point: Point) -> CommandLine:
     """KVBench's line for one point. `source` and `destination` are those that a user would give for its `op`."""
+    if point.work.traffic is not None:
+        return CommandLine((point,), (), notes=(NO_MATRIX,))
     if point.model is None:
         return CommandLine((point,), (), notes=("KVBench needs a model: this pattern says its blocks itself",))
     if point.work.op == "mixed":

@@ -233,6 +233,16 @@ def test_what_kvbench_cannot(mixed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verbatim", [(), ("--verbatim",)])
+def test_a_matrix_has_no_line(verbatim: tuple[str, ...]) -> None:
+    path = Path(__file__).parents[3] / "scenarios" / "kvbench" / "traffic.kvs"
+    found = plan(str(path), "--as", "nixlbench", *verbatim, "--format", "json")
+    commands = json.loads(found.stdout)["commands"]
+    assert len(commands) == 4
+    for command in commands:
+        assert command["argv"] == [] and "sends no matrix" in command["notes"][0]
+
+
+@pytest.mark.parametrize("verbatim", [(), ("--verbatim",)])
 def test_mixed_operations_have_no_line(mixed: Path, verbatim: tuple[str, ...]) -> None:
     text = MIXED.replace("requests = 10; op = read", "requests = 10; op = mixed; reads = 70 %")
     mixed.write_text(text.replace("tier in [disk, wire, dram]", "tier = disk"))
