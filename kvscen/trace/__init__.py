@@ -1,8 +1,8 @@
 """Traces: files of requests that were really served, in the formats that people have, read into one canonical form.
 
-    trace = open_trace(Path("mooncake_conversation.jsonl"))
-    for blocks in trace.block_batches():
-        ...
+trace = open_trace(Path("mooncake_conversation.jsonl"))
+for blocks in trace.block_batches():
+    ...
 """
 
 from __future__ import annotations

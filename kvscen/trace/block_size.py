@@ -14,7 +14,7 @@ import numpy.typing as npt
 from kvscen.trace.canonical import Int64s
 from kvscen.trace.errors import TraceError
 
-_POWERS = tuple(2**power for power in range(13))
+_POWERS: tuple[int, ...] = tuple(2**power for power in range(13))
 #: Some records of real traces do not fit; a block size that few fit is none.
 _ENOUGH = 0.9
 
@@ -27,9 +27,7 @@ def fitting(input_tokens: Int64s, blocks: Int64s, block_tokens: int) -> npt.NDAr
     return fits
 
 
-def block_size_of(
-    path: Path, input_tokens: Int64s, blocks: Int64s, documented: int | None, stated: int | None
-) -> int:
+def block_size_of(path: Path, input_tokens: Int64s, blocks: Int64s, documented: int | None, stated: int | None) -> int:
     """The size that was `stated`, else the format's `documented` one where the records fit it, else the power of two
     that they fit. Raises TraceError where that is none or not one."""
     if stated is not None:

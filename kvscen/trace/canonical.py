@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from pathlib import Path
 
 import attrs
 import numpy as np
@@ -24,8 +23,12 @@ Int64s = npt.NDArray[np.int64]
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 COLUMNS: tuple[Column, ...] = (
-    Column("arrival_ns", pa.int64(), "ns", "when the request came, since the first one; null where the trace has no times"),
-    Column("session", pa.int64(), None, "conversation, user or agent, numbered from 0; null where the trace names none"),
+    Column(
+        "arrival_ns", pa.int64(), "ns", "when the request came, since the first one; null where the trace has no times"
+    ),
+    Column(
+        "session", pa.int64(), None, "conversation, user or agent, numbered from 0; null where the trace names none"
+    ),
     Column("turn", pa.int32(), None, "number of the request in its session, from 1; null where it is not known"),
     Column("input_tokens", pa.int64(), "tokens", "the prompt, what earlier turns left in it included"),
     Column("output_tokens", pa.int64(), "tokens", "generated tokens"),

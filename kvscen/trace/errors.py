@@ -35,7 +35,7 @@ SORT = "if they may be sorted by time, say so with --sort; otherwise correct the
 
 def out_of_order(place: Place, arrival_ns: int, before_ns: int) -> TraceError:
     return TraceError(
-        f"{place}: this request came {(before_ns - arrival_ns) / 1e9:.9g} s before the one above it, and requests stand "
-        "in the order of their arrival",
+        f"{place}: this request came {(before_ns - arrival_ns) / 1e9:.9g} s before the one above it, and requests "
+        "stand in the order of their arrival",
         SORT,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -191,16 +191,16 @@ def _unknown(what: str) -> TraceError:
     return TraceError(what, f"kvscen reads {', '.join(titles)} and its own Parquet; name one with --format")
 
 
-def _sorted(batches: Iterator[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
+def _sorted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     table = pa.Table.from_batches(batches)
     times = table.column("arrival_ns").to_numpy()
     if table.column("arrival_ns").null_count:
-        return table.to_batches()
+        yield from table.to_batches()
+        return
     order = np.argsort(times, kind="stable")
     arrivals = pa.array(times[order] - times[order[0]])
     made = table.take(pa.array(order)).set_column(0, table.schema.field(0), arrivals)
-    batches_made: Sequence[pa.RecordBatch] = made.to_batches(max_chunksize=1024)
-    return batches_made
+    yield from made.combine_chunks().to_batches(max_chunksize=1024)
 
 
 def _flat(column: pa.ListArray) -> tuple[Int64s, Int64s]:

@@ -1,9 +1,9 @@
 """CSV traces with lengths and times only: Azure's and BurstGPT.
 
-Azure (2023, 2024, 2025): TIMESTAMP, ContextTokens, GeneratedTokens; a date and time, with a zone or without. BurstGPT:
-Timestamp (seconds), Model, Request tokens, Response tokens, Total tokens, Log Type, and in its third part Session ID and
-Elapsed time. Neither has block ids: whatever a prompt shares with another is not known, so every request has blocks of
-its own and a cache finds nothing.
+Azure (2023, 2024, 2025): TIMESTAMP, ContextTokens, GeneratedTokens; a date and time, with a zone or without.
+BurstGPT: Timestamp (seconds), Model, Request tokens, Response tokens, Total tokens, Log Type, and in its third part
+Session ID and Elapsed time. Neither has block ids: what a prompt shares with another is not known, so every request has
+blocks of its own and a cache finds nothing.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def _read(source: Source, wishes: Wishes) -> Iterator[pa.RecordBatch]:
         if stated not in (None, (block_tokens, scope)):
             raise TraceError(
                 f"{place}: this session has blocks of {block_tokens} tokens with {scope} ids, and those above have "
-                f"{stated[0]} with {stated[1]}",  # type: ignore[index]
+                f"{stated[0]} with {stated[1]}",
                 "read them as traces of their own",
             )
         stated = (block_tokens, scope)

@@ -76,9 +76,7 @@ def _read(source: Source, wishes: Wishes) -> Iterator[pa.RecordBatch]:
         for speaker, text in _messages(value, place):
             if speaker in _MODEL and prefix.tokens:
                 turn += 1
-                rows.add(
-                    None, prefix.tokens, tokens_of(len(text)), prefix.block_ids(), session=session, turn=turn
-                )
+                rows.add(None, prefix.tokens, tokens_of(len(text)), prefix.block_ids(), session=session, turn=turn)
             prefix.extend(text)
         if rows.full:
             yield rows.take()
