@@ -26,7 +26,10 @@ class _Imports(click.Group):
         found = _importers()
         if name not in found:
             close = difflib.get_close_matches(name, ["trace", *found], n=1)
-            known = ["trace", *(f"{each.name} ({each.summary})" for each in found.values())]
+            known = [
+                "trace (a trace of requests, into Parquet)",
+                *(f"{each.name} ({each.summary})" for each in found.values()),
+            ]
             fail(
                 f"nothing imports from `{name}`",
                 f"did you mean `{close[0]}`?" if close else f"there are {', '.join(known)}",

@@ -38,6 +38,8 @@ def values(source: Source) -> Iterator[tuple[Place, Any]]:
             separator = text.peek()
             if separator == "]":
                 break
+            if not separator:
+                break
             if separator != ",":
                 raise _broken(Place(source.path, text.line), f"`,` or `]` is missing after record {number}")
             text.skip()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from kvscen.trace.canonical import Arrivals, Numbers, Rows
+from kvscen.trace.errors import TraceError
 from kvscen.trace.formats.form import Format, Wishes
 from kvscen.trace.records import block_ids, name, record_of, text, time_ns, whole
 from kvscen.trace.source import Source
@@ -23,6 +24,10 @@ def _read_mooncake(source: Source, wishes: Wishes) -> Iterator[pa.RecordBatch]:
     rows, arrivals, sessions = Rows(), Arrivals(wishes.sort), Numbers()
     for place, value in values(source):
         record = record_of(value, place)
+        if "chat_id" in record:
+            raise TraceError(
+                f"{place}: this is a record of Qwen-Bailian, with seconds for times", "read it as --format qwen"
+            )
         session = name(record, "session" if "session" in record else "session_id", place)
         agent = name(record, "subagent", place)
         rows.add(
