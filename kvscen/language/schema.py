@@ -34,6 +34,7 @@ from kvscen.language.values import (
     Quantity,
     Symbol,
     Value,
+    describe,
     format_quantity,
     format_value,
 )
@@ -87,7 +88,7 @@ class SettingType:
         raise NotImplementedError
 
 
-class _Measured(SettingType):
+class Measured(SettingType):
     """A quantity of one dimension, held as an int or a Fraction in `scale` units per base unit."""
 
     dimension: ClassVar[Dimension] = NUMBER
@@ -136,7 +137,7 @@ class _Measured(SettingType):
         return format_quantity(Quantity(Fraction(value) / self.scale, self.dimension))
 
 
-class Count(_Measured):
+class Count(Measured):
     """A bare whole number."""
 
     noun = "a count (a whole number without a unit)"
@@ -146,7 +147,7 @@ class Count(_Measured):
         super().__init__(minimum, maximum)
 
 
-class Number(_Measured):
+class Number(Measured):
     """A bare exact number, held as a Fraction."""
 
     whole = False
@@ -154,7 +155,7 @@ class Number(_Measured):
     example = "1.5"
 
 
-class Size(_Measured):
+class Size(Measured):
     """Bytes, held as an int."""
 
     suffix = "_bytes"
@@ -170,7 +171,7 @@ class Size(_Measured):
             self.suffix = ""
 
 
-class Tokens(_Measured):
+class Tokens(Measured):
     """Tokens, held as an int."""
 
     suffix = "_tokens"
@@ -180,7 +181,7 @@ class Tokens(_Measured):
     unit_word = "tokens"
 
 
-class Duration(_Measured):
+class Duration(Measured):
     """A time, held as whole nanoseconds."""
 
     suffix = "_ns"
@@ -191,7 +192,7 @@ class Duration(_Measured):
     unit_word = "nanoseconds"
 
 
-class Rate(_Measured):
+class Rate(Measured):
     """Operations per second, held as a Fraction."""
 
     suffix = "_per_s"
@@ -201,7 +202,7 @@ class Rate(_Measured):
     example = "100 /s"
 
 
-class Bandwidth(_Measured):
+class Bandwidth(Measured):
     """Bytes per second, held as a Fraction."""
 
     suffix = "_bytes_per_s"
@@ -346,7 +347,7 @@ def _kind_of(value: Value) -> str:
         return f"the name `{value.name}`"
     if isinstance(value, str):
         return f"the text {format_value(value)}"
-    return "a list"
+    return "a list" if isinstance(value, tuple) else describe(value)
 
 
 REQUIRED: Any = attrs.NOTHING
