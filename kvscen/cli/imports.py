@@ -27,7 +27,7 @@ class _Imports(click.Group):
         if name not in found:
             close = difflib.get_close_matches(name, ["trace", *found], n=1)
             known = [
-                "trace (a trace of requests, into Parquet)",
+                "trace (a trace of requests)",
                 *(f"{each.name} ({each.summary})" for each in found.values()),
             ]
             fail(

@@ -93,8 +93,8 @@ class _Text:
                 continue
             except RecursionError:
                 raise _broken(place, "the brackets are nested too deeply") from None
-            # A bare number may go on in the next chunk.
-            if end == len(self._text) and not self._ended and not isinstance(value, dict | list | str):
+            # A bare number may go on in the next chunk: of `1.5` and `1e+9` the 1 is one as well.
+            if end > len(self._text) - 3 and not self._ended and not isinstance(value, dict | list | str):
                 self._refill(place)
                 continue
             self._go(end)
