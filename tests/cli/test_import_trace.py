@@ -97,7 +97,8 @@ def test_an_interrupt_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kvscen.trace.Counter.add", interrupted)
-    assert CliRunner().invoke(main, ["import", "trace", "m.jsonl"]).exit_code != 0
+    result = kvscen("trace", "m.jsonl")
+    assert (result.exit_code, result.stderr) == (130, "error: interrupted: nothing was written\n")
     assert [path.name for path in here.iterdir()] == ["m.jsonl"]
 
 
