@@ -34,7 +34,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("output_tokens", pa.int64(), "tokens", "generated tokens"),
     Column("type", _TEXT, None, "kind of the request, as the trace has it"),
     Column("model", _TEXT, None, "model that was asked, as the trace has it"),
-    Column("block_ids", pa.list_(pa.int64()), None, "blocks of the prompt, in order; equal ids are one block; null without any"),
+    Column(
+        "block_ids", pa.list_(pa.int64()), None, "blocks of the prompt in order; equal ids, one block; null without any"
+    ),
 )
 SCHEMA = pa.schema([field(column) for column in COLUMNS])
 
