@@ -18,6 +18,7 @@ _MAGIC = b"PAR1"
 _IDS = "block_ids.list.element"
 #: Neighbouring ids are often one apart: as differences they take a few bits each.
 _ENCODINGS = {_IDS: "DELTA_BINARY_PACKED", "arrival_ns": "DELTA_BINARY_PACKED"}
+_DAMAGE = (OSError, pa.ArrowException, ValueError, OverflowError, MemoryError)
 _DICTIONARIES = ["session", "turn", "type", "model"]
 
 
@@ -54,9 +55,9 @@ def read_parquet(source: Source) -> Iterator[pa.RecordBatch]:
         for group in range(file.num_row_groups):
             try:
                 table = file.read_row_group(group, columns=SCHEMA.names)
-            except (OSError, pa.ArrowException) as error:
+            except _DAMAGE as error:
                 raise _damaged(source, error) from error
-            source.progress(file.metadata.row_group(group).total_byte_size)
+            source.progress(source.size_bytes // file.num_row_groups)
             yield from table.combine_chunks().to_batches()
 
 
@@ -66,7 +67,12 @@ def write_parquet(path: Path, about: About, batches: Iterable[pa.RecordBatch]) -
     def write(temporary: Path) -> None:
         schema = about.schema()
         with pq.ParquetWriter(
-            temporary, schema, compression="zstd", use_dictionary=_DICTIONARIES, column_encoding=_ENCODINGS
+            temporary,
+            schema,
+            compression="zstd",
+            use_dictionary=_DICTIONARIES,
+            column_encoding=_ENCODINGS,
+            write_page_checksum=True,
         ) as writer:
             for batch in batches:
                 writer.write_batch(batch)
@@ -79,8 +85,8 @@ def write_parquet(path: Path, about: About, batches: Iterable[pa.RecordBatch]) -
 
 def _opened(source: Source) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(source.path)
-    except (OSError, pa.ArrowException) as error:
+        return pq.ParquetFile(source.path, page_checksum_verification=True)
+    except _DAMAGE as error:
         raise _damaged(source, error) from error
 
 

@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 from kvscen.trace.block_size import fitting
 from kvscen.trace.canonical import About, Int64s
 
+#: So many ids wait before they are merged; later as many as there are distinct ones, so that merging costs little.
+_MERGED_AT_LEAST = 1 << 22
+
 
 @attrs.frozen
 class Summary:
@@ -62,7 +65,7 @@ class Counter:
         self._lookups += len(ids)
         self._pending.append(np.unique(ids))
         self._pending_count += len(self._pending[-1])
-        if self._pending_count > max(1 << 22, len(self._unique)):
+        if self._pending_count > max(_MERGED_AT_LEAST, len(self._unique)):
             self._merge()
 
     def _merge(self) -> None:
@@ -82,10 +85,3 @@ class Counter:
             len(self._unique) if blocks else None,
             self._odd,
         )
-
-
-def summary_of(trace_about: About, batches: list[pa.RecordBatch] | pa.Table) -> Summary:
-    counter = Counter(trace_about)
-    for batch in batches.to_batches() if isinstance(batches, pa.Table) else batches:
-        counter.add(batch)
-    return counter.summary()

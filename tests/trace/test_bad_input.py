@@ -105,6 +105,11 @@ AZURE_LINES, BURSTGPT_LINES = AZURE.splitlines(), BURSTGPT.splitlines()
         ("\x00\x01\x02\x03", "FILE is no trace: it is not text, compressed text or Parquet"),
         (" \n\n", "FILE is empty"),
         (AZURE_LINES[0], "FILE: there is no request in it"),
+        ("TIMESTAMP,TIMESTAMP,ContextTokens,GeneratedTokens\n", "FILE:1: the column `TIMESTAMP` is there twice"),
+        (
+            AZURE.replace("\r\n2023-11-16 18:15:50", "\r2023-11-16 18:15:5x"),
+            "FILE:2: here are 1 values, and the header",
+        ),
         (
             "TIMESTAMP,ContextTokens\n",
             "FILE:1: the column `GeneratedTokens` is missing; there is TIMESTAMP, Con",

@@ -90,7 +90,7 @@ def _reader(columns: _Columns) -> Callable[[Source, Wishes], Iterator[pa.RecordB
         arrivals, sessions = Arrivals(wishes.sort), Numbers()
         turns: dict[int, int] = {}
         for block in _blocks(source, columns):
-            table = _parse(block)
+            table = _parse(block, columns)
             if not len(table):
                 continue
             try:
@@ -122,7 +122,14 @@ def _reader(columns: _Columns) -> Callable[[Source, Wishes], Iterator[pa.RecordB
 def header_of(line: bytes) -> list[str]:
     """The names in the first line of a CSV file."""
     text = line.decode("utf-8-sig", "replace")
-    return [name.strip() for name in next(csv.reader([text]), [])]
+    return [name.strip() for name in _cells(text)]
+
+
+def _cells(text: str) -> list[str]:
+    try:
+        return next(csv.reader([text]), [])
+    except csv.Error:  # no line of a CSV file
+        return [text]
 
 
 def _blocks(source: Source, columns: _Columns) -> Iterator[_Block]:
@@ -137,11 +144,14 @@ def _blocks(source: Source, columns: _Columns) -> Iterator[_Block]:
                     f"{source.path}:1: the column `{missing}` is missing; there is {', '.join(header) or 'nothing'}",
                     "correct the header, or name its --format",
                 )
+            twice = next((name for name in header if header.count(name) > 1), None)
+            if twice is not None:
+                raise TraceError(f"{source.path}:1: the column `{twice}` is there twice", "take one of them out")
             line = 2
         yield _Block(source, header, line, data)
 
 
-def _parse(block: _Block) -> pa.Table:
+def _parse(block: _Block, columns: _Columns) -> pa.Table:
     if not block.data.strip():
         return pa.table({name: pa.array([], pa.string()) for name in block.header})
     try:
@@ -151,7 +161,7 @@ def _parse(block: _Block) -> pa.Table:
             convert_options=pa.csv.ConvertOptions(column_types={name: pa.string() for name in block.header}),
         ).combine_chunks()
     except pa.ArrowException as error:
-        raise _find_unparsed(block, str(error)) from error
+        raise _find_wrong(block, columns, str(error)) from error
 
 
 def _figures(table: pa.Table, columns: _Columns) -> tuple[Int64s, Int64s, Int64s]:
@@ -207,7 +217,7 @@ def _lines(block: _Block) -> Iterator[tuple[Place, list[str]]]:
         except UnicodeDecodeError as error:
             raise TraceError(f"{place}: this is no UTF-8 text ({error.reason})", "save the file as UTF-8") from error
         if text:
-            yield place, next(csv.reader([text]), [])
+            yield place, _cells(text)
 
 
 def _line_of(block: _Block, row: int) -> int:
@@ -215,19 +225,14 @@ def _line_of(block: _Block, row: int) -> int:
     return filled[row]
 
 
-def _find_unparsed(block: _Block, otherwise: str) -> TraceError:
+def _find_wrong(block: _Block, columns: _Columns, otherwise: str) -> TraceError:
     for place, values in _lines(block):
         if len(values) != len(block.header):
             return TraceError(
                 f"{place}: here are {len(values)} values, and the header names {len(block.header)} columns",
                 "correct the line",
             )
-    return TraceError(f"{block.source.path}: below line {block.line} is no CSV: {otherwise}", "correct the file")
-
-
-def _find_wrong(block: _Block, columns: _Columns, otherwise: str) -> TraceError:
-    for place, values in _lines(block):
-        row = dict(zip(block.header, (value.strip() for value in values), strict=False))
+        row = dict(zip(block.header, (value.strip() for value in values), strict=True))
         for name in (columns.input, columns.output):
             if not row[name].isdecimal() or int(row[name]) > _LARGEST:
                 return TraceError(
