@@ -1,32 +1,44 @@
-"""`kvscen import`: a scenario from the files of another tool. What the drivers can read, they say themselves."""
+"""`kvscen import`: from the files of others. Traces the core reads; the files of a tool its driver does."""
 
 from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kvscen.cli.loading import fail
 
-
-@click.command("import")
-@click.argument("name", metavar="TOOL")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there instead of to stdout.")
-def command(name: str, files: tuple[Path, ...], out: Path | None) -> None:
-    """Turn the FILES of another TOOL into a scenario.
-
-    \b
-    kvscen import kvbench MODEL.yaml CONFIG.yaml    a model and a configuration of NIXL's KVBench
-    kvscen import kvbench-traffic CONFIG.yaml       one of KVBench's ct-perftest or sequential-ct-perftest
-    kvscen import nixlbench CONFIG.toml             a configuration file of nixlbench
-
-    What cannot be translated is a comment in the scenario and a line on stderr. An --out that is there is
-    not written over.
-    """
-    from kvscen.plugin.contract import DriverError
+if TYPE_CHECKING:
     from kvscen.plugin.exchange import Importer
+
+
+class _Imports(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["trace", *sorted(_importers())]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name == "trace":
+            from kvscen.cli.import_trace import command as trace
+
+            return trace
+        found = _importers()
+        if name not in found:
+            close = difflib.get_close_matches(name, ["trace", *found], n=1)
+            known = [
+                "trace (a trace of requests)",
+                *(f"{each.name} ({each.summary})" for each in found.values()),
+            ]
+            fail(
+                f"nothing imports from `{name}`",
+                f"did you mean `{close[0]}`?" if close else f"there are {', '.join(known)}",
+            )
+        return _command(found[name])
+
+
+def _importers() -> dict[str, Importer]:
+    """What the drivers can read."""
     from kvscen.plugin.registry import PluginError, registry
 
     found: dict[str, Importer] = {}
@@ -35,15 +47,26 @@ def command(name: str, files: tuple[Path, ...], out: Path | None) -> None:
             found |= {importer.name: importer for importer in registry().driver(driver).importers}
         except PluginError as error:
             click.echo(f"warning: {error}", err=True)
-    if name not in found:
-        close = difflib.get_close_matches(name, found, n=1)
-        known = ", ".join(f"{each.name} ({each.summary})" for each in found.values())
-        fail(f"nothing imports from `{name}`", f"did you mean `{close[0]}`?" if close else f"there are {known}")
-    importer = found[name]
+    return found
+
+
+def _command(importer: Importer) -> click.Command:
+    @click.command(importer.name, help=f"Turn {importer.summary} into a scenario.")
+    @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar=" ".join(importer.files))
+    @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there instead of to stdout.")
+    def command(files: tuple[Path, ...], out: Path | None) -> None:
+        _scenario(importer, files, out)
+
+    return command
+
+
+def _scenario(importer: Importer, files: tuple[Path, ...], out: Path | None) -> None:
+    from kvscen.plugin.contract import DriverError
+
     if len(files) != len(importer.files):
         fail(
-            f"`{name}` needs {len(importer.files)} file{'s' * (len(importer.files) > 1)}, not {len(files)}",
-            f"write kvscen import {name} {' '.join(importer.files)}",
+            f"`{importer.name}` needs {len(importer.files)} file{'s' * (len(importer.files) > 1)}, not {len(files)}",
+            f"write kvscen import {importer.name} {' '.join(importer.files)}",
         )
     try:
         imported = importer.read(files)
@@ -61,3 +84,18 @@ def command(name: str, files: tuple[Path, ...], out: Path | None) -> None:
         fail(f"{out} is there already", "name another file, or remove it")
     except OSError as error:
         fail(f"{out} cannot be written: {error.strerror}", "name another file")
+
+
+@click.command("import", cls=_Imports, subcommand_metavar="WHAT FILE...", no_args_is_help=True)
+def command(**_: Any) -> None:
+    """Read the files of others.
+
+    \b
+    kvscen import trace FILE                        a trace of requests, into Parquet
+    kvscen import kvbench MODEL.yaml CONFIG.yaml    a model and a configuration of NIXL's KVBench, into a scenario
+    kvscen import kvbench-traffic CONFIG.yaml       one of its ct-perftest or sequential-ct-perftest, into a scenario
+    kvscen import nixlbench CONFIG.toml             a configuration file of nixlbench, into a scenario
+
+    What cannot be translated into a scenario is a comment in it and a line on stderr. An --out that is there
+    is not written over.
+    """

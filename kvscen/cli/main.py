@@ -15,7 +15,7 @@ VERBS = {
     "plan": ("plan", "Show what a run would do: points, bytes, space and time. Runs nothing."),
     "size": ("size", "Show how large the blocks of a model's KV are, exactly and as KVBench has it."),
     "lint": ("lint", "Check scenario files."),
-    "import": ("imports", "Make a scenario from the files of another tool."),
+    "import": ("imports", "Read a trace, or make a scenario from the files of another tool."),
     "show": ("show", "Print a run's table again."),
     "doctor": ("doctor", "Find what on this machine would spoil a measurement."),
     "drivers": ("drivers", "List the drivers: what is installed, what can run here and why not."),

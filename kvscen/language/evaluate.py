@@ -15,10 +15,12 @@ import attrs
 from kvscen.language import syntax
 from kvscen.language.codes import diagnostic, problem
 from kvscen.language.diagnose import Diagnostic, Fix, ScenarioError, Span
-from kvscen.language.functions import LONGEST_LIST, check_call, values_of
+from kvscen.language.functions import check_call
+from kvscen.language.operands import quantity_of
+from kvscen.language.ranges import LONGEST_LIST
 from kvscen.language.schema import ListOf, SettingType
 from kvscen.language.suggest import closest, did_you_mean, listed
-from kvscen.language.values import TIME, UNITS, Quantity, Symbol, Value, describe
+from kvscen.language.values import TIME, UNITS, Distribution, Quantity, Symbol, Value, describe
 
 #: The largest number of base units (bytes, nanoseconds, tokens): what a signed 64-bit column holds.
 LARGEST = 2**63 - 1
@@ -79,7 +81,7 @@ def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Val
             inner = target.item if isinstance(target, ListOf) else target
             return _sequence(expr, inner, names)
         case syntax.Negate():
-            value = _quantity(evaluate(expr.operand, None, names), expr.operand, "-")
+            value = quantity_of(evaluate(expr.operand, None, names), expr.operand.span, "-")
             return attrs.evolve(value, value=-value.value)
         case syntax.Binary():
             return _binary(expr, names)
@@ -219,18 +221,9 @@ def _sequence(expr: syntax.ListExpr | syntax.TupleExpr, inner: SettingType | Non
 
 
 def _size(value: Value) -> int:
+    if isinstance(value, Distribution):
+        value = value.parameters
     return 1 + sum(_size(item) for item in value) if isinstance(value, tuple) else 1
-
-
-def _quantity(value: Value, expr: syntax.Expr, operator: str) -> Quantity:
-    if isinstance(value, bool) or not isinstance(value, Quantity):
-        raise problem(
-            "KVS106",
-            f"`{operator}` needs a number, and this is {describe(value)}",
-            expr.span,
-            help="write a number with its unit, or a `let` that is one",
-        )
-    return value
 
 
 def _binary(expr: syntax.Binary, names: Names) -> Value:
@@ -240,7 +233,7 @@ def _binary(expr: syntax.Binary, names: Names) -> Value:
         if len(left) + len(right) > LONGEST_TEXT:
             raise problem("KVS107", f"this text is longer than {LONGEST_TEXT} characters", expr.span)
         return left + right
-    a, b = _quantity(left, expr.left, operator), _quantity(right, expr.right, operator)
+    a, b = quantity_of(left, expr.left.span, operator), quantity_of(right, expr.right.span, operator)
     loose = a.loose or b.loose
     if operator in ("+", "-"):
         if a.dimension != b.dimension or a.percent != b.percent:
@@ -266,6 +259,5 @@ def _binary(expr: syntax.Binary, names: Names) -> Value:
 
 
 def _call(expr: syntax.Call, names: Names) -> Value:
-    name = expr.function.name
-    check_call(expr)
-    return values_of(expr, [_quantity(evaluate(item, None, names), item, name) for item in expr.arguments])
+    function = check_call(expr)
+    return function.make(expr, [evaluate(item, None, names) for item in expr.arguments])

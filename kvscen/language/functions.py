@@ -1,122 +1,80 @@
-"""The functions of the language. Each gives a range of values for an axis."""
+"""The functions of the language: ranges of values for an axis, distributions to draw from, files of others."""
 
 from __future__ import annotations
 
-import decimal
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
-from kvscen.language import syntax
+from kvscen.language import distributions, outside, ranges, syntax
 from kvscen.language.codes import problem
 from kvscen.language.suggest import did_you_mean, listed
-from kvscen.language.values import Quantity, Value, describe
-
-LONGEST_LIST = 100_000
+from kvscen.language.values import Value
 
 #: Functions whose names are taken but which this version does not have yet.
-PLANNED_FUNCTIONS = frozenset({"uniform", "lognormal", "zipf", "hf", "trace", "secret"})
+PLANNED_FUNCTIONS = frozenset({"hf", "secret"})
 
 
-def _pow2(first: Quantity, last: Quantity, expr: syntax.Call) -> list[Fraction]:
-    if first.value <= 0 or last.value < first.value:
-        raise problem("KVS109", "`pow2` goes up from a value above zero", expr.span, help="write `pow2(4 KiB, 64 MiB)`")
-    values = [first.value]
-    while values[-1] * 2 <= last.value:
-        values.append(values[-1] * 2)
-    if values[-1] != last.value:
-        end = attrs.evolve(first, value=values[-1])
-        after = attrs.evolve(first, value=values[-1] * 2)
-        raise problem(
-            "KVS109",
-            f"doubling from `{first}` does not reach `{last}`",
-            expr.arguments[1].span,
-            help=f"end the range at `{end}` or at `{after}`",
-        )
-    return values
+@attrs.frozen
+class Function:
+    """`usage` is how it is called; what stands in [ ] at its end may be left out. `make` gives the value of a call with
+    as many arguments as that says, or raises ScenarioError. `shown` is false while no setting takes what it gives."""
+
+    usage: str
+    make: Callable[[syntax.Call, Sequence[Value]], Value]
+    shown: bool = True
+
+    @property
+    def counts(self) -> range:
+        """How many arguments it takes."""
+        needed, _, optional = self.usage.partition("[")
+        least = needed.count(",") + 1
+        return range(least, least + optional.count(",") + 1)
 
 
-def _linear(first: Quantity, last: Quantity, count: int, expr: syntax.Call) -> list[Fraction]:
-    step = (last.value - first.value) / (count - 1)
-    return [first.value + i * step for i in range(count)]
-
-
-def _log(first: Quantity, last: Quantity, count: int, expr: syntax.Call) -> list[Fraction]:
-    """Equal ratios. Decimal's `ln` and `exp` are correctly rounded, so that every machine computes the same digits; 30
-    of the 50 are kept, so that a step that is exact comes out exact."""
-    if first.value <= 0 or last.value <= 0:
-        raise problem("KVS109", "`log` needs values above zero", expr.span, help="begin and end above zero")
-    ratio = last.value / first.value
-    with decimal.localcontext(decimal.Context(prec=50, rounding=decimal.ROUND_HALF_EVEN)) as context:
-        exponent = (decimal.Decimal(ratio.numerator) / decimal.Decimal(ratio.denominator)).ln()
-        factors = []
-        for i in range(1, count - 1):
-            context.prec = 50
-            factor = (exponent * i / (count - 1)).exp()
-            context.prec = 30
-            factors.append(Fraction(+factor))
-    return [first.value, *(first.value * factor for factor in factors), last.value]
-
-
-_COUNTED: dict[str, Callable[[Quantity, Quantity, int, syntax.Call], list[Fraction]]] = {"linear": _linear, "log": _log}
-
-#: Every function of the language and how it is called.
-FUNCTIONS: dict[str, str] = {
-    "pow2": "pow2(from, to)",
-    "linear": "linear(from, to, count)",
-    "log": "log(from, to, count)",
+#: Every function of the language by its name.
+FUNCTIONS: Mapping[str, Function] = {
+    "pow2": Function("pow2(from, to)", ranges.pow2),
+    "linear": Function("linear(from, to, count)", ranges.linear),
+    "log": Function("log(from, to, count)", ranges.log),
+    "uniform": Function("uniform(from, to)", distributions.uniform, shown=False),
+    "normal": Function("normal(mean, deviation)", distributions.normal, shown=False),
+    "lognormal": Function("lognormal(median, p95)", distributions.lognormal, shown=False),
+    "exponential": Function("exponential(mean)", distributions.exponential, shown=False),
+    "poisson": Function("poisson(mean)", distributions.poisson, shown=False),
+    "zipf": Function("zipf(count, skew)", distributions.zipf, shown=False),
+    "empirical": Function("empirical(values[, weights])", distributions.empirical, shown=False),
+    "trace": Function("trace(file)", outside.trace_file, shown=False),
 }
+_SHOWN = tuple(name for name, function in FUNCTIONS.items() if function.shown)
 
 
-def check_call(expr: syntax.Call) -> None:
-    """Is there such a function, and does it take so many values? Raises ScenarioError."""
+def check_call(expr: syntax.Call) -> Function:
+    """The function that is called, with as many values as it takes. Raises ScenarioError."""
     name = expr.function.name
-    if name not in FUNCTIONS:
+    function = FUNCTIONS.get(name)
+    if function is None:
         if name in PLANNED_FUNCTIONS:
             raise problem(
                 "KVS109",
                 f"`{name}` is not part of this version of kvscen",
                 expr.function.span,
-                help=f"the functions here are {listed(FUNCTIONS)}",
+                help=f"the functions here are {listed(_SHOWN)}",
             )
         raise problem(
             "KVS101",
             f"no function is called `{name}`",
             expr.function.span,
-            help=did_you_mean(name, FUNCTIONS, f"the functions are {listed(FUNCTIONS)}"),
+            help=did_you_mean(name, FUNCTIONS, f"the functions are {listed(_SHOWN)}"),
         )
-    usage = FUNCTIONS[name]
-    wanted = usage.count(",") + 1
-    if len(expr.arguments) != wanted:
+    counts = function.counts
+    if len(expr.arguments) not in counts:
+        wanted = " or ".join(map(str, counts))
+        noun = "value" if wanted == "1" else "values"
         raise problem(
-            "KVS109", f"`{name}` takes {wanted} values, not {len(expr.arguments)}", expr.span, help=f"write `{usage}`"
-        )
-
-
-def values_of(expr: syntax.Call, arguments: Sequence[Quantity]) -> Value:
-    """The values of a call that `check_call` accepts. Raises ScenarioError."""
-    name, usage = expr.function.name, FUNCTIONS[expr.function.name]
-    first, last, *rest = arguments
-    if (first.dimension, first.percent) != (last.dimension, last.percent):
-        raise problem(
-            "KVS106",
-            f"the range goes from {describe(first)} to {describe(last)}",
+            "KVS109",
+            f"`{name}` takes {wanted} {noun}, not {len(expr.arguments)}",
             expr.span,
-            help="both ends need the same kind of unit",
+            help=f"write `{function.usage}`",
         )
-    if name == "pow2":
-        values = _pow2(first, last, expr)
-    else:
-        steps = rest[0]
-        if not steps.is_count or steps.value.denominator != 1 or not 2 <= steps.value <= LONGEST_LIST:
-            raise problem(
-                "KVS109",
-                f"the count of `{name}` is a whole number from 2 to {LONGEST_LIST}",
-                expr.arguments[2].span,
-                help=f"write `{usage}`",
-            )
-        values = _COUNTED[name](first, last, steps.value.numerator, expr)
-    # The values of a range lie between its ends; only the length of their fractions can be new, and only a converted
-    # value matters.
-    return tuple(Quantity(value, first.dimension, first.percent, loose=True) for value in values)
+    return function

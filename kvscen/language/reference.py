@@ -32,7 +32,7 @@ def units() -> str:
 
 
 def functions() -> str:
-    return "".join(f"- `{usage}`\n" for usage in FUNCTIONS.values())
+    return "".join(f"- `{function.usage}`\n" for function in FUNCTIONS.values() if function.shown)
 
 
 def codes() -> str:

@@ -35,6 +35,7 @@ from kvscen.language.values import (
     Quantity,
     Symbol,
     Value,
+    describe,
     format_quantity,
     format_value,
 )
@@ -88,7 +89,7 @@ class SettingType:
         raise NotImplementedError
 
 
-class _Measured(SettingType):
+class Measured(SettingType):
     """A quantity of one dimension, held as an int or a Fraction in `scale` units per base unit."""
 
     dimension: ClassVar[Dimension] = NUMBER
@@ -137,7 +138,7 @@ class _Measured(SettingType):
         return format_quantity(Quantity(Fraction(value) / self.scale, self.dimension))
 
 
-class Count(_Measured):
+class Count(Measured):
     """A bare whole number."""
 
     noun = "a count (a whole number without a unit)"
@@ -147,7 +148,7 @@ class Count(_Measured):
         super().__init__(minimum, maximum)
 
 
-class Number(_Measured):
+class Number(Measured):
     """A bare exact number, held as a Fraction."""
 
     whole = False
@@ -155,7 +156,7 @@ class Number(_Measured):
     example = "1.5"
 
 
-class Size(_Measured):
+class Size(Measured):
     """Bytes, held as an int."""
 
     suffix = "_bytes"
@@ -171,7 +172,7 @@ class Size(_Measured):
             self.suffix = ""
 
 
-class Tokens(_Measured):
+class Tokens(Measured):
     """Tokens, held as an int."""
 
     suffix = "_tokens"
@@ -181,7 +182,7 @@ class Tokens(_Measured):
     unit_word = "tokens"
 
 
-class Duration(_Measured):
+class Duration(Measured):
     """A time, held as whole nanoseconds."""
 
     suffix = "_ns"
@@ -192,7 +193,7 @@ class Duration(_Measured):
     unit_word = "nanoseconds"
 
 
-class Rate(_Measured):
+class Rate(Measured):
     """Operations per second, held as a Fraction."""
 
     suffix = "_per_s"
@@ -202,7 +203,7 @@ class Rate(_Measured):
     example = "100 /s"
 
 
-class Bandwidth(_Measured):
+class Bandwidth(Measured):
     """Bytes per second, held as a Fraction."""
 
     suffix = "_bytes_per_s"
@@ -212,7 +213,7 @@ class Bandwidth(_Measured):
     example = "2 GiB/s` or `400 Gbit/s"
 
 
-class TokenRate(_Measured):
+class TokenRate(Measured):
     """Tokens per second, held as a Fraction."""
 
     suffix = "_tokens_per_s"
@@ -378,7 +379,7 @@ def _kind_of(value: Value) -> str:
         return f"the name `{value.name}`"
     if isinstance(value, str):
         return f"the text {format_value(value)}"
-    return "a list"
+    return "a list" if isinstance(value, tuple) else describe(value)
 
 
 REQUIRED: Any = attrs.NOTHING

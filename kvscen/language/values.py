@@ -166,8 +166,37 @@ class Symbol:
         return self.name
 
 
+@attrs.frozen
+class Distribution:
+    """What values are drawn from: a function's name with its parameters, quantities or (of `empirical`) lists of them.
+    What is drawn has the dimension of its first parameter."""
+
+    name: str
+    parameters: tuple[Quantity | tuple[Quantity, ...], ...]
+
+    @property
+    def kind(self) -> Quantity:
+        """A quantity of the dimension of what is drawn."""
+        first = self.parameters[0]
+        return first[0] if isinstance(first, tuple) else first
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(format_value(parameter) for parameter in self.parameters)})"
+
+
+@attrs.frozen
+class TraceFile:
+    """`trace("file")`: the name as it is written, and the path, which is relative to the file that it is written in."""
+
+    written: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"trace({format_value(self.written)})"
+
+
 #: What an expression evaluates to.
-Value: TypeAlias = "Quantity | str | bool | Symbol | tuple[Value, ...]"
+Value: TypeAlias = "Quantity | str | bool | Symbol | Distribution | TraceFile | tuple[Value, ...]"
 
 
 def _decimal(value: Fraction, digits: int) -> str | None:
@@ -239,4 +268,8 @@ def describe(value: Value) -> str:
         return "a percentage" if value.percent else str(value.dimension)
     if isinstance(value, Symbol):
         return f"the name `{value.name}`"
+    if isinstance(value, Distribution):
+        return f"the distribution `{value.name}`"
+    if isinstance(value, TraceFile):
+        return "a trace"
     return "a text" if isinstance(value, str) else "a list"

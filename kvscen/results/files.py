@@ -10,11 +10,11 @@ from pathlib import Path
 from kvscen.results.errors import ResultsError, why
 
 
-def replace(path: Path, write: Callable[[Path], object]) -> Path:
+def whole_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make the file under a temporary name beside `path`, make it durable and give it its name.
 
-    Whoever looks at `path` sees the old file or the new one, never a part. Raises ResultsError; what was there before
-    stays.
+    Whoever looks at `path` sees the old file or the new one, never a part. Raises OSError and what `write` raises; what
+    was there before stays then.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -22,10 +22,18 @@ def replace(path: Path, write: Callable[[Path], object]) -> Path:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> Path:
+    """`whole_file` for a file of a run. Raises ResultsError."""
+    try:
+        whole_file(path, write)
+    except OSError as error:
         raise ResultsError(
             f"cannot write {path}: {why(error)}", "make room or give a folder that can be written, then use --resume"
         ) from error

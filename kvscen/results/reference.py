@@ -49,15 +49,26 @@ def up_to_date(page: str) -> str:
 
 def _table(name: str, columns: Iterable[Column]) -> str:
     lines = [f"### {name}.parquet: one row for {_ROWS[name]}", ""]
-    lines += ["| column | type | unit | what it is |", "|---|---|---|---|"]
+    return "\n".join([*lines, *rows(columns)]) + "\n"
+
+
+def rows(columns: Iterable[Column]) -> list[str]:
+    """A table of columns, its head included."""
+    lines = ["| column | type | unit | what it is |", "|---|---|---|---|"]
     for column in columns:
         description = column.description.replace("|", "\\|")
         lines.append(f"| `{column.name}` | {_type(column.type)} | {column.unit or ''} | {description} |")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _type(type: pa.DataType) -> str:
-    return "map of text" if pa.types.is_map(type) else {"string": "text", "double": "float64"}.get(str(type), str(type))
+    if pa.types.is_map(type):
+        return "map of text"
+    if pa.types.is_list(type):
+        return f"list of {_type(type.value_type)}"
+    if pa.types.is_dictionary(type):
+        type = type.value_type
+    return {"string": "text", "double": "float64"}.get(str(type), str(type))
 
 
 if __name__ == "__main__":

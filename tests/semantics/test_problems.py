@@ -67,7 +67,10 @@ CASES = [
     ("KVS109", "pow2(1 KiB)", sweep("tier = disk; pages.block in pow2(1 KiB)")),
     ("KVS109", "5 KiB", sweep("tier = disk; pages.block in pow2(1 KiB, 5 KiB)")),
     ("KVS109", "1", sweep("tier = disk; pages.block in linear(1 KiB, 5 KiB, 1)")),
-    ("KVS109", "zipf", sweep("tier = disk; pages.block in zipf(1 KiB, 5 KiB, 1)")),
+    ("KVS109", "secret", sweep('tier = disk; pages.block in secret("key")')),
+    ("KVS109", "zipf(5)", sweep("tier = disk; pages.block in zipf(5)")),
+    ("KVS105", "uniform(1 KiB, 2 KiB)", sweep("tier = disk; pages.block = uniform(1 KiB, 2 KiB)")),
+    ("KVS105", "uniform(1 KiB, 2 KiB)", sweep("tier = disk; pages.block in [1 KiB, uniform(1 KiB, 2 KiB)]")),
     # ---- statements
     ("KVS112", "trials", sweep("tier = disk; trials = 3; trials = 4")),
     ("KVS112", "pages.op", sweep("tier = disk; pages.op in [read]; pages.op in [write]")),
