@@ -1,0 +1,366 @@
+"""Which block is where: the decisions of a cache of several levels, taken one after the other, without any I/O.
+
+A block that is written enters the top level. What its policy pushes out of a level goes down into the next one, where it
+enters like any new block (DEMOTE of Wong and Wilkes, "My Cache or Yours?", USENIX ATC 2002); off the last level it is
+dropped. A read finds the block in the uppermost level that has it; `promotion` says whether it is then brought up.
+
+Writing `back`, the levels hold different blocks. Writing `through`, what is written enters every level at once, what is
+promoted leaves its copy below, and what leaves a level while a lower one has it need not move.
+
+Everything follows from the order of the calls alone, nothing from time: so a prediction and a run agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+import attrs
+
+from kvscen.cache.arc import ARC
+from kvscen.cache.policy import Policy
+from kvscen.cache.recency import FIFO, LFU, LRU, TailFirst
+from kvscen.cache.s3fifo import S3FIFO
+
+#: The policies, by name.
+POLICIES: dict[str, type[Policy]] = {policy.name: policy for policy in (LRU, TailFirst, FIFO, LFU, S3FIFO, ARC)}
+
+Promotion = Literal["never", "hit", "second_hit"]
+Write = Literal["back", "through"]
+PROMOTIONS: tuple[Promotion, ...] = ("never", "hit", "second_hit")
+WRITES: tuple[Write, ...] = ("back", "through")
+
+
+class Place(NamedTuple):
+    """A slot of a level: 0 <= slot < the level's capacity."""
+
+    level: int
+    slot: int
+
+
+class Move(NamedTuple):
+    """A block's content is read at `source` and written at `target`: below it (a demotion) or above (a promotion)."""
+
+    key: int
+    source: Place
+    target: Place
+
+    @property
+    def up(self) -> bool:
+        return self.target.level < self.source.level
+
+
+class Found(NamedTuple):
+    """A read that hits. `level` had the block; after `moves` it is to be read at `place`, which is above if it was
+    promoted. A promotion is the first of the moves and its source is to be read before the others are done: what
+    makes room for it may be written there.
+    """
+
+    level: int
+    place: Place
+    moves: tuple[Move, ...]
+
+
+class Written(NamedTuple):
+    """After `moves`, the block is to be written at each of `places` (the upper first); they are none if no level takes
+    it, or if it is there and need not be written.
+    """
+
+    places: tuple[Place, ...]
+    moves: tuple[Move, ...]
+
+
+_NOTHING = Written((), ())
+
+
+@attrs.frozen
+class CacheLevel:
+    """`capacity` in blocks, None: no limit. It is filled up to `high_water` of that, rounded down, and at least with one
+    block. Of larger requests than `admit` blocks nothing enters from outside: their blocks enter the next level.
+    """
+
+    capacity: int | None
+    high_water: Fraction = Fraction(1)
+    admit: int | None = None
+
+    @property
+    def filled(self) -> int | None:
+        """The most blocks that it holds."""
+        if self.capacity is None:
+            return None
+        return min(self.capacity, max(1, math.floor(self.capacity * self.high_water)))
+
+
+@attrs.define
+class LevelCounts:
+    """What was decided at one level. Of the blocks that were `admitted` (written into the level or moved there, and not
+    again when they were there) some are still held, and the others were
+
+    demoted    moved down
+    clean      let go, as a level below has them
+    dropped    let go, as nothing is below
+    promoted   moved up (writing through, their copy stays)
+    discarded  let go because somebody said so, or because the block was written anew into another level
+
+    `lookups` are those that no upper level could answer.
+    """
+
+    lookups: int = 0
+    hits: int = 0
+    admitted: int = 0
+    demoted: int = 0
+    clean: int = 0
+    dropped: int = 0
+    promoted: int = 0
+    discarded: int = 0
+
+
+class TieredCache:
+    """The bookkeeping. `levels` from the top down. Raises ValueError for what makes no cache.
+
+    A block at a time: `read`, `write`, `discard`. A request at once: `look` at all of its blocks, then `keep` each of them
+    in the `order` of the policy; `request` does both and leaves out what only I/O wants to know.
+    """
+
+    def __init__(
+        self,
+        levels: Sequence[CacheLevel],
+        policy: str = "lru",
+        promotion: Promotion = "never",
+        write: Write = "back",
+    ) -> None:
+        if not levels:
+            raise ValueError("a cache needs at least one level")
+        if policy not in POLICIES or promotion not in PROMOTIONS or write not in WRITES:
+            raise ValueError(f"no such cache: policy {policy}, promotion {promotion}, write {write}")
+        make = POLICIES[policy]
+        self._policies = [make(level.filled) for level in levels]
+        self._admit = [level.admit for level in levels]
+        self._last = len(levels) - 1
+        self._through = write == "through"
+        self._promotion = promotion
+        #: Of each level, what was hit once since it came there: kept only where the second hit promotes.
+        self._hit_once: list[set[int]] = [set() for _ in levels]
+        self._tail_first = make.tail_first
+        self._heads = make.HEADS
+        self._request: int | None = None
+        self._moves: list[Move] = []
+        self.reset_counts()
+
+    def reset_counts(self) -> None:
+        self.counts = tuple(LevelCounts() for _ in self._policies)
+        #: Blocks that no level took, being of too large a request.
+        self.bypassed = 0
+
+    def occupancy(self, level: int) -> int:
+        """Blocks that the level holds now."""
+        return len(self._policies[level])
+
+    def keys(self, level: int) -> Iterator[int]:
+        """The blocks that the level holds now, in no order."""
+        return iter(self._policies[level].where)
+
+    def find(self, key: int) -> Place | None:
+        """Where the block is, in the uppermost level that has it. Counts and changes nothing."""
+        for level, policy in enumerate(self._policies):
+            node = policy.where.get(key)
+            if node is not None:
+                return Place(level, node - self._heads)
+        return None
+
+    def places(self, key: int) -> list[Place]:
+        """Everywhere that the block is, the uppermost first."""
+        nodes = ((level, policy.where.get(key)) for level, policy in enumerate(self._policies))
+        return [Place(level, node - self._heads) for level, node in nodes if node is not None]
+
+    # -- a block at a time
+
+    def read(self, key: int, request: int | None = None) -> Found | None:
+        """Look a block up and touch it. None: no level has it. Blocks of one `request` in a row belong together."""
+        self._belongs(request)
+        for level, policy in enumerate(self._policies):
+            counts = self.counts[level]
+            counts.lookups += 1
+            node = policy.where.get(key)
+            if node is not None:
+                counts.hits += 1
+                if level and self._rises(level, key):
+                    node = self._promote(level, key)
+                    return Found(level, Place(0, node - self._heads), self._taken())
+                policy.touch(node)
+                return Found(level, Place(level, node - self._heads), ())
+        return None
+
+    def write(self, key: int, request: int | None = None, size: int = 1) -> Written:
+        """Where a block is to be written, of a request of `size` blocks."""
+        self._belongs(request)
+        nodes = self._write(key, size)
+        if not nodes:
+            return _NOTHING
+        return Written(tuple(Place(level, node - self._heads) for level, node in nodes), self._taken())
+
+    def discard(self, key: int) -> bool:
+        """Forget a block. False: no level had it."""
+        return self._discard(key, range(self._last + 1))
+
+    # -- a request at once
+
+    def look(self, keys: Sequence[int]) -> list[int]:
+        """The level that has each block, -1 where none does. Counts; changes nothing else."""
+        top = self._policies[0].where
+        if not self._last:
+            found = [0 if key in top else -1 for key in keys]
+        else:
+            wheres = [policy.where for policy in self._policies]
+            found = [next((level for level, where in enumerate(wheres) if key in where), -1) for key in keys]
+        left = len(keys)
+        for level, counts in enumerate(self.counts):
+            counts.lookups += left
+            hits = found.count(level)
+            counts.hits += hits
+            left -= hits
+        return found
+
+    def order(self, keys: Sequence[int]) -> Iterable[int]:
+        """The order in which the blocks of a request are touched."""
+        return reversed(keys) if self._tail_first else keys
+
+    def keep(self, key: int, size: int = 1) -> Written:
+        """Touch a block that a level has, as a read that hits does; let it in as one that is written if none has."""
+        self._belongs(None)
+        nodes = self._keep(key, size)
+        return Written(tuple(Place(level, node - self._heads) for level, node in nodes), self._taken())
+
+    def request(self, keys: Sequence[int]) -> list[int]:
+        """All look-ups of a request against the state before it, then `keep` of each block. Returns as `look`."""
+        found = self.look(keys)
+        size = len(keys)
+        top, tail_first = self._policies[0], self._tail_first
+        where, touch = top.where, top.touch
+        for key in self.order(keys):
+            if tail_first:
+                self._belongs(None)
+            node = where.get(key)
+            if node is not None:
+                touch(node)
+            else:
+                self._keep(key, size)
+        self._moves.clear()
+        return found
+
+    # -- inside
+
+    def _belongs(self, request: int | None) -> None:
+        if request is None or request != self._request:
+            self._request = request
+            if self._tail_first:
+                for policy in self._policies:
+                    policy.begin()
+
+    def _taken(self) -> tuple[Move, ...]:
+        if not self._moves:
+            return ()
+        moves = tuple(self._moves)
+        self._moves.clear()
+        return moves
+
+    def _entrance(self, size: int) -> int | None:
+        """The level where a block of a request of `size` blocks comes in."""
+        for level, most in enumerate(self._admit):
+            if most is None or size <= most:
+                return level
+        return None
+
+    def _rises(self, level: int, key: int) -> bool:
+        if self._promotion == "second_hit":
+            once = self._hit_once[level]
+            if key in once:
+                return True
+            once.add(key)
+            return False
+        return self._promotion == "hit"
+
+    def _promote(self, level: int, key: int) -> int:
+        """Bring a block up into the top level. Returns its node there."""
+        policy = self._policies[level]
+        self.counts[level].promoted += 1
+        self._hit_once[level].discard(key)
+        if self._through:
+            source = policy.where[key]
+            policy.touch(source)
+        else:
+            source = policy.remove(key)
+        first = len(self._moves)
+        node = self._enter(0, key)
+        self._moves.insert(first, Move(key, Place(level, source - self._heads), Place(0, node - self._heads)))
+        return node
+
+    def _keep(self, key: int, size: int) -> Sequence[tuple[int, int]]:
+        for level, policy in enumerate(self._policies):
+            node = policy.where.get(key)
+            if node is not None:
+                if level and self._rises(level, key):
+                    self._promote(level, key)
+                else:
+                    policy.touch(node)
+                return ()
+        return self._write(key, size)
+
+    def _write(self, key: int, size: int) -> Sequence[tuple[int, int]]:
+        """(level, node) of every place where the block is to be written."""
+        entrance = self._entrance(size)
+        if entrance is None:
+            self.bypassed += 1
+            self._discard(key, range(self._last + 1))  # what is cached would be old
+            return ()
+        last = self._last if self._through else entrance
+        if self._last:
+            self._discard(key, (level for level in range(self._last + 1) if not entrance <= level <= last))
+        nodes = []
+        # From the top down: what an upper level pushes out may push out below, but nothing comes up again.
+        for level in range(entrance, last + 1):
+            policy = self._policies[level]
+            node = policy.where.get(key)
+            if node is None:
+                node = self._enter(level, key)
+            else:
+                policy.touch(node)
+            nodes.append((level, node))
+        return nodes
+
+    def _discard(self, key: int, levels: Iterable[int]) -> bool:
+        found = False
+        for level in levels:
+            if key in self._policies[level].where:
+                self._policies[level].remove(key)
+                self._hit_once[level].discard(key)
+                self.counts[level].discarded += 1
+                found = True
+        return found
+
+    def _enter(self, level: int, key: int) -> int:
+        policy = self._policies[level]
+        node = policy.insert(key)
+        self.counts[level].admitted += 1
+        if policy.evicted:
+            evicted, policy.evicted = policy.evicted, []
+            for victim, old in evicted:
+                self._leave(level, victim, old)
+        return node
+
+    def _leave(self, level: int, victim: int, node: int) -> None:
+        """A block was pushed out of `level`. What makes room for it below comes before its own move."""
+        counts = self.counts[level]
+        if self._promotion == "second_hit":
+            self._hit_once[level].discard(victim)
+        if level == self._last:
+            counts.dropped += 1
+        elif self._through and any(victim in policy.where for policy in self._policies[level + 1 :]):
+            counts.clean += 1
+        else:
+            counts.demoted += 1
+            target = self._enter(level + 1, victim)
+            source = Place(level, node - self._heads)
+            self._moves.append(Move(victim, source, Place(level + 1, target - self._heads)))
