@@ -34,7 +34,6 @@ def workload(name: str) -> Workload:
     path = FOLDER / name
     if not path.exists():
         pytest.skip(f"no trace {path}")
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as lines:
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
         requests = [np.array(json.loads(line)["hash_ids"], np.int64) for line in lines]
     return np.concatenate(requests), np.cumsum([0, *map(len, requests)])

@@ -1,4 +1,4 @@
-"""What a cache of several levels decides, without any I/O: the `tiered` driver carries it out, a prediction only counts."""
+"""What a cache of several levels decides, without I/O: the `tiered` driver carries it out, a prediction counts."""
 
 from kvscen.cache.policy import Policy
 from kvscen.cache.tiers import (

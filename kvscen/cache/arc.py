@@ -1,12 +1,12 @@
-"""`arc`: the adaptive replacement cache of Megiddo and Modha, "ARC: a self-tuning, low overhead replacement cache", FAST
-2003, figure 4.
+"""`arc`: the adaptive replacement cache of Megiddo and Modha, "ARC: a self-tuning, low overhead replacement cache",
+FAST 2003, figure 4.
 
-T1 holds blocks that were asked for once lately, T2 those that were asked for again; B1 and B2 remember what left them. A
-block that comes back while B1 remembers it says that T1 is too small, one in B2 that T2 is: `_target`, the size at which
-T1 is aimed, moves by the ratio of the two. The names of the cases are the paper's.
+T1 holds blocks that were asked for once lately, T2 those that were asked for again; B1 and B2 remember what left them.
+A block that comes back while B1 remembers it says that T1 is too small, one in B2 that T2 is: `_target`, the size at
+which T1 is aimed, moves by the ratio of the two. The names of the cases are the paper's.
 
-The paper's cache never gets smaller once it is full. Ours may, when a block is discarded or promoted: then a block leaves
-only if there is no room.
+The paper's cache never gets smaller once it is full. Ours may, when a block is discarded or promoted: then a block
+leaves only if there is no room.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A block that is held has a node. Nodes are numbers into parallel lists (`_keys`, `_prev`, `_next`), which make linked
 rings without an object for each block; the first `HEADS` numbers are the heads of the rings, whose `_next` is the block
-that would leave last and whose `_prev` is the one that would leave first. A node that becomes free is taken again first,
-so that there are never more nodes than the level ever held blocks.
+that would leave last and whose `_prev` is the one that would leave first. A node that becomes free is taken again
+first, so that there are never more nodes than the level ever held blocks.
 """
 
 from __future__ import annotations

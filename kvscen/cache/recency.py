@@ -50,9 +50,9 @@ class FIFO(LRU):
 class TailFirst(Policy):
     """LRU in which a request's blocks are touched last to first: its prefix outlives its tail, as engines want it.
 
-    Where a request is decided as a whole its blocks come in that order. Where they come one by one and first to last, each
-    takes its place beneath the one before it, which leaves them in the same order as long as a request does not push out
-    blocks of its own.
+    Where a request is decided as a whole its blocks come in that order. Where they come one by one and first to last,
+    each takes its place beneath the one before it, which leaves them in the same order as long as a request does not
+    push out blocks of its own.
     """
 
     name = "lru_tail_first"
@@ -97,9 +97,10 @@ class TailFirst(Policy):
 class LFU(Policy):
     """The block that was asked for least often since it came in leaves; of several, the one touched longest ago.
 
-    One ring, the most frequent block first, and for each frequency the node that was touched last with it: a block that is
-    touched goes in front of those that were asked for once more than it, so everything takes constant time (Shah, Mitra,
-    Matani: "An O(1) algorithm for implementing the LFU cache eviction scheme", 2010, with one ring for its many lists).
+    One ring, the most frequent block first, and for each frequency the node that was touched last with it: a block that
+    is touched goes in front of those that were asked for once more than it, so everything takes constant time (Shah,
+    Mitra, Matani: "An O(1) algorithm for implementing the LFU cache eviction scheme", 2010, with one ring for its many
+    lists).
     """
 
     name = "lfu"

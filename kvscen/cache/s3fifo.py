@@ -1,14 +1,14 @@
 """`s3fifo`: three queues, by Yang, Zhang, Qiu, Yue and Rashmi, "FIFO queues are all you need for cache eviction", SOSP
 2023, Algorithm 1.
 
-A block enters the small queue S (a tenth of the room), or the main queue M if the ghost queue G remembers it. Asking for
-it only counts, up to 3. When the cache is full and S has its tenth, the tail of S leaves and is remembered in G, unless it
-was asked for more than once: then it moves to M with its count cleared, and M's own tail leaves if M is over its nine
-tenths. Otherwise the tail of M leaves, but goes round again for each time that it was asked for.
+A block enters the small queue S (a tenth of the room), or the main queue M if the ghost queue G remembers it. Asking
+for it only counts, up to 3. When the cache is full and S has its tenth, the tail of S leaves and is remembered in G,
+unless it was asked for more than once: then it moves to M with its count cleared, and M's own tail leaves if M is over
+its nine tenths. Otherwise the tail of M leaves, but goes round again for each time that it was asked for.
 
-The paper leaves some things open. Here S has at least one place; "M is full" means above its share, as the block is in it
-already; G remembers as many blocks as M has places, and a block that comes back leaves it. One insertion may push out two
-blocks (the tail of M and then that of S): the next one finds room.
+The paper leaves some things open. Here S has at least one place; "M is full" means above its share, as the block is in
+it already; G remembers as many blocks as M has places, and a block that comes back leaves it. One insertion may push
+out two blocks (the tail of M and then that of S): the next one finds room.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which block is where: the decisions of a cache of several levels, taken one after the other, without any I/O.
 
-A block that is written enters the top level. What its policy pushes out of a level goes down into the next one, where it
-enters like any new block (DEMOTE of Wong and Wilkes, "My Cache or Yours?", USENIX ATC 2002); off the last level it is
-dropped. A read finds the block in the uppermost level that has it; `promotion` says whether it is then brought up.
+A block that is written enters the top level. What its policy pushes out of a level goes down into the next one, where
+it enters like any new block (DEMOTE of Wong and Wilkes, "My Cache or Yours?", USENIX ATC 2002); off the last level it
+is dropped. A read finds the block in the uppermost level that has it; `promotion` says whether it is then brought up.
 
 Writing `back`, the levels hold different blocks. Writing `through`, what is written enters every level at once, what is
 promoted leaves its copy below, and what leaves a level while a lower one has it need not move.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import attrs
 
@@ -77,8 +77,8 @@ _NOTHING = Written((), ())
 
 @attrs.frozen
 class CacheLevel:
-    """`capacity` in blocks, None: no limit. It is filled up to `high_water` of that, rounded down, and at least with one
-    block. Of larger requests than `admit` blocks nothing enters from outside: their blocks enter the next level.
+    """`capacity` in blocks, None: no limit. It is filled up to `high_water` of that, rounded down, and at least with
+    one block. Of larger requests than `admit` blocks nothing enters from outside: their blocks enter the next level.
     """
 
     capacity: int | None
@@ -120,9 +120,13 @@ class LevelCounts:
 class TieredCache:
     """The bookkeeping. `levels` from the top down. Raises ValueError for what makes no cache.
 
-    A block at a time: `read`, `write`, `discard`. A request at once: `look` at all of its blocks, then `keep` each of them
-    in the `order` of the policy; `request` does both and leaves out what only I/O wants to know.
+    A block at a time: `read`, `write`, `discard`. A request at once: `look` at all of its blocks, then `keep` each of
+    them in the `order` of the policy; `request` does both and leaves out what only I/O wants to know.
     """
+
+    policies: ClassVar[tuple[str, ...]] = tuple(POLICIES)
+    promotions: ClassVar[tuple[str, ...]] = PROMOTIONS
+    writes: ClassVar[tuple[str, ...]] = WRITES
 
     def __init__(
         self,

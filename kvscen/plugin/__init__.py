@@ -1,5 +1,6 @@
 """Everything that a driver needs. A driver imports nothing else of kvscen."""
 
+from kvscen.cache import CacheLevel, Move, Place, TieredCache
 from kvscen.language.diagnose import Severity
 from kvscen.language.schema import (
     Bandwidth,
@@ -80,6 +81,7 @@ __all__ = [
     "Arena",
     "Availability",
     "Bandwidth",
+    "CacheLevel",
     "Clock",
     "CommandLine",
     "Count",
@@ -103,11 +105,13 @@ __all__ = [
     "Measure",
     "MeasureInfo",
     "Miss",
+    "Move",
     "Number",
     "PathReport",
     "PathText",
     "Peer",
     "PeerFigures",
+    "Place",
     "Point",
     "Rate",
     "Reference",
@@ -121,6 +125,7 @@ __all__ = [
     "Synchronous",
     "ThreadLane",
     "Tier",
+    "TieredCache",
     "Tokens",
     "Tool",
     "ToolRow",
