@@ -18,6 +18,8 @@ counted as one run, weighted by its length.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -96,7 +98,7 @@ def _later(place: Int64s, time: Int64s, weight: Int64s) -> Int64s:
     `time` is sorted, places are distinct.
     """
     # All sums are at most the number of look-ups, and half the bytes are half the time.
-    small = np.int32 if int(weight.sum()) < 2**31 else np.int64
+    small: Any = np.int32 if int(weight.sum()) < 2**31 else np.int64
     item = np.argsort(place)[::-1].astype(small)
     time, weight = (time - time[0]).astype(small)[item], weight.astype(small)[item]
     total = np.zeros(len(item), small)
