@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
@@ -97,7 +98,17 @@ def lint(tier: Tier, work: Work) -> Iterator[Finding]:
 
 def _levels(tier: Tier) -> Iterable[Finding]:
     seen = set()
+    folders: dict[str, str] = {}
     for level in tier.levels:
+        folder = getattr(level.settings, "path", None)
+        other = folders.setdefault(os.path.abspath(folder), level.name) if isinstance(folder, str) else level.name
+        if other != level.name:
+            yield Finding(
+                "KVS321",
+                f"`{other}` and `{level.name}` keep their blocks in the same folder, {folder}",
+                setting="levels",
+                help="give each of them a `path` of its own",
+            )
         if level.name in seen:
             yield Finding(
                 "KVS321",

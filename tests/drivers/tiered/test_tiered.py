@@ -30,6 +30,7 @@ from kvscen.plugin import (
     TieredCache,
     Work,
 )
+from kvscen_drivers.posix.driver import PosixSettings
 from kvscen_drivers.tiered import TieredDriver
 from kvscen_drivers.tiered.store import BOUNCE_BUFFERS, TieredStore
 
@@ -370,6 +371,13 @@ def test_what_the_text_alone_shows() -> None:
     nested = tiered([a, tiered([b], None)], [BLOCK])
     assert findings(nested) == [("KVS321", "levels")]
     assert findings(tiered([a, b], [BLOCK]), Work("read", BLOCK, 1, KEYS, threads=2)) == [("KVS323", "threads")]
+
+
+def test_levels_that_share_a_folder_are_refused() -> None:
+    """They would write over each other's blocks."""
+    disks = [Tier(name, "posix", PosixSettings(path=path)) for name, path in (("a", "d"), ("b", "./d"), ("c", "e"))]
+    assert findings(tiered(disks, [BLOCK, BLOCK])) == [("KVS321", "levels")]
+    assert findings(tiered(disks[1:], [BLOCK])) == []
 
 
 def test_what_only_the_machine_shows() -> None:
