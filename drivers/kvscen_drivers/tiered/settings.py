@@ -101,7 +101,7 @@ def _levels(tier: Tier) -> Iterable[Finding]:
     folders: dict[str, str] = {}
     for level in tier.levels:
         folder = getattr(level.settings, "path", None)
-        other = folders.setdefault(os.path.abspath(folder), level.name) if isinstance(folder, str) else level.name
+        other = folders.setdefault(os.path.normpath(folder), level.name) if isinstance(folder, str) else level.name
         if other != level.name:
             yield Finding(
                 "KVS321",
