@@ -184,8 +184,10 @@ class TieredCache:
 
     # -- a block at a time
 
-    def read(self, key: int, request: int | None = None) -> Found | None:
-        """Look a block up and touch it. None: no level has it. Blocks of one `request` in a row belong together."""
+    def read(self, key: int, request: int | None = None, size: int = 1) -> Found | None:
+        """Look a block up and touch it. None: no level has it. Blocks of one `request`, of `size` blocks, belong
+        together where they come in a row.
+        """
         if self._tail_first:
             self._belongs(request)
         for level, policy, counts in self._each:
@@ -193,9 +195,9 @@ class TieredCache:
             node = policy.where.get(key)
             if node is not None:
                 counts.hits += 1
-                if level and self._rises(level, key):
-                    node = self._promote(level, key)
-                    return Found(level, Place(0, node - self._heads), self._taken())
+                if level and (target := self._rises(level, key, size)) is not None:
+                    node = self._promote(level, target, key)
+                    return Found(level, Place(target, node - self._heads), self._taken())
                 policy.touch(node)
                 return _new(Found, (level, _new(Place, (level, node - self._heads)), ()))
         return None
@@ -285,17 +287,21 @@ class TieredCache:
                 return level
         return None
 
-    def _rises(self, level: int, key: int) -> bool:
-        if self._promotion == "second_hit":
-            once = self._hit_once[level]
-            if key in once:
-                return True
+    def _rises(self, level: int, key: int, size: int) -> int | None:
+        """Where a block that was hit at this level is promoted to: where a request of its size comes in."""
+        if self._promotion == "never":
+            return None
+        entrance = self._entrance(size)
+        if entrance is None or entrance >= level:
+            return None
+        once = self._hit_once[level]
+        if self._promotion == "second_hit" and key not in once:
             once.add(key)
-            return False
-        return self._promotion == "hit"
+            return None
+        return entrance
 
-    def _promote(self, level: int, key: int) -> int:
-        """Bring a block up into the top level. Returns its node there."""
+    def _promote(self, level: int, target: int, key: int) -> int:
+        """Bring a block up. Returns its node there."""
         policy = self._policies[level]
         self.counts[level].promoted += 1
         self._hit_once[level].discard(key)
@@ -305,16 +311,16 @@ class TieredCache:
         else:
             source = policy.remove(key)
         first = len(self._moves)
-        node = self._enter(0, key)
-        self._moves.insert(first, Move(key, Place(level, source - self._heads), Place(0, node - self._heads)))
+        node = self._enter(target, key)
+        self._moves.insert(first, Move(key, Place(level, source - self._heads), Place(target, node - self._heads)))
         return node
 
     def _keep(self, key: int, size: int) -> Sequence[tuple[int, int]]:
         for level, policy in enumerate(self._policies):
             node = policy.where.get(key)
             if node is not None:
-                if level and self._rises(level, key):
-                    self._promote(level, key)
+                if level and (target := self._rises(level, key, size)) is not None:
+                    self._promote(level, target, key)
                 else:
                     policy.touch(node)
                 return ()

@@ -292,6 +292,19 @@ def test_large_requests_enter_where_they_are_admitted() -> None:
     assert cache.find(2) is None, "an old content must not be found"
 
 
+def test_a_block_is_promoted_to_where_its_request_comes_in() -> None:
+    levels = [CacheLevel(2, admit=1), CacheLevel(1, admit=2), CacheLevel(4)]
+    cache = TieredCache(levels, promotion="hit")
+    cache.write(1, size=2)
+    cache.write(2, size=2)
+    found = cache.read(1, size=2)
+    assert found is not None and (found.level, found.place) == (2, Place(1, 0))
+    assert [(move.key, move.up) for move in found.moves] == [(1, True), (2, False)]
+    assert cache.read(2, size=3) == (2, cache.find(2), ()), "too large to rise"
+    found = cache.read(1, size=1)
+    assert found is not None and found.place == Place(0, 0)
+
+
 def test_high_water_is_rounded_down_and_never_nothing() -> None:
     assert [CacheLevel(n, Fraction(4, 5)).filled for n in (1, 4, 5, 9)] == [1, 3, 4, 7]
     assert CacheLevel(None, Fraction(4, 5)).filled is None

@@ -287,7 +287,7 @@ class TieredLane(Lane):
                 written = cache.write(key, request, blocks)
                 mover.move(written.moves, size)
                 mover.write(written.places, nbytes, buffer, self._track(ident, now))
-            elif kind == READ and (hit := cache.read(key, request)) is not None:
+            elif kind == READ and (hit := cache.read(key, request, blocks)) is not None:
                 mover.move(hit.moves, size)
                 mover.read(hit.place, offset, nbytes, buffer, self._track(ident, now), hit.level)
             elif kind == LOOKUP and (found := cache.find(key)) is not None:

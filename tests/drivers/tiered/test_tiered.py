@@ -155,6 +155,35 @@ def test_every_way_to_decide(
     session.close()
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    st.lists(operations, max_size=100),
+    st.sampled_from([1, 8]),
+    st.integers(0, 10**6),
+    st.sampled_from(TieredCache.promotions),
+    st.sampled_from(TieredCache.writes),
+)
+def test_whatever_fails_nothing_is_lost_in_silence(
+    slots: list[int], sequence: Sequence, depth: int, seed: int, promotion: str, write: str
+) -> None:
+    """A read gives the last content or an error (the session compares), and decisions are as if all were well."""
+    levels = [shuffled_tier(f"l{i}") for i in range(len(slots))]
+    tier = tiered(levels, [n * BLOCK for n in slots], promotion=promotion, write=write)
+    stores = [ShuffledStore(seed + i) for i in range(len(slots))]
+    for store in stores:
+        store.fails = lambda kind, slot, draw=store.random: draw.random() < 0.1
+    session = Session(open_tiered(tier, stores, BLOCK, KEYS), BLOCK, KEYS, depth)
+    done = session.run(sequence)
+    expected, cache = predicted(slots, sequence, promotion=promotion, write=write)
+    for d, (outcome, level) in zip(done, expected, strict=True):
+        assert d.outcome in (outcome, ERROR) and d.level == level
+        assert d.outcome != ERROR or (d.errno == errno.EIO and d.nbytes == 0)
+    for row, counts in zip(session.store.edges(), cache.counts, strict=False):
+        assert (row["hits"], row["admitted"]) == (counts.hits, counts.admitted)
+    session.close()
+
+
 def test_many_promotions_at_once_find_buffers() -> None:
     """Each holds one while what makes room for it waits for more."""
     session, _ = a_session([4, 4, 8], depth=40, promotion="hit")
