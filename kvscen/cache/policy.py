@@ -45,6 +45,10 @@ class Policy:
         """Take a block in that is not held; what has to leave for it is in `evicted`. Returns its node."""
         raise NotImplementedError
 
+    def arrive(self, key: int) -> int:
+        """As `insert`, of a block that the level above had to let go: it is of another request than what comes in."""
+        return self.insert(key)
+
     def remove(self, key: int) -> int:
         """Let go of a block that is held, for a reason that is not the policy's. Returns the node it had."""
         node = self.where.pop(key)

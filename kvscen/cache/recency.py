@@ -73,14 +73,24 @@ class TailFirst(Policy):
             self._beneath = node
 
     def insert(self, key: int) -> int:
-        if len(self.where) >= self.capacity:
-            victim = self._prev[0]
-            self._leave(victim)
-            self._push_out(victim)
+        self._make_room()
         node = self._take(key)
         self._link(node, self._beneath)
         self._beneath = node
         return node
+
+    def arrive(self, key: int) -> int:
+        """On top: of what the level above lets go, tails come first."""
+        self._make_room()
+        node = self._take(key)
+        self._link(node, 0)
+        return node
+
+    def _make_room(self) -> None:
+        if len(self.where) >= self.capacity:
+            victim = self._prev[0]
+            self._leave(victim)
+            self._push_out(victim)
 
     def remove(self, key: int) -> int:
         node = self.where.pop(key)

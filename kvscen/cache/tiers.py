@@ -359,9 +359,9 @@ class TieredCache:
                 found = True
         return found
 
-    def _enter(self, level: int, key: int) -> int:
+    def _enter(self, level: int, key: int, down: bool = False) -> int:
         policy = self._policies[level]
-        node = policy.insert(key)
+        node = policy.arrive(key) if down else policy.insert(key)
         self.counts[level].admitted += 1
         if policy.evicted:
             evicted, policy.evicted = policy.evicted, []
@@ -383,7 +383,7 @@ class TieredCache:
             counts.demoted += 1
             heads = self._heads
             source = _new(Place, (level, node - heads))
-            target = _new(Place, (below, self._enter(below, victim) - heads))
+            target = _new(Place, (below, self._enter(below, victim, down=True) - heads))
             self._moves.append(_new(Move, (victim, source, target)))
 
     def _below(self, level: int, key: int) -> bool:

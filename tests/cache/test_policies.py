@@ -71,6 +71,18 @@ def test_a_prefix_outlives_its_tail() -> None:
     assert set(cache.keys(0)) == {3, 4, 5, 6, 7, 8}
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_prefix_outlives_its_tail_below_too(whole: bool) -> None:
+    cache = TieredCache([CacheLevel(4), CacheLevel(4)], "lru_tail_first")
+    for number, keys in enumerate([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]):
+        if whole:
+            cache.request(keys)
+        else:
+            for key in keys:
+                cache.write(key, request=number)
+    assert [set(cache.keys(level)) for level in (0, 1)] == [{9, 10, 5, 6}, {7, 8, 1, 2}]
+
+
 def test_a_request_that_is_larger_than_the_cache_keeps_its_prefix() -> None:
     cache = TieredCache([CacheLevel(3)], "lru_tail_first")
     cache.request([1, 2, 3, 4, 5])
