@@ -122,8 +122,8 @@ class LevelCounts:
 class TieredCache:
     """The bookkeeping. `levels` from the top down. Raises ValueError for what makes no cache.
 
-    A block at a time: `read`, `write`, `discard`. A request at once: `look` at all of its blocks, then `keep` each of
-    them in the `order` of the policy; `request` does both and leaves out what only I/O wants to know.
+    A block at a time: `read`, `write`, `discard`. A request at once: `peek` or `look` at all of its blocks, then `keep`
+    each of them in the `order` of the policy; `request` does both and leaves out what only I/O wants to know.
     """
 
     policies: ClassVar[tuple[str, ...]] = tuple(POLICIES)
@@ -219,8 +219,18 @@ class TieredCache:
 
     # -- a request at once
 
+    def peek(self, key: int) -> Place | None:
+        """Look a block up without touching it: one of a request whose look-ups all come before its touches."""
+        for level, policy, counts in self._each:
+            counts.lookups += 1
+            node = policy.where.get(key)
+            if node is not None:
+                counts.hits += 1
+                return Place(level, node - self._heads)
+        return None
+
     def look(self, keys: Sequence[int]) -> list[int]:
-        """The level that has each block, -1 where none does. Counts; changes nothing else."""
+        """`peek` at each block: the level that has it, -1 where none does."""
         top = self._policies[0].where
         if not self._last:
             found = [0 if key in top else -1 for key in keys]

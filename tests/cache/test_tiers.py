@@ -206,7 +206,8 @@ def test_a_request_is_its_look_ups_and_then_its_blocks(
     for keys in requests:
         before = [parts.find(key) for key in keys]
         found = whole.request(keys)
-        assert found == parts.look(keys) == [-1 if place is None else place.level for place in before]
+        assert [parts.peek(key) for key in keys] == before
+        assert found == [-1 if place is None else place.level for place in before]
         for key in parts.order(keys):
             written = parts.keep(key, len(keys))
             content.move(written.moves)
