@@ -12,14 +12,11 @@ Everything follows from the order of the calls alone, nothing from time: so a pr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
-from typing import ClassVar, Literal, NamedTuple
-
-import attrs
+from typing import ClassVar, Literal
 
 from kvscen.cache.arc import ARC
+from kvscen.cache.decisions import CacheLevel, Found, LevelCounts, Move, Place, Written
 from kvscen.cache.policy import Policy
 from kvscen.cache.recency import FIFO, LFU, LRU, TailFirst
 from kvscen.cache.s3fifo import S3FIFO
@@ -33,90 +30,9 @@ PROMOTIONS: tuple[Promotion, ...] = ("never", "hit", "second_hit")
 WRITES: tuple[Write, ...] = ("back", "through")
 
 
-class Place(NamedTuple):
-    """A slot of a level: 0 <= slot < the level's capacity."""
-
-    level: int
-    slot: int
-
-
-class Move(NamedTuple):
-    """A block's content is read at `source` and written at `target`: below it (a demotion) or above (a promotion)."""
-
-    key: int
-    source: Place
-    target: Place
-
-    @property
-    def up(self) -> bool:
-        return self.target.level < self.source.level
-
-
-class Found(NamedTuple):
-    """A read that hits. `level` had the block; after `moves` it is to be read at `place`, which is above if it was
-    promoted. A promotion is the first of the moves and its source is to be read before the others are done: what
-    makes room for it may be written there.
-    """
-
-    level: int
-    place: Place
-    moves: tuple[Move, ...]
-
-
-class Written(NamedTuple):
-    """After `moves`, the block is to be written at each of `places` (the upper first); they are none if no level takes
-    it, or if it is there and need not be written.
-    """
-
-    places: tuple[Place, ...]
-    moves: tuple[Move, ...]
-
-
 _NOTHING = Written((), ())
 # Named tuples are made in Python, three times as slowly as by this: and every decision makes one.
 _new = tuple.__new__
-
-
-@attrs.frozen
-class CacheLevel:
-    """`capacity` in blocks, None: no limit. It is filled up to `high_water` of that, rounded down, and at least with
-    one block. Of larger requests than `admit` blocks nothing enters from outside: their blocks enter the next level.
-    """
-
-    capacity: int | None
-    high_water: Fraction = Fraction(1)
-    admit: int | None = None
-
-    @property
-    def filled(self) -> int | None:
-        """The most blocks that it holds."""
-        if self.capacity is None:
-            return None
-        return min(self.capacity, max(1, math.floor(self.capacity * self.high_water)))
-
-
-@attrs.define
-class LevelCounts:
-    """What was decided at one level. Of the blocks that were `admitted` (written into the level or moved there, and not
-    again when they were there) some are still held, and the others were
-
-    demoted    moved down
-    clean      let go, as a level below has them
-    dropped    let go, as nothing is below
-    promoted   moved up (writing through, their copy stays)
-    discarded  let go because somebody said so, or because the block was written anew into another level
-
-    `lookups` are those that no upper level could answer.
-    """
-
-    lookups: int = 0
-    hits: int = 0
-    admitted: int = 0
-    demoted: int = 0
-    clean: int = 0
-    dropped: int = 0
-    promoted: int = 0
-    discarded: int = 0
 
 
 class TieredCache:
