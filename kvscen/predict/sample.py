@@ -28,6 +28,8 @@ from kvscen.predict.curve import Float64s, HitCurve, Int64s, check_workload, lru
 from kvscen.predict.distances import COLD, distances
 
 _PARTS = 8
+# With fewer blocks the parts of the sample could agree by chance, and their error mean nothing.
+_FEWEST_BLOCKS = 32 * _PARTS
 #: Look-ups that are kept, if the caller does not say: 64 MiB of ids and requests.
 MOST_LOOKUPS = 1 << 22
 
@@ -87,7 +89,8 @@ def sampled_curve(
 ) -> HitCurve:
     """The curve of `lru` or `lru_tail_first`. `pieces` are (ids, offsets) of the requests one after the other.
 
-    Exact, and as `lru_curve` gives it, where nothing had to be left out. Raises ValueError as it does.
+    Exact, and as `lru_curve` gives it, where nothing had to be left out. Raises ValueError as it does, and where the
+    sample has too few blocks to tell anything.
     """
     sample = Sample(most_lookups)
     for ids, offsets in pieces:
@@ -98,6 +101,11 @@ def sampled_curve(
     if policy not in ("lru", "lru_tail_first"):
         raise ValueError(f"only LRU has a curve in one pass, not {policy}: choose capacities")
     tail_first = policy == "lru_tail_first"
+    blocks = len(np.unique(ids))
+    if blocks < _FEWEST_BLOCKS:
+        raise ValueError(
+            f"a sample of at most {most_lookups:,} look-ups has {blocks} blocks, too few to tell anything: keep more"
+        )
     scale = 1 << sample.halvings
     expected = sample.lookups / scale
     least = _distances(ids, request, tail_first)
@@ -113,7 +121,7 @@ def sampled_curve(
         policy=policy,
         requests=sample.requests,
         lookups=sample.lookups,
-        distinct=len(np.unique(ids)) * scale,
+        distinct=blocks * scale,
         capacities=capacities,
         hits=rates * sample.lookups,
         prefix_hits=None,

@@ -85,6 +85,12 @@ def test_the_hash_is_splitmix64() -> None:
     assert hashed(np.zeros(1, np.int64)).tolist() == [0xE220A8397B1DCDAF]
 
 
+def test_a_sample_of_too_few_blocks_is_no_answer() -> None:
+    ids, offsets = zipf_workload(1)
+    with pytest.raises(ValueError, match="a sample of at most 100 look-ups has [0-9]+ blocks, too few"):
+        sampled_curve([(ids, offsets)], most_lookups=100)
+
+
 def test_a_sample_of_a_policy_that_has_no_curve_is_refused() -> None:
     ids, offsets = zipf_workload(1)
     with pytest.raises(ValueError, match="not arc"):
