@@ -111,6 +111,7 @@ def sampled_curve(
     least = _distances(ids, request, tail_first)
     capacities = np.concatenate([np.zeros(1, np.int64), np.unique(least[least != COLD]) * scale])
     rates = _hit_rates(least, scale, expected, capacities)
+    rates[0] = 0.0  # whatever the sample has too few of, without room nothing hits
     part = (hashed(ids) & np.uint64(_PARTS - 1)).astype(np.int64)
     parts = []
     for number in range(_PARTS):

@@ -43,6 +43,7 @@ def test_the_stated_error_holds(policy: str, seed: int) -> None:
     assert sampled.rate in (1 / 8, 1 / 16) and sampled.whole and sampled.prefix_hits is None
     assert (sampled.lookups, sampled.requests) == (exact.lookups, exact.requests)
     assert sampled.distinct == pytest.approx(exact.distinct, rel=0.05)
+    assert sampled.at(0).hits == 0
     error, stated = errors(sampled, exact)
     assert np.sqrt(np.mean(error**2)) < 0.02
     assert (np.abs(error) < 4 * stated + 0.002).all()
@@ -87,7 +88,7 @@ def test_the_hash_is_splitmix64() -> None:
 
 def test_a_sample_of_too_few_blocks_is_no_answer() -> None:
     ids, offsets = zipf_workload(1)
-    with pytest.raises(ValueError, match="a sample of at most 100 look-ups has [0-9]+ blocks, too few"):
+    with pytest.raises(ValueError, match="too few to tell anything"):
         sampled_curve([(ids, offsets)], most_lookups=100)
 
 
