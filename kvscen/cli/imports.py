@@ -19,6 +19,7 @@ def command(name: str, files: tuple[Path, ...], out: Path | None) -> None:
 
     \b
     kvscen import kvbench MODEL.yaml CONFIG.yaml    a model and a configuration of NIXL's KVBench
+    kvscen import kvbench-traffic CONFIG.yaml       one of KVBench's ct-perftest or sequential-ct-perftest
     kvscen import nixlbench CONFIG.toml             a configuration file of nixlbench
 
     What cannot be translated is a comment in the scenario and a line on stderr. An --out that is there is
