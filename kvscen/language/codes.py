@@ -105,6 +105,7 @@ _TABLE = (
     Code("KVS324", "A command line cannot be filled in"),
     Code("KVS325", "A placeholder has no value at this point"),
     Code("KVS326", "A command line passes nothing on", _WARNING),
+    Code("KVS327", "Requests are larger than a cache admits"),
     Code("KVS330", "nixlbench does not do this"),
     Code("KVS331", "A limit of nixlbench or of its backend"),
     Code("KVS332", "nixlbench waits for a whole batch", _WARNING),

@@ -1,5 +1,6 @@
 """Everything that a driver needs. A driver imports nothing else of kvscen."""
 
+from kvscen.cache import CacheLevel, Move, Place, TieredCache
 from kvscen.language.diagnose import Severity
 from kvscen.language.schema import (
     Bandwidth,
@@ -87,6 +88,7 @@ __all__ = [
     "Arena",
     "Availability",
     "Bandwidth",
+    "CacheLevel",
     "Clock",
     "CommandLine",
     "Count",
@@ -111,12 +113,14 @@ __all__ = [
     "Measure",
     "MeasureInfo",
     "Miss",
+    "Move",
     "Number",
     "OneOrMore",
     "PathReport",
     "PathText",
     "Peer",
     "PeerFigures",
+    "Place",
     "Point",
     "Rate",
     "Reference",
@@ -130,6 +134,7 @@ __all__ = [
     "Synchronous",
     "ThreadLane",
     "Tier",
+    "TieredCache",
     "TokenRate",
     "Tokens",
     "Tool",

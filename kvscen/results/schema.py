@@ -213,6 +213,7 @@ TIERS: tuple[Column, ...] = (
     Column("evicted", _INT, "operations", "blocks dropped or handed down"),
     Column("demoted_bytes", _INT, "B", "bytes handed down"),
     Column("promoted_bytes", _INT, "B", "bytes brought up"),
+    Column("through_bytes", _INT, "B", "of an edge: bytes written through to the lower tier as the upper was written"),
     Column("latency_p50_ns", _INT, "ns", "median latency of its operations"),
     Column("latency_p99_ns", _INT, "ns", "99th percentile of it; null where fewer than 10 operations lie above"),
     Column("latency_max_ns", _INT, "ns", "the longest"),

@@ -1,12 +1,11 @@
-"""`tiered`: a cache over several tiers, each block in one of them. Small for now: LRU, exclusive, no promotion on a
-hit.
+"""`tiered`: a cache over several tiers that moves real bytes at every edge.
 
-A block that is written enters the top level as the most recent one; a level that is full sends its least recent block
-down, really: it is read from the level above and written to the one below. Off the last level it is dropped. A read
-that hits is served by the level that has the block, which `level` of its completion names; a read of a block that is
-nowhere is a miss of 0 bytes.
+A block that is written enters the top level; what a level's policy pushes out goes down, really: it is read from the
+level above and written to the one below. Off the last level it is dropped. A read that hits names the level that had
+the block in `level` of its completion; where `promotion` says so, the block is first brought up and then read there. A
+read of a block that is nowhere is a miss of 0 bytes.
 
-Decisions are taken in the order in which operations are submitted (`bookkeeping`), the I/O follows as soon as what it
+Decisions are taken in the order in which operations are submitted (kvscen.cache), the I/O follows as soon as what it
 depends on has ended (`mover`): so hits, misses and bytes are the same whatever the depth and the speed of the levels.
 This is why one thread submits.
 """
@@ -26,7 +25,7 @@ __all__ = ["TieredDriver", "TieredSettings"]
 
 class TieredDriver(Driver):
     name = "tiered"
-    summary = "A cache over several tiers: the least recently used blocks move down, level by level."
+    summary = "A cache over several tiers: blocks that a level has no room for move down, level by level."
     settings = TieredSettings
     max_processes = 1  # one bookkeeping
     levels_setting = "levels"

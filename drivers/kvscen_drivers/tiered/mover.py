@@ -5,24 +5,28 @@ Transfers come in the order of the decisions. One depends on earlier ones throug
     reading a slot      waits for the last write of that slot
     writing a slot      waits for the last write and for every read since
 
-A move is two transfers, a read above and a write below, through a bounce buffer of its own. Buffers are granted in the
-order of the moves: the oldest unfinished move then always has one, and everything that it waits for is older still, so
-nothing can deadlock. A transfer that fails spoils the slot that it should have filled: whoever reads the slot later
-fails with the same errno, without I/O, until it is written again.
+A move is two transfers, a read and a write, through a bounce buffer of its own. A promotion is read before the moves
+that make room for it are done and written after them, as its block may change places with one of theirs. Buffers are
+granted in the order of the moves, and there are at least two: the oldest unfinished promotion has one, the moves that
+it waits for are next in turn and wait for nothing younger, so nothing can deadlock. A transfer that fails spoils the
+slot that it should have filled: whoever reads the slot later fails with the same errno, without I/O, until it is
+written again.
+
+A block that is written through is written at all of its places from the caller's buffer, and has been written when the
+last of them has.
 """
 
 from __future__ import annotations
 
 import errno
 import itertools
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
 import attrs
 import numpy as np
 
-from kvscen.plugin import COMPLETION, OK, OPERATION, READ, WRITE, DriverError, Histogram, Lane
-from kvscen_drivers.tiered.bookkeeping import Move, Place
+from kvscen.plugin import COMPLETION, OK, OPERATION, READ, WRITE, DriverError, Histogram, Lane, Move, Place
 
 # How many latencies are gathered before they are sorted into the histogram, which costs the same for one or a thousand.
 _FLUSH = 1024
@@ -33,9 +37,15 @@ _ROWS = 128
 _SLICE_NS = 20_000
 
 
+#: The level that a block came from, and the one where it went.
+Edge = tuple[int, int]
+
+
 @attrs.define(eq=False)
 class Transfer:
-    """One read or write of a slot. `tag` is what the caller knows it by; a transfer of a move has none."""
+    """One read or write of a slot. `tag` is what the caller knows it by; a transfer of a move has none, and neither has
+    a further copy of what the caller writes: `whole` is the first one. `parts` of a caller's transfer have not ended.
+    """
 
     kind: int
     place: Place
@@ -44,6 +54,10 @@ class Transfer:
     buffer: int
     tag: int | None = None
     move: _Moving | None = None
+    whole: Transfer | None = None
+    parts: int = 1
+    #: The level that the caller is told.
+    level: int = 0
     waits: int = 0
     followers: list[Transfer] = attrs.field(factory=list)
     done: bool = False
@@ -56,11 +70,11 @@ class Transfer:
 
 @attrs.define(eq=False)
 class _Moving:
-    """A move on its way."""
+    """A move on its way, or a further copy of what the caller writes, which has no `read`."""
 
-    edge: int
+    edge: Edge
     decided_ns: int
-    read: Transfer = attrs.field(init=False)
+    read: Transfer | None = None
     write: Transfer = attrs.field(init=False)
 
 
@@ -131,9 +145,10 @@ class Mover:
         self.reset_tallies()
 
     def reset_tallies(self) -> None:
-        #: By level, and by the level above the edge.
         self.levels = [Tally() for _ in self._lanes]
-        self.edges = [Tally() for _ in self._lanes]
+        #: What was moved, and what was written through (from the level of the first copy).
+        self.edges: defaultdict[Edge, Tally] = defaultdict(Tally)
+        self.through: defaultdict[Edge, Tally] = defaultdict(Tally)
 
     @property
     def moves_left(self) -> int:
@@ -142,24 +157,46 @@ class Mover:
 
     # -- what the decisions ask for, in their order
 
-    def read(self, place: Place, offset: int, nbytes: int, buffer: int, tag: int) -> None:
-        self._start(Transfer(READ, place, offset, nbytes, buffer, tag))
+    def read(self, place: Place, offset: int, nbytes: int, buffer: int, tag: int, level: int) -> None:
+        """`level` is the one that had the block."""
+        self._start(Transfer(READ, place, offset, nbytes, buffer, tag, level=level))
         self._fail_spoiled()
 
-    def write(self, place: Place, nbytes: int, buffer: int, tag: int) -> None:
-        self._start(Transfer(WRITE, place, 0, nbytes, buffer, tag))
+    def write(self, places: Sequence[Place], nbytes: int, buffer: int, tag: int) -> None:
+        first = places[0]
+        whole = Transfer(WRITE, first, 0, nbytes, buffer, tag, parts=len(places), level=first.level)
+        self._start(whole)
+        for place in places[1:]:
+            copying = _Moving((first.level, place.level), self._clock())
+            copying.write = Transfer(WRITE, place, 0, nbytes, buffer, move=copying, whole=whole)
+            self._moves_left += 1
+            self._start(copying.write)
 
-    def move(self, move: Move, nbytes: int) -> None:
-        moving = _Moving(move.source.level, self._clock())
+    def move(self, moves: Sequence[Move], nbytes: int) -> None:
+        """What a decision asks for. A promotion can only be the first."""
+        movings = [self._moving(move, nbytes) for move in moves]
+        up = movings.pop(0) if moves and moves[0].up else None
+        if up is not None:
+            assert up.read is not None
+            self._start(up.read)
+            self._queued_moves.append(up)
+        for moving in movings:
+            assert moving.read is not None
+            self._start(moving.read)
+            self._start(moving.write)
+            self._queued_moves.append(moving)
+        if up is not None:
+            self._start(up.write)
+        self._grant_buffers()
+        self._fail_spoiled()
+
+    def _moving(self, move: Move, nbytes: int) -> _Moving:
+        moving = _Moving((move.source.level, move.target.level), self._clock())
         moving.read = Transfer(READ, move.source, 0, nbytes, 0, move=moving, waits=1)  # the buffer
         moving.write = Transfer(WRITE, move.target, 0, nbytes, 0, move=moving)
         self._moves_left += 1
         self._after(moving.write, moving.read)
-        self._start(moving.read)
-        self._start(moving.write)
-        self._queued_moves.append(moving)
-        self._grant_buffers()
-        self._fail_spoiled()
+        return moving
 
     # -- what the lanes do
 
@@ -236,7 +273,7 @@ class Mover:
         if transfer.kind == READ:
             spoiled = self._slots[transfer.place].errno
         else:
-            spoiled = moving.read.errno if moving is not None else 0
+            spoiled = moving.read.errno if moving is not None and moving.read is not None else 0
         if spoiled:
             self._spoiled.append((transfer, spoiled))
         else:
@@ -250,6 +287,7 @@ class Mover:
     def _grant_buffers(self) -> None:
         while self._queued_moves and self._buffers:
             moving = self._queued_moves.popleft()
+            assert moving.read is not None
             moving.read.buffer = moving.write.buffer = self._buffers.pop()
             self._release(moving.read)
 
@@ -265,7 +303,7 @@ class Mover:
                 raise DriverError(
                     f"the level {self._names[level]} completed an operation that it was not given ({ident})"
                 )
-            transfer.wire_bytes = wire
+            transfer.wire_bytes += wire
             if outcome == OK and moved == transfer.nbytes:
                 transfer.moved = moved
                 tally.count(transfer.kind, moved, end - submit)
@@ -277,7 +315,7 @@ class Mover:
         return count > 0
 
     def _end(self, transfer: Transfer, code: int, end_ns: int) -> None:
-        transfer.errno, transfer.end_ns, transfer.done = code, end_ns, True
+        transfer.errno, transfer.end_ns, transfer.done = transfer.errno or code, max(end_ns, transfer.end_ns), True
         slot = self._slots[transfer.place]
         if transfer.kind == WRITE:
             slot.errno = code
@@ -285,8 +323,7 @@ class Mover:
                 slot.writer = None
         elif transfer in slot.readers:
             slot.readers.remove(transfer)
-        if transfer.tag is not None:
-            self.ended.append(transfer)
+        self._end_whole(transfer, code, end_ns)
         moving = transfer.move
         if moving is not None and transfer is moving.write:
             self._end_move(moving, code, end_ns)
@@ -294,11 +331,27 @@ class Mover:
         for follower in followers:
             self._release(follower)
 
-    def _end_move(self, moving: _Moving, code: int, end_ns: int) -> None:
-        if code:
-            self.edges[moving.edge].fail()
+    def _end_whole(self, transfer: Transfer, code: int, end_ns: int) -> None:
+        """What the caller asked for has ended when all of its parts have, and well if all did."""
+        whole = transfer.whole
+        if whole is None:
+            whole = transfer
         else:
-            self.edges[moving.edge].count(WRITE, moving.write.moved, end_ns - moving.decided_ns)
+            whole.errno = whole.errno or code
+            whole.end_ns = max(whole.end_ns, end_ns)
+            whole.wire_bytes += transfer.wire_bytes
+        if whole.tag is not None:
+            whole.parts -= 1
+            if not whole.parts:
+                self.ended.append(whole)
+
+    def _end_move(self, moving: _Moving, code: int, end_ns: int) -> None:
+        tally = (self.edges if moving.read is not None else self.through)[moving.edge]
+        if code:
+            tally.fail()
+        else:
+            tally.count(WRITE, moving.write.moved, end_ns - moving.decided_ns)
         self._moves_left -= 1
-        self._buffers.append(moving.write.buffer)
-        self._grant_buffers()
+        if moving.read is not None:
+            self._buffers.append(moving.write.buffer)
+            self._grant_buffers()

@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
 import attrs
 
-from kvscen.plugin import Finding, ListOf, Reference, Size, Tier, Word, Work, setting, show_bytes
+from kvscen.plugin import (
+    Finding,
+    ListOf,
+    Reference,
+    Share,
+    Size,
+    Tier,
+    TieredCache,
+    Word,
+    Work,
+    setting,
+    show_bytes,
+)
 
 
 @attrs.frozen
 class TieredSettings:
     levels: tuple[str, ...] = setting(ListOf(Reference("tier")), help="the tiers that it is made of, from the top down")
-    eviction: str = setting(Word("lru"), default="lru", help="which block goes down when a level is full")
+    eviction: str = setting(
+        Word(*TieredCache.policies), default="lru", help="which block goes down when a level is full"
+    )
     capacities: tuple[int, ...] | None = setting(
         ListOf(Size(minimum=1)),
         default=None,
         help="what this cache may take of each level, from the top down; the last may be left out. "
         "Without it each level's own `capacity`",
+    )
+    high_water_share: Fraction = setting(  # noqa: RUF009 - an attrs field
+        Share(),
+        default=Fraction(1),
+        help="how much of each level but the last is filled before blocks go down; at least one block",
+    )
+    promotion: str = setting(
+        Word(*TieredCache.promotions),
+        default="never",
+        help="whether a block that is read below the top level is brought up into it: never, when it is read, or when "
+        "it is read for the second time since it came down",
+    )
+    write: str = setting(
+        Word(*TieredCache.writes),
+        default="back",
+        help="where a block goes that is written: into the top level, or through it into every level at once",
+    )
+    admit: tuple[int, ...] | None = setting(
+        ListOf(Size()),
+        default=None,
+        help="of each level, from the top down, the largest request whose blocks are written into it; those of a "
+        "larger one enter the next level that takes them. A level without a size takes all",
     )
 
 
@@ -34,9 +72,21 @@ def _own_capacity(level: Tier) -> int | None:
     return own if isinstance(own, int) else None
 
 
+def admitted_bytes(tier: Tier, level: int) -> int | None:
+    """The largest request whose blocks enter a level from outside; None: any."""
+    given: tuple[int, ...] = tier.settings.admit or ()
+    return given[level] if level < len(given) else None
+
+
+def request_blocks(work: Work) -> int:
+    """Blocks of one request."""
+    return max(1, work.batch // work.requests)
+
+
 def lint(tier: Tier, work: Work) -> Iterator[Finding]:
     yield from _levels(tier)
     yield from _capacities(tier, work)
+    yield from _admission(tier, work)
     if work.threads > 1:
         yield Finding(
             "KVS323",
@@ -48,7 +98,17 @@ def lint(tier: Tier, work: Work) -> Iterator[Finding]:
 
 def _levels(tier: Tier) -> Iterable[Finding]:
     seen = set()
+    folders: dict[str, str] = {}
     for level in tier.levels:
+        folder = getattr(level.settings, "path", None)
+        other = folders.setdefault(os.path.normpath(folder), level.name) if isinstance(folder, str) else level.name
+        if other != level.name:
+            yield Finding(
+                "KVS321",
+                f"`{other}` and `{level.name}` keep their blocks in the same folder, {folder}",
+                setting="levels",
+                help="give each of them a `path` of its own",
+            )
         if level.name in seen:
             yield Finding(
                 "KVS321",
@@ -109,3 +169,22 @@ def _capacities(tier: Tier, work: Work) -> Iterable[Finding]:
                 setting=where,
                 help="every level needs room for at least one block",
             )
+
+
+def _admission(tier: Tier, work: Work) -> Iterable[Finding]:
+    given: tuple[int, ...] = tier.settings.admit or ()
+    request = request_blocks(work) * work.block_bytes
+    if len(given) > len(tier.levels):
+        yield Finding(
+            "KVS327",
+            f"`admit` has {len(given)} sizes for {len(tier.levels)} levels",
+            setting="admit",
+            help="write one size for each level, from the top down; those at the end may be left out",
+        )
+    elif len(given) == len(tier.levels) and max(given) < request:
+        yield Finding(
+            "KVS327",
+            f"no level admits a request of {show_bytes(request)}, so nothing would be cached",
+            setting="admit",
+            help=f"raise a size to {show_bytes(request)}, or leave the last level's out",
+        )

@@ -7,6 +7,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from kvscen.plugin import (
@@ -19,7 +20,9 @@ from kvscen.plugin import (
     READ,
     WRITE,
     Arena,
+    CacheLevel,
     DriverError,
+    Histogram,
     Lane,
     Layout,
     Limits,
@@ -27,12 +30,12 @@ from kvscen.plugin import (
     Rows,
     Store,
     Tier,
+    TieredCache,
     Work,
     show_bytes,
 )
-from kvscen_drivers.tiered.bookkeeping import Waterfall
-from kvscen_drivers.tiered.mover import Mover, Tally
-from kvscen_drivers.tiered.settings import capacity_of
+from kvscen_drivers.tiered.mover import Edge, Mover, Tally
+from kvscen_drivers.tiered.settings import admitted_bytes, capacity_of, request_blocks
 
 # Moves that can be under way at once. Each holds one block: 16 keep a disk busy and cost 40 MiB with blocks of 2.5 MiB.
 BOUNCE_BUFFERS = 16
@@ -44,14 +47,14 @@ def _round_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def _tallied(tally: Tally) -> dict[str, Any]:
+def _tallied(*tallies: Tally) -> dict[str, Any]:
     """The columns of what was really done: transfers of a level, or moves (their latency runs from decision to end)."""
-    latency = tally.latency()
+    latency = Histogram()
+    for tally in tallies:
+        latency.merge(tally.latency())
     return {
-        "operations": tally.operations,
-        "errors": tally.errors,
-        "read_bytes": tally.read_bytes,
-        "write_bytes": tally.write_bytes,
+        "operations": sum(tally.operations for tally in tallies),
+        "errors": sum(tally.errors for tally in tallies),
         "latency_p50_ns": latency.percentile(0.5),
         "latency_p99_ns": latency.percentile(0.99),
         "latency_max_ns": latency.largest if latency.number else None,
@@ -88,7 +91,8 @@ class TieredStore(Store):
         self._bounce_bytes = _round_up(_round_up(work.block_bytes, alignment), _PAGE_BYTES)
         self._lane: TieredLane | None = None
         self._laid_out: Layout | None = None
-        self.cache: Waterfall | None = None
+        self.cache: TieredCache | None = None
+        self.request_blocks = request_blocks(work)
         self.block_bytes = 0
         self.keys = range(0)
 
@@ -124,11 +128,31 @@ class TieredStore(Store):
         slots = [self._slots(level, layout) for level in range(len(self._levels))]
         for store, count in zip(self._levels, slots, strict=True):
             store.prepare(Layout(count, layout.block_bytes, layout.stride_bytes, 0, count))
-        self.cache = Waterfall(slots)
+        self.cache = self._cache(slots, layout)
         self.block_bytes = layout.stride_bytes
         self.keys = range(layout.first_key, layout.first_key + layout.keys)
         self._laid_out = layout
         return self.keys
+
+    def _cache(self, slots: Sequence[int], layout: Layout) -> TieredCache:
+        settings, last = self.tier.settings, len(slots) - 1
+        levels = []
+        for level, count in enumerate(slots):
+            admit = admitted_bytes(self.tier, level)
+            levels.append(
+                CacheLevel(
+                    count,
+                    Fraction(1) if level == last else settings.high_water_share,
+                    None if admit is None else admit // layout.block_bytes,
+                )
+            )
+        if all(level.admit is not None and level.admit < self.request_blocks for level in levels):
+            raise DriverError(
+                f"tier `{self.tier.name}`: no level admits requests of "
+                f"{show_bytes(self.request_blocks * layout.block_bytes)}",
+                "raise a size in `admit`",
+            )
+        return TieredCache(levels, settings.eviction, settings.promotion, settings.write)
 
     def _slots(self, level: int, layout: Layout) -> int:
         capacity = capacity_of(self.tier, level)
@@ -177,11 +201,15 @@ class TieredStore(Store):
         if cache is None or lane is None:
             return ()
         lane.drain()
-        levels, edges = lane.mover.levels, lane.mover.edges
-        rows = [self._level_row(cache, level, levels[level]) for level in range(len(levels))]
-        return [*rows, *(self._edge_row(level, edges[level]) for level in range(len(levels) - 1))]
+        mover = lane.mover
+        levels = range(len(mover.levels))
+        rows = [self._level_row(cache, level, mover.levels[level]) for level in levels]
+        beside = {(level, level + 1) for level in levels[:-1]}
+        for edge in sorted(beside | set(mover.edges) | set(mover.through)):
+            rows.append(self._edge_row(edge, mover.edges[edge], mover.through[edge]))
+        return rows
 
-    def _level_row(self, cache: Waterfall, level: int, tally: Tally) -> dict[str, Any]:
+    def _level_row(self, cache: TieredCache, level: int, tally: Tally) -> dict[str, Any]:
         counts = cache.counts[level]
         return {
             "tier": self.names[level],
@@ -193,22 +221,26 @@ class TieredStore(Store):
             "hits": counts.hits,
             "hit_rate": counts.hits / counts.lookups if counts.lookups else None,
             "admitted": counts.admitted,
-            "evicted": counts.demoted + counts.dropped,
+            "evicted": counts.demoted + counts.clean + counts.dropped,
             "demoted_bytes": counts.demoted * self.block_bytes,
-            "promoted_bytes": 0,
+            "promoted_bytes": counts.promoted * self.block_bytes,
+            "through_bytes": None,
+            "read_bytes": tally.read_bytes,
+            "write_bytes": tally.write_bytes,
             **_tallied(tally),
         }
 
-    def _edge_row(self, level: int, tally: Tally) -> dict[str, Any]:
+    def _edge_row(self, edge: Edge, moved: Tally, through: Tally) -> dict[str, Any]:
+        source, target = edge
+        down = target > source
         return {
-            "tier": self.names[level],
-            "to_tier": self.names[level + 1],
-            "level": level,
-            **_tallied(tally),
-            "read_bytes": None,
-            "write_bytes": None,
-            "demoted_bytes": tally.write_bytes,
-            "promoted_bytes": 0,
+            "tier": self.names[source],
+            "to_tier": self.names[target],
+            "level": source,
+            **_tallied(moved, through),
+            "demoted_bytes": moved.write_bytes if down else 0,
+            "promoted_bytes": 0 if down else moved.write_bytes,
+            "through_bytes": through.write_bytes,
         }
 
     def path(self) -> PathReport:
@@ -245,18 +277,19 @@ class TieredLane(Lane):
         size = self._store.block_bytes
         room = max(self._store.limits.max_in_flight - len(self._flying) - len(self._instant), 0)
         accepted = ops[:room]
-        for ident, key, offset, nbytes, buffer, kind in accepted[
-            ["id", "key", "offset", "bytes", "buffer", "kind"]
+        mover, blocks = self.mover, self._store.request_blocks
+        for ident, key, offset, nbytes, buffer, kind, request in accepted[
+            ["id", "key", "offset", "bytes", "buffer", "kind", "request"]
         ].tolist():
             if self._wrong(key, offset, nbytes, buffer, kind):
                 self._instant.append((ident, now, now, 0, 0, errno.EINVAL, ERROR, 0, 0))
             elif kind == WRITE:
-                moves, place = cache.write(key)
-                for move in moves:
-                    self.mover.move(move, size)
-                self.mover.write(place, nbytes, buffer, self._track(ident, now))
-            elif kind == READ and (found := cache.read(key)) is not None:
-                self.mover.read(found, offset, nbytes, buffer, self._track(ident, now))
+                written = cache.write(key, request, blocks)
+                mover.move(written.moves, size)
+                mover.write(written.places, nbytes, buffer, self._track(ident, now))
+            elif kind == READ and (hit := cache.read(key, request, blocks)) is not None:
+                mover.move(hit.moves, size)
+                mover.read(hit.place, offset, nbytes, buffer, self._track(ident, now), hit.level)
             elif kind == LOOKUP and (found := cache.find(key)) is not None:
                 self._instant.append((ident, now, now, 0, 0, 0, OK, found.level, 0))
             elif kind == DISCARD and cache.discard(key):
@@ -302,8 +335,8 @@ class TieredLane(Lane):
             assert transfer.tag is not None
             ident, submit = self._flying.pop(transfer.tag)
             outcome = ERROR if transfer.errno else OK
-            level = transfer.place.level
-            moved, wire_bytes = transfer.moved, transfer.wire_bytes
+            moved = 0 if transfer.errno else transfer.moved
+            level, wire_bytes = transfer.level, transfer.wire_bytes
             out[count] = (ident, submit, transfer.end_ns, moved, wire_bytes, transfer.errno, outcome, level, 0)
             count += 1
         return count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -106,9 +107,9 @@ def shuffled_tier(name: str, capacity: int | None = None) -> Tier:
     return Tier(name, "shuffled", ShuffledSettings(capacity_bytes=capacity))
 
 
-def tiered(levels: list[Tier], capacities: list[int] | None) -> Tier:
+def tiered(levels: list[Tier], capacities: list[int] | None, **more: Any) -> Tier:
     names = tuple(level.name for level in levels)
-    settings = TieredSettings(levels=names, capacities=None if capacities is None else tuple(capacities))
+    settings = TieredSettings(levels=names, capacities=None if capacities is None else tuple(capacities), **more)
     return Tier("cache", "tiered", settings, tuple(levels))
 
 
@@ -140,7 +141,9 @@ class Session:
     that hits: it must be the last version written before it in the order of submission.
     """
 
-    def __init__(self, store: TieredStore, block: int, keys: int, depth: int) -> None:
+    def __init__(self, store: TieredStore, block: int, keys: int, depth: int, request: int = 1) -> None:
+        """So many operations in a row are of one `request`."""
+        self.request = request
         self.store, self.block, self.depth = store, block, depth
         self.stride = -(-block // store.limits.alignment_bytes) * store.limits.alignment_bytes
         self.arena = store.allocate(depth * self.stride, "dram")
@@ -163,7 +166,6 @@ class Session:
             rows = []
             while free and position < len(sequence):
                 kind, key = sequence[position]
-                position += 1
                 slot = free.pop()
                 buffer = self.arena.view[slot * self.stride : (slot + 1) * self.stride]
                 if kind == WRITE:
@@ -173,8 +175,11 @@ class Session:
                     buffer[:] = 0xAA
                 expected[self.next_id] = (kind, key, self.version.get(key, 0), slot)
                 nbytes = 0 if kind in (LOOKUP, DISCARD) else self.stride
-                rows.append((self.next_id, key, 0, nbytes, slot * self.stride, 0, 0, 0, kind, [0] * 7))
+                rows.append(
+                    (self.next_id, key, 0, nbytes, slot * self.stride, 0, position // self.request, 0, kind, [0] * 7)
+                )
                 self.next_id += 1
+                position += 1
             queued = np.concatenate([queued, np.array(rows, OPERATION)])
             queued = queued[self.lane.submit(queued) :]
             count = self.lane.reap(out, 1, 5 * 10**9)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,15 +22,17 @@ from kvscen.plugin import (
     OPERATION,
     READ,
     WRITE,
+    CacheLevel,
     DriverError,
     Layout,
     Store,
     Tier,
+    TieredCache,
     Work,
 )
+from kvscen_drivers.posix.driver import PosixSettings
 from kvscen_drivers.tiered import TieredDriver
-from kvscen_drivers.tiered.bookkeeping import Waterfall
-from kvscen_drivers.tiered.store import BOUNCE_BUFFERS
+from kvscen_drivers.tiered.store import BOUNCE_BUFFERS, TieredStore
 
 from .levels import Done, Session, ShuffledStore, open_memory, open_tiered, shuffled_tier, tiered
 
@@ -37,45 +41,63 @@ BLOCK = 512
 Sequence = list[tuple[int, int]]
 
 
-def predicted(slots: list[int], sequence: Sequence) -> tuple[list[tuple[int, int]], Waterfall]:
+def predicted(
+    slots: list[int], sequence: Sequence, request: int = 1, **how: Any
+) -> tuple[list[tuple[int, int]], TieredCache]:
     """(outcome, level) of every operation by the bookkeeping alone."""
-    cache = Waterfall(slots)
+    high = how.pop("high_water", Fraction(1))
+    levels = [CacheLevel(count, high if level + 1 < len(slots) else Fraction(1)) for level, count in enumerate(slots)]
+    cache = TieredCache(levels, **how)
     results = []
-    for kind, key in sequence:
+    for number, (kind, key) in enumerate(sequence):
         if kind == WRITE:
-            cache.write(key)
+            cache.write(key, number // request)
             results.append((OK, 0))
         elif kind == DISCARD:
             results.append((OK if cache.discard(key) else MISS, 0))
-        else:
-            place = cache.read(key) if kind == READ else cache.find(key)
+        elif kind == LOOKUP:
+            place = cache.find(key)
             results.append((MISS, 0) if place is None else (OK, place.level))
+        else:
+            found = cache.read(key, number // request)
+            results.append((MISS, 0) if found is None else (OK, found.level))
     return results, cache
 
 
-def check(store: Store, done: list[Done], slots: list[int], sequence: Sequence, block: int) -> None:
-    expected, cache = predicted(slots, sequence)
+def check(
+    store: Store, done: list[Done], slots: list[int], sequence: Sequence, block: int, request: int = 1, **how: Any
+) -> None:
+    through = how.get("write") == "through"
+    expected, cache = predicted(slots, sequence, request, **how)
     assert [(d.outcome, d.level) for d in done] == expected
     for d in done:
         moves = d.outcome == OK and d.kind in (READ, WRITE)
         assert d.nbytes == (block if moves else 0)
     rows = {(row["tier"], row["to_tier"]): row for row in store.edges()}
     names = [row["tier"] for row in rows.values() if row["to_tier"] is None]
+    writes = sum(d.kind == WRITE for d in done)
     for level, name in enumerate(names):
         row, counts = rows[name, None], cache.counts[level]
         assert (row["lookups"], row["hits"]) == (counts.lookups, counts.hits)
-        assert (row["admitted"], row["evicted"]) == (counts.admitted, counts.demoted + counts.dropped)
+        assert (row["admitted"], row["evicted"]) == (counts.admitted, counts.demoted + counts.clean + counts.dropped)
         assert row["occupancy_bytes"] == cache.occupancy(level) * block <= slots[level] * block
+        assert (row["demoted_bytes"], row["promoted_bytes"]) == (counts.demoted * block, counts.promoted * block)
         assert row["errors"] == 0
         if level + 1 < len(names):
             edge = rows[name, names[level + 1]]
-            assert edge["operations"] == counts.demoted and edge["demoted_bytes"] == counts.demoted * block
-            assert edge["errors"] == 0 and (edge["latency_max_ns"] is not None) == (counts.demoted > 0)
+            copied = writes if through and level == 0 else 0
+            assert edge["operations"] == counts.demoted + copied and edge["demoted_bytes"] == counts.demoted * block
+            assert edge["through_bytes"] == copied * block and edge["promoted_bytes"] == 0
+            assert edge["errors"] == 0 and (edge["latency_max_ns"] is not None) == (counts.demoted + copied > 0)
+        if level and counts.promoted:
+            edge = rows[name, names[0]]
+            assert edge["operations"] == counts.promoted and edge["promoted_bytes"] == counts.promoted * block
+            assert (edge["demoted_bytes"], edge["through_bytes"], edge["errors"]) == (0, 0, 0)
     read_hits = sum(d.kind == READ and d.outcome == OK for d in done)
-    demoted = sum(counts.demoted for counts in cache.counts)
-    writes = sum(d.kind == WRITE for d in done)
-    assert sum(rows[name, None]["read_bytes"] for name in names) == (read_hits + demoted) * block
-    assert sum(rows[name, None]["write_bytes"] for name in names) == (writes + demoted) * block
+    moved = sum(counts.demoted + counts.promoted for counts in cache.counts)
+    assert sum(rows[name, None]["read_bytes"] for name in names) == (read_hits + moved) * block
+    copies = len(names) if through else 1
+    assert sum(rows[name, None]["write_bytes"] for name in names) == (writes * copies + moved) * block
 
 
 operations = st.tuples(st.sampled_from([READ, READ, WRITE, WRITE, WRITE, LOOKUP, DISCARD]), st.integers(0, KEYS - 1))
@@ -102,6 +124,112 @@ def test_content_and_counts_do_not_depend_on_timing(
         session.close()
     for level in stores:
         assert level.most_in_flight <= level.limits.max_in_flight
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    st.lists(operations, max_size=120),
+    st.sampled_from([1, 2, 8, 40]),
+    st.integers(0, 10**6),
+    st.fixed_dictionaries(
+        {
+            "policy": st.sampled_from(TieredCache.policies),
+            "promotion": st.sampled_from(TieredCache.promotions),
+            "write": st.sampled_from(TieredCache.writes),
+            "high_water": st.sampled_from([Fraction(1), Fraction(4, 5)]),
+        }
+    ),
+    st.sampled_from([1, 4]),
+)
+def test_every_way_to_decide(
+    slots: list[int], sequence: Sequence, depth: int, seed: int, how: dict[str, Any], request: int
+) -> None:
+    """Promotion and writing through: the right content everywhere, and every byte on its edge."""
+    more = {"eviction": how["policy"], "promotion": how["promotion"], "write": how["write"]}
+    levels = [shuffled_tier(f"l{i}") for i in range(len(slots))]
+    tier = tiered(levels, [n * BLOCK for n in slots], high_water_share=how["high_water"], **more)
+    stores = [ShuffledStore(seed + i, in_flight=1 + (seed + i) % 7) for i in range(len(slots))]
+    session = Session(open_tiered(tier, stores, BLOCK, KEYS), BLOCK, KEYS, depth, request)
+    check(session.store, session.run(sequence), slots, sequence, BLOCK, request, **how)
+    session.close()
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    st.lists(operations, max_size=100),
+    st.sampled_from([1, 8]),
+    st.integers(0, 10**6),
+    st.sampled_from(TieredCache.promotions),
+    st.sampled_from(TieredCache.writes),
+)
+def test_whatever_fails_nothing_is_lost_in_silence(
+    slots: list[int], sequence: Sequence, depth: int, seed: int, promotion: str, write: str
+) -> None:
+    """A read gives the last content or an error (the session compares), and decisions are as if all were well."""
+    levels = [shuffled_tier(f"l{i}") for i in range(len(slots))]
+    tier = tiered(levels, [n * BLOCK for n in slots], promotion=promotion, write=write)
+    stores = [ShuffledStore(seed + i) for i in range(len(slots))]
+    for store in stores:
+        store.fails = lambda kind, slot, draw=store.random: draw.random() < 0.1
+    session = Session(open_tiered(tier, stores, BLOCK, KEYS), BLOCK, KEYS, depth)
+    done = session.run(sequence)
+    expected, cache = predicted(slots, sequence, promotion=promotion, write=write)
+    for d, (outcome, level) in zip(done, expected, strict=True):
+        assert d.outcome in (outcome, ERROR) and d.level == level
+        assert d.outcome != ERROR or (d.errno == errno.EIO and d.nbytes == 0)
+    for row, counts in zip(session.store.edges(), cache.counts, strict=False):
+        assert (row["hits"], row["admitted"]) == (counts.hits, counts.admitted)
+    session.close()
+
+
+def test_many_promotions_at_once_find_buffers() -> None:
+    """Each holds one while what makes room for it waits for more."""
+    session, _ = a_session([4, 4, 8], depth=40, promotion="hit")
+    session.run([(WRITE, key) for key in range(16)])
+    done = session.run([(READ, key % 16) for key in range(400)])
+    assert {d.outcome for d in done} == {OK}
+    promoted = sum(row["promoted_bytes"] for row in session.store.edges() if row["to_tier"])
+    assert promoted == 400 * BLOCK, "read round and round, none is ever in the top level"
+
+
+def test_a_promotion_that_fails_is_an_error_of_the_read() -> None:
+    session, stores = a_session([1, 4], promotion="hit")
+    session.run([(WRITE, 1), (WRITE, 2)])
+    session.store.settle()
+    stores[1].fails = lambda kind, slot: kind == READ
+    [done] = session.run([(READ, 1)])
+    assert (done.outcome, done.errno, done.nbytes, done.level) == (ERROR, errno.EIO, 0, 1)
+    [edge] = [row for row in session.store.edges() if (row["tier"], row["to_tier"]) == ("l1", "l0")]
+    assert (edge["errors"], edge["promoted_bytes"]) == (1, 0)
+
+
+def test_a_write_through_has_failed_where_any_level_failed() -> None:
+    session, stores = a_session([1, 4], write="through")
+    stores[1].fails = lambda kind, slot: kind == WRITE
+    [done] = session.run([(WRITE, 1)])
+    assert (done.outcome, done.errno, done.nbytes) == (ERROR, errno.EIO, 0)
+    stores[1].fails = lambda kind, slot: False
+    [done] = session.run([(READ, 1)])
+    assert (done.outcome, done.level) == (OK, 0), "the copy above is good"
+
+
+def test_requests_that_are_too_large_for_the_top_level_pass_it_by() -> None:
+    tier = tiered([shuffled_tier("l0"), shuffled_tier("l1")], [4 * BLOCK], admit=(3 * BLOCK,))
+    work = Work("write", BLOCK, 8, KEYS, requests=2)
+    store = TieredDriver().open(tier, work, [ShuffledStore(1), ShuffledStore(2)])
+    assert isinstance(store, TieredStore)
+    session = Session(store, BLOCK, KEYS, 4)
+    session.run([(WRITE, key) for key in range(8)])
+    assert [d.level for d in session.run([(READ, key) for key in range(8)])] == [1] * 8
+    assert [row.get("occupancy_bytes") for row in store.edges()[:2]] == [0, 8 * BLOCK]
+
+
+def test_a_high_water_mark_leaves_room_above_the_last_level() -> None:
+    session, _ = a_session([5, 5], high_water_share=Fraction(4, 5))
+    session.run([(WRITE, key) for key in range(12)])
+    assert [row["occupancy_bytes"] for row in session.store.edges()[:2]] == [4 * BLOCK, 5 * BLOCK]
 
 
 def draws(count: int, seed: int) -> Sequence:
@@ -144,8 +272,8 @@ def test_memory_over_posix(tmp_path: Path, engine: str, depth: int) -> None:
     lower_store.close()
 
 
-def a_session(slots: list[int], depth: int = 4, seed: int = 1) -> tuple[Session, list[ShuffledStore]]:
-    tier = tiered([shuffled_tier(f"l{i}") for i in range(len(slots))], [count * BLOCK for count in slots])
+def a_session(slots: list[int], depth: int = 4, seed: int = 1, **more: Any) -> tuple[Session, list[ShuffledStore]]:
+    tier = tiered([shuffled_tier(f"l{i}") for i in range(len(slots))], [count * BLOCK for count in slots], **more)
     stores = [ShuffledStore(seed + i) for i in range(len(slots))]
     return Session(open_tiered(tier, stores, BLOCK, KEYS), BLOCK, KEYS, depth), stores
 
@@ -264,11 +392,21 @@ def test_what_the_text_alone_shows() -> None:
     assert findings(tiered([a, b, shuffled_tier("c")], [BLOCK])) == [("KVS322", "capacities")]
     assert findings(tiered([a, b], [BLOCK - 1])) == [("KVS322", "capacities")]
     assert findings(tiered([shuffled_tier("a", BLOCK), b], [2 * BLOCK])) == [("KVS322", "capacities")]
+    assert findings(tiered([a, b], [BLOCK], admit=(1,))) == []
+    assert findings(tiered([a, b], [BLOCK], admit=(1, BLOCK - 1))) == [("KVS327", "admit")]
+    assert findings(tiered([a, b], [BLOCK], admit=(1, 1, BLOCK))) == [("KVS327", "admit")]
     assert findings(tiered([a, a], [BLOCK])) == [("KVS321", "levels")]
     assert findings(tiered([Tier("a", "sim", None)], [BLOCK])) == [("KVS321", "levels")]
     nested = tiered([a, tiered([b], None)], [BLOCK])
     assert findings(nested) == [("KVS321", "levels")]
     assert findings(tiered([a, b], [BLOCK]), Work("read", BLOCK, 1, KEYS, threads=2)) == [("KVS323", "threads")]
+
+
+def test_levels_that_share_a_folder_are_refused() -> None:
+    """They would write over each other's blocks."""
+    disks = [Tier(name, "posix", PosixSettings(path=path)) for name, path in (("a", "d"), ("b", "./d"), ("c", "e"))]
+    assert findings(tiered(disks, [BLOCK, BLOCK])) == [("KVS321", "levels")]
+    assert findings(tiered(disks[1:], [BLOCK])) == []
 
 
 def test_what_only_the_machine_shows() -> None:
@@ -278,6 +416,9 @@ def test_what_only_the_machine_shows() -> None:
     store.lane(0, arena)
     with pytest.raises(DriverError, match="level `a` may hold 600 B, less than one block of 1 KiB"):
         store.prepare(Layout(KEYS, 600, 1024, 0, KEYS))
+    narrow = open_tiered(tiered([shuffled_tier("a")], [BLOCK], admit=(BLOCK - 1,)), [ShuffledStore(1)], BLOCK, KEYS)
+    with pytest.raises(DriverError, match="no level admits requests of 512 B"):
+        narrow.prepare(Layout(KEYS, BLOCK, BLOCK, 0, KEYS))
     with pytest.raises(DriverError, match="one thread"):
         store.lane(1, arena)
     with pytest.raises(DriverError, match="host memory only"):
