@@ -236,9 +236,11 @@ class Conductor:
             return await run_peer(found.peer, self.folder / "ceiling" / f"{point.id}-{trial}", grace_s)
         except NoCeiling as error:
             return str(error)
-        except (TrialFailed, Hang, WorkerDied) as error:
-            # The trial is not touched by it; what is wrong with the worker comes up with its next request.
-            return str(error) or "no ceiling: the worker did not answer"
+        # The trial is not touched by what follows; what is wrong with the worker comes up with its next request.
+        except Hang:
+            return "no ceiling: the worker did not answer"
+        except (TrialFailed, WorkerDied) as error:
+            return str(error)
 
     def _targets(self, tier: Tier) -> dict[str, str]:
         targets = {tier.driver: self.registry.refs[tier.driver].target}
