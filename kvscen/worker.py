@@ -13,8 +13,6 @@ import os
 import pickle
 import sys
 
-import numpy as np
-
 from kvscen.execute.framing import read_frame, write_frame
 from kvscen.execute.leash import die_with
 from kvscen.execute.loop import Beat
@@ -26,7 +24,7 @@ def main(argv: list[str]) -> int:
     requests, replies, beat_fd, parent = (int(arg) for arg in argv)
     die_with(parent)
     memory = mmap.mmap(beat_fd, mmap.PAGESIZE)
-    session = Session(Beat(np.frombuffer(memory, np.int64, 1)))
+    session = Session(Beat.shared(memory))
     with os.fdopen(requests, "rb", buffering=0) as source, os.fdopen(replies, "wb", buffering=0) as sink:
         while (frame := read_frame(source)) is not None:
             reply = session.handle(pickle.loads(frame))

@@ -33,6 +33,7 @@ from kvscen.plugin import (
     setting,
     show_bytes,
 )
+from kvscen_drivers.memory_ranks import RankStore
 
 #: Operations that a lane accepts; it copies one after the other.
 MAX_IN_FLIGHT = 128
@@ -154,6 +155,7 @@ class MemoryDriver(Driver):
     name = "memory"
     summary = "Blocks in host memory, copied by the processor."
     settings = MemorySettings
+    ranks = True
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         capacity = tier.settings.capacity_bytes
@@ -167,6 +169,8 @@ class MemoryDriver(Driver):
             )
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
+        if work.traffic is not None:
+            return Footprint(memory_bytes=work.traffic.memory_bytes)
         lanes = work.threads * work.processes
         return Footprint(memory_bytes=(work.keys + lanes * buffers_for(work, MAX_IN_FLIGHT)) * work.block_bytes)
 
@@ -175,4 +179,4 @@ class MemoryDriver(Driver):
         return Availability(True, facts={} if free is None else {"free memory": show_bytes(free)})
 
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
-        return MemoryStore(tier)
+        return MemoryStore(tier) if work.traffic is None else RankStore(tier)

@@ -81,7 +81,7 @@ def _one(name: str, installed: Registry, form: str) -> None:
     if form == "json":
         settings = [attrs.asdict(setting) for setting in report.settings]
         measures = [dict(zip(("name", "unit", "description"), row, strict=True)) for row in report.measures]
-        more = {"memory": list(report.memory), "max_processes": report.max_processes}
+        more = {"memory": list(report.memory), "max_processes": report.max_processes, "ranks": report.ranks}
         facts = dict(report.available.facts)
         _dump({**_row(report), **more, "facts": facts, "settings": settings, "measures": measures})
     elif form == "csv":
@@ -125,6 +125,8 @@ def _print_one(report: DriverReport) -> None:
     click.echo(f"{report.name}: {report.summary}")
     click.echo(f"from the package {report.distribution} {report.version}")
     click.echo(f"operations: {', '.join(report.operations)}; buffers in: {', '.join(report.memory)}")
+    if report.ranks:
+        click.echo("patterns: transfer, and matrix: its workers can be ranks that write to each other's memory")
     if report.max_processes is not None:
         click.echo(f"client processes: at most {report.max_processes}")
     if report.available.ok:

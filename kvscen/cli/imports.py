@@ -92,8 +92,9 @@ def command(**_: Any) -> None:
 
     \b
     kvscen import trace FILE                        a trace of requests, into Parquet
-    kvscen import kvbench MODEL.yaml CONFIG.yaml    a model and a configuration of NIXL's KVBench, into a scenario
-    kvscen import nixlbench CONFIG.toml             a configuration file of nixlbench, into a scenario
+    kvscen import kvbench MODEL.yaml CONFIG.yaml    a model and a configuration of KVBench, into a scenario
+    kvscen import kvbench-traffic CONFIG.yaml       one of KVBench's ct-perftest or sequential-ct-perftest, likewise
+    kvscen import nixlbench CONFIG.toml             a configuration file of nixlbench, likewise
 
     What cannot be translated into a scenario is a comment in it and a line on stderr. An --out that is there
     is not written over.

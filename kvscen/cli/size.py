@@ -67,7 +67,7 @@ def command(what: str, pins: tuple[str, ...], sweeps: tuple[str, ...], form: str
 def _of_scenario(
     what: str, given: dict[str, str], pins: Sequence[str], sweeps: Sequence[str]
 ) -> tuple[Sequence[Sized], int]:
-    """The sizes, and how many points have no model."""
+    """The sizes, and how many points have blocks without a model."""
     from kvscen.plan.sizing import sizes_of
 
     if given:
@@ -78,12 +78,17 @@ def _of_scenario(
         )
     plan = load_plan(Path(what), pins, sweeps)
     sizes = sizes_of(plan)
+    if not sizes and any(point.work.traffic is not None for point in plan.points):
+        fail(
+            f"the points of {what} move no blocks: ranks send to each other what a matrix says",
+            f"see what they send: kvscen plan {what}",
+        )
     if not sizes:
         fail(
             f"no point of {what} moves the KV of a model: their patterns say `block` themselves",
             "name a model of the catalogue instead: kvscen size llama3_1_70b",
         )
-    return sizes, sum(point.model is None for point in plan.points)
+    return sizes, sum(point.model is None and point.work.traffic is None for point in plan.points)
 
 
 def _of_model(name: str, given: dict[str, str], pins: Sequence[str], sweeps: Sequence[str]) -> Sized:

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import trio
 
 from kvscen.execute.framing import HEADER_BYTES, header, length_of
+from kvscen.execute.loop import Beat, Pulse
 from kvscen.execute.messages import Reply, Request
 
 # How long a killed worker may take to go before it counts as one that cannot be killed (in the kernel's D state).
@@ -37,8 +37,8 @@ class Channel(Protocol):
 
     async def receive(self) -> Reply: ...
 
-    def beat(self) -> int:
-        """A number that grows while the worker makes progress."""
+    def pulse(self) -> Pulse:
+        """It changes while the worker makes progress."""
 
     async def kill(self) -> None: ...
 
@@ -57,7 +57,7 @@ class ProcessChannel:
         memory = os.memfd_create("kvscen-beat")
         os.ftruncate(memory, mmap.PAGESIZE)
         self._memory = mmap.mmap(memory, mmap.PAGESIZE)
-        self._cells = np.frombuffer(self._memory, np.int64, 1)
+        self._beat = Beat.shared(self._memory)
         with log.open("ab") as log_file:
             self._process = subprocess.Popen(
                 [
@@ -130,8 +130,8 @@ class ProcessChannel:
             return ""
         return " | ".join(line.strip() for line in lines[-_LOG_TAIL_LINES:])
 
-    def beat(self) -> int:
-        return int(self._cells[0])
+    def pulse(self) -> Pulse:
+        return self._beat.read()
 
     async def kill(self) -> None:
         """End the worker and wait for its end. Raises Unkillable."""

@@ -17,8 +17,9 @@ import attrs
 import trio
 
 from kvscen.execute import messages
-from kvscen.execute.ceiling import NoCeiling, held_against, run_peer
+from kvscen.execute.ceiling import GRACE_S, NoCeiling, held_against, run_peer
 from kvscen.execute.channel import Channel, WorkerDied
+from kvscen.execute.meeting import meeting_place
 from kvscen.execute.order import trials_in_order
 from kvscen.execute.summary import Summary, summarise
 from kvscen.execute.tools import Tools
@@ -118,6 +119,7 @@ class Conductor:
             latency=summary.latency,
             timeline=summary.timeline,
             tiers=summary.tiers,
+            steps=summary.steps,
             workers=workers,
         )
 
@@ -138,15 +140,19 @@ class Conductor:
             beside = await self._ceiling(group, point, trial, before=True)
             self.watcher.phase(point, trial, "measuring")
             parts = await self._load(group, point, trial)
-        except Hang:
-            stall_s = point.work.timeout_ns / 1e9
-            reason = f"no operation finished for {stall_s:g} s (timeout); the worker was killed"
+        except Hang as hang:
+            reason = f"{hang}; the worker was killed"
             raise await self._workers.kill(point, TrialFailed("hang", reason, True)) from None
         except Late:
             reason = "the load did not end in its time although operations went on; the worker was killed"
             raise await self._workers.kill(point, TrialFailed("incomplete", reason, False)) from None
         except WorkerDied as error:
             raise await self._workers.kill(point, TrialFailed("error", str(error), False)) from None
+        except TrialFailed as failed:
+            if len(group) > 1:
+                # The others may still be at it, or wait for the one that failed: their replies would come too late.
+                raise await self._workers.kill(point, failed) from None
+            raise
         summary = summarise(point, opened, parts, self._verified.get(point.id))
         self._windows[point.id] = int(summary.measures["window_ns"] or 0)
         if beside is None and summary.status == "ok":
@@ -166,10 +172,14 @@ class Conductor:
         for process, channel in enumerate(group):
             request = messages.Open(point.id, point.tier, point.work, process, targets, self.content_seed)
             opened = await ask(channel, request, messages.Opened, point)
-            if opened.fresh:
+            if opened.fresh and point.work.traffic is None:
                 self.watcher.phase(point, trial, "laying out data")
                 await ask(channel, messages.Prepare(point.id), messages.Prepared, point)
             replies.append(opened)
+        if point.work.traffic is not None and any(opened.fresh for opened in replies):
+            with meeting_place(len(group)) as place:
+                meet = messages.Meet(point.id, tuple(opened.card for opened in replies), place)
+                await gather([partial(ask, channel, meet, messages.Met, point) for channel in group])
         if point.id not in self._verified:
             self._verified[point.id] = await self._verify(group, point, trial)
         if point.work.precondition and point.id not in self._preconditioned:
@@ -202,7 +212,8 @@ class Conductor:
         start = max(answer.now_ns for answer in ready) + _START_LEAD_NS
         work = point.work
         load_ns = None if work.time_ns is None else work.warmup_ns + (work.cap_ns or 0) + work.time_ns
-        deadline_ns = None if load_ns is None else load_ns + 2 * work.timeout_ns
+        # A pass of steps may take longer than the time, and goes to its end.
+        deadline_ns = None if load_ns is None or work.traffic is not None else load_ns + 2 * work.timeout_ns
         return await gather(
             [partial(ask, channel, messages.Go(start), messages.Measured, point, deadline_ns) for channel in group]
         )
@@ -220,7 +231,9 @@ class Conductor:
         try:
             asked = messages.AskPeer(point.id, window_ns)
             found = await ask(group[0], asked, messages.PeerFound, point)
-            return await run_peer(found.peer, self.folder / "ceiling" / f"{point.id}-{trial}")
+            # It makes its writes durable too, and may take as long for that.
+            grace_s = GRACE_S + (point.work.sync_timeout_ns / 1e9 if point.work.durability == "end" else 0)
+            return await run_peer(found.peer, self.folder / "ceiling" / f"{point.id}-{trial}", grace_s)
         except NoCeiling as error:
             return str(error)
         except (TrialFailed, Hang, WorkerDied) as error:

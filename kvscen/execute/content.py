@@ -20,7 +20,8 @@ from kvscen.plugin.contract import MISS, OK, READ, WRITE, Rows
 SECTOR_BYTES = 512
 _WORDS = SECTOR_BYTES // 8
 _POOL_SECTORS = 256
-_POISON = 0xA5
+#: What buffers hold before something is to arrive in them.
+POISON = 0xA5
 # Rows of small blocks are stamped and compared together, up to this many bytes: it stays in the processor's cache.
 _GROUP_BYTES = 1 << 18
 
@@ -50,6 +51,35 @@ def content(seed: int, keys: UInt64s, generations: UInt64s, nbytes: int, first_s
     return words.reshape(len(keys), sectors * _WORDS).view(np.uint8)[:, :nbytes]
 
 
+def _stamp_of(piece: Bytes, sector: int) -> int | None:
+    """The stamp of a whole sector's content; None where it has none."""
+    if len(piece) != SECTOR_BYTES:
+        return None
+    words = np.frombuffer(piece.tobytes(), np.uint64) ^ _pool()[sector % _POOL_SECTORS]
+    return int(words[0]) if (words == words[0]).all() else None
+
+
+def _extent(wanted: Bytes, found: Bytes) -> str:
+    wrong = int(np.unpackbits(wanted ^ found).sum())
+    if wrong <= 64:
+        return f"{wrong} flipped bit{'s' if wrong > 1 else ''}"
+    return f"{int((wanted != found).sum())} of {len(wanted)} bytes differ"
+
+
+def difference(wanted: Bytes, found: Bytes, first_sector: int) -> tuple[int, str]:
+    """(first byte that differs, what is there instead) of a piece that should have arrived in poisoned memory."""
+    at = int(np.flatnonzero(wanted != found)[0])
+    sector = at // SECTOR_BYTES
+    piece = found[sector * SECTOR_BYTES : (sector + 1) * SECTOR_BYTES]
+    if (piece == POISON).all():
+        return at, "nothing has arrived, the memory still holds what was there before"
+    if not piece.any():
+        return at, "zeros have arrived"
+    if _stamp_of(piece, first_sector + sector) is not None:
+        return at, "the content of another transfer has arrived"
+    return at, _extent(wanted, found)
+
+
 @attrs.define
 class Stamped:
     """The content of a pass in which each key is touched once: stamps what is written, poisons the buffers of reads and
@@ -72,7 +102,7 @@ class Stamped:
         self._each(writes, self._stamp)
         for op in ops[ops["kind"] == READ]:
             start = int(op["buffer"])
-            self.view[start : start + int(op["bytes"])] = _POISON
+            self.view[start : start + int(op["bytes"])] = POISON
 
     def after(self, ops: Rows, completions: Rows) -> None:
         good = (completions["outcome"] == OK) & (ops["kind"] == READ)
@@ -120,18 +150,14 @@ class Stamped:
         offset = first_sector * SECTOR_BYTES + at
         where = f"block {key}, byte {offset}"
         piece = found[sector * SECTOR_BYTES : (sector + 1) * SECTOR_BYTES]
-        if (piece == _POISON).all():
+        if (piece == POISON).all():
             return f"{where}: the read brought nothing, the buffer still holds what was put there before it"
         if not piece.any():
             return f"{where}: zeros where data was written"
-        if len(piece) == SECTOR_BYTES:
-            words = np.frombuffer(piece.tobytes(), np.uint64) ^ _pool()[(first_sector + sector) % _POOL_SECTORS]
-            if (words == words[0]).all():
-                return f"{where}: {self._whose(int(words[0]), first_sector + sector)}"
-        wrong = int(np.unpackbits(wanted ^ found).sum())
-        if wrong <= 64:
-            return f"{where}: {wrong} flipped bit{'s' if wrong > 1 else ''}"
-        return f"{where}: {int((wanted != found).sum())} of {len(wanted)} bytes differ"
+        stamp = _stamp_of(piece, first_sector + sector)
+        if stamp is not None:
+            return f"{where}: {self._whose(stamp, first_sector + sector)}"
+        return f"{where}: {_extent(wanted, found)}"
 
     def _whose(self, stamp: int, sector: int) -> str:
         keys = np.arange(len(self.generations), dtype=np.uint64) + np.uint64(self.first_key)

@@ -9,10 +9,12 @@ counted as work done.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import attrs
@@ -21,11 +23,11 @@ import numpy.typing as npt
 
 from kvscen.execute.slots import ContractBroken, Slots
 from kvscen.measure.recorder import Recorder
-from kvscen.pattern.source import LaneSource, ListSource
+from kvscen.pattern.source import LaneSource, ListSource, StepSource
 from kvscen.plugin.contract import COMPLETION, ERROR, KINDS, OPERATION, Lane, Rows, Store, VirtualLane
 
-# The longest wait in one reap: how soon a stop is noticed when nothing completes.
-_POLL_NS = 100_000_000
+#: The longest wait in one reap: how soon a stop is noticed when nothing completes.
+POLL_NS = 100_000_000
 _NEVER = 2**63 - 1
 
 
@@ -60,22 +62,48 @@ class Quota:
 
 
 @attrs.frozen
-class Beat:
-    """Progress that the conductor watches: the one cell grows with every finished operation."""
+class Pulse:
+    """What the conductor sees of a worker: `progress` grows with every finished operation. `syncing`: none can finish
+    now, as the store makes durable what was written."""
 
-    cells: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(1, np.int64))
+    progress: int
+    syncing: bool = False
+
+
+@attrs.frozen
+class Beat:
+    """The worker's pulse, in memory that the conductor shares."""
+
+    cells: npt.NDArray[np.int64] = attrs.field(factory=lambda: np.zeros(2, np.int64))
+
+    @classmethod
+    def shared(cls, memory: mmap.mmap) -> Beat:
+        return cls(np.frombuffer(memory, np.int64, 2))
+
+    def read(self) -> Pulse:
+        return Pulse(int(self.cells[0]), bool(self.cells[1]))
 
     def add(self, count: int) -> None:
         # Lanes of one worker may overwrite each other's addition; all that matters is that the number moves.
         self.cells[0] += count
 
+    @contextmanager
+    def syncing(self) -> Iterator[None]:
+        """While the store writes back what it was given, or makes it durable."""
+        self.cells[1] = 1
+        try:
+            yield
+        finally:
+            self.add(1)
+            self.cells[1] = 0
+
 
 @attrs.frozen
 class Shape:
-    """How a lane is filled. `slots` buffers of `slot_bytes`; `batch` is set where `wait = batch`: then operations are
-    posted in whole batches, at most `batches` at a time. `ahead` of the slots are for operations that the lane holds
-    back (`Lane.limit`), and their buffers are the lane's: then it is asked for nothing before it has started all of
-    them.
+    """How a lane is filled. `slots` buffers of `slot_bytes` (0: the operations bring theirs); `batch` is set where
+    `wait = batch`: then operations are posted in whole batches, at most `batches` at a time. `ahead` of the slots are
+    for operations that the lane holds back (`Lane.limit`), and their buffers are the lane's: then it is asked for
+    nothing before it has started all of them, and sees to it by itself that a batch waits for the one before.
     """
 
     slots: int
@@ -92,7 +120,7 @@ class LaneLoop:
         self,
         store: Store,
         lane: Lane,
-        source: LaneSource | ListSource,
+        source: LaneSource | ListSource | StepSource,
         shape: Shape,
         beat: Beat,
         *,
@@ -102,9 +130,10 @@ class LaneLoop:
         counted_from_ns: int = 0,
         stop_ns: int | None = None,
         cpus: frozenset[int] = frozenset(),
+        poll_ns: int = POLL_NS,
     ) -> None:
         """Stops submitting at `stop_ns` or when `quota` is used up; what is due before `counted_from_ns` does not
-        use the quota. The lane's thread is pinned to `cpus`, if any.
+        use the quota. The lane's thread is pinned to `cpus`, if any. `poll_ns` is the longest wait in one `step`.
         """
         self._store = store
         # The method costs a call more than the function that it calls.
@@ -118,7 +147,9 @@ class LaneLoop:
         self._quota = quota
         self._counted_from = counted_from_ns
         self._stop_ns = stop_ns
-        self._batch = shape.batch
+        # Whole batches are asked for; where the lane holds none back they are also counted here.
+        self._whole = shape.batch or 1
+        self._batch = None if shape.ahead else shape.batch
         self._portion = max(1, shape.ahead)
         self._slots = Slots(shape.slots, None if shape.ahead else shape.slot_bytes)
         self._out = np.zeros(0 if recorder else shape.slots, COMPLETION)
@@ -131,7 +162,10 @@ class LaneLoop:
         self._flush_at = _NEVER
         self._flush_every = 0
         self._flushed_ns = 0
+        #: Operations that were due and had not ended when they were last counted (`flush_every`).
+        self.owed = 0
         self.cpus = cpus
+        self._poll_ns = poll_ns
         self.first_error = ""
 
     # ---- a round
@@ -151,6 +185,12 @@ class LaneLoop:
     def stop(self) -> None:
         """Submit nothing more."""
         self._stop_ns = 0
+
+    def again(self) -> None:
+        """After the end: go on, for the quota has been filled up again. What comes first is asked for at once, and
+        submitted when the loop is stepped."""
+        self._stopping = False
+        self._ask(self._clock())
 
     def fill(self) -> None:
         """Submit as much as there is room for."""
@@ -172,7 +212,7 @@ class LaneLoop:
 
     def wait(self) -> None:
         """Reap what has finished; wait for at least one, but not past the next due operation."""
-        timeout = _POLL_NS
+        timeout = self._poll_ns
         if self._source.open_loop and not self._stopping and self._slots.free:
             timeout = min(timeout, max(0, self._source.next_due_ns - self._clock()))
         if self._stop_ns is not None and not self._stopping:
@@ -214,8 +254,7 @@ class LaneLoop:
         """Is everything counted that completed before `time_ns`?"""
         if self._store.virtual:
             # All lanes are stepped by the thread that asks.
-            assert self._recorder is not None
-            self._recorder.flush()
+            self._count(time_ns)
             return True
         return self._flushed_ns >= time_ns
 
@@ -228,10 +267,14 @@ class LaneLoop:
         self._stop_ns = stop_ns
 
     def _flush(self, now: int) -> None:
-        assert self._recorder is not None
-        self._recorder.flush()
+        self._count(now)
         self._flushed_ns = now
         self._flush_at += ((now - self._flush_at) // self._flush_every + 1) * self._flush_every
+
+    def _count(self, now: int) -> None:
+        assert self._recorder is not None
+        self._recorder.flush()
+        self.owed = self._source.due_by(now) + len(self._waiting) + self._flying
 
     # ---- halves of a round
 
@@ -243,7 +286,8 @@ class LaneLoop:
     def _drop_waiting(self) -> None:
         """What was asked for but not accepted is not submitted any more."""
         count = len(self._waiting)
-        self._backlog = self._source.due_by(self._stop_ns if self._stop_ns is not None else self._clock())
+        # What is due just at the end is due after it.
+        self._backlog = self._source.due_by(self._stop_ns - 1 if self._stop_ns is not None else self._clock())
         if count:
             self._backlog += count if self._source.open_loop else 0
             self._slots.give_up(self._waiting)
@@ -253,6 +297,8 @@ class LaneLoop:
         want = self._slots.free
         if self._batch is not None:
             want = min(want, self._room)
+        else:
+            want -= want % self._whole
         if not want:
             return
         counted = self._quota is not None and now >= self._counted_from

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 from kvscen.measure.recorder import Sample
 from kvscen.measure.steady import Steadiness
@@ -30,7 +32,7 @@ class Open:
 @attrs.frozen
 class Opened:
     """How the point is set up in this worker. `in_flight` operations are in flight in a lane at most. `fresh`: it was
-    not open before, so its data must be prepared.
+    not open before, so its data must be prepared. `card` is what other ranks need to reach this one.
     """
 
     fresh: bool
@@ -42,6 +44,22 @@ class Opened:
     path: str
     path_evidence: str
     virtual: bool
+    card: bytes = b""
+
+
+@attrs.frozen
+class Meet:
+    """Get to know the other ranks of a point with traffic. `cards` are those of all ranks, `place` is the path of the
+    memory in which they wait for each other, which may be gone after the reply."""
+
+    point_id: str
+    cards: tuple[bytes, ...]
+    place: str
+
+
+@attrs.frozen
+class Met:
+    pass
 
 
 @attrs.frozen
@@ -120,6 +138,17 @@ class Approach:
 
 
 @attrs.frozen
+class StepTimes:
+    """When this rank sent what it sends in one step, once for each pass: from when all senders were there to the end of
+    its last transfer, in ns of the monotonic clock. `errors`: transfers that failed. Arrays of shape (passes,)."""
+
+    step: int
+    start_ns: npt.NDArray[np.int64]
+    end_ns: npt.NDArray[np.int64]
+    errors: npt.NDArray[np.int64]
+
+
+@attrs.frozen
 class Measured:
     """One worker's trial. The window is in ns of the store's clock; `counters` are differences over the whole load.
     `sync_ns` is how long it took to make durable what was written, None where that was not asked for."""
@@ -139,6 +168,7 @@ class Measured:
     expected_operations: int | None = None
     sync_ns: int | None = None
     approach: Approach | None = None
+    steps: tuple[StepTimes, ...] = ()
 
 
 @attrs.frozen
@@ -172,5 +202,5 @@ class Bye:
     pass
 
 
-Request: TypeAlias = Open | Prepare | Verify | Precondition | Arm | Go | AskPeer | Quit
-Reply: TypeAlias = Opened | Prepared | Verified | Preconditioned | Armed | Measured | PeerFound | Failed | Bye
+Request: TypeAlias = Open | Meet | Prepare | Verify | Precondition | Arm | Go | AskPeer | Quit
+Reply: TypeAlias = Opened | Met | Prepared | Verified | Preconditioned | Armed | Measured | PeerFound | Failed | Bye

@@ -7,11 +7,10 @@ It knows nothing of processes and pipes (kvscen.worker does), so that it can be 
 from __future__ import annotations
 
 import gc
-import importlib
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -20,30 +19,26 @@ import numpy as np
 from kvscen.execute import messages
 from kvscen.execute.content import Stamped, content
 from kvscen.execute.loop import Beat, LaneLoop, Quota, Shape, run_loops
+from kvscen.execute.opening import open_stores
 from kvscen.execute.pinning import lane_cpus, pinned
+from kvscen.execute.ranks import RankPoint, open_rank
 from kvscen.execute.slots import MAX_SLOTS, ContractBroken
+from kvscen.execute.steps import run_steps
 from kvscen.execute.trial import run_trial
 from kvscen.pattern.order import Keys, share
 from kvscen.pattern.source import LaneSource, ListSource
-from kvscen.plan.point import Tier, Work
+from kvscen.plan.point import Work
 from kvscen.plugin.arena import buffers_for
-from kvscen.plugin.contract import READ, WRITE, Arena, Driver, DriverError, Lane, Layout, Store, Unavailable
+from kvscen.plugin.contract import READ, WRITE, Arena, DriverError, Lane, Layout, Store, Unavailable
 from kvscen.plugin.peer import Load
 
 _PAGE_BYTES = 4096
-# What a lane is given ahead of time: so many times what is in flight, up to so many bytes.
-_AHEAD = 4
+# What a lane is given ahead of time: so many times what is in flight, or so many batches, up to so many bytes. Batches
+# are many: between two of them nothing is in flight, so that each wait for the core is a gap.
+_AHEAD, _BATCHES_AHEAD = 4, 64
 _AHEAD_BYTES = 64 << 20
 # Points whose buffers are kept for their next trial, most recently used first, up to this many bytes.
 _KEPT_ARENA_BYTES = 1 << 30
-
-
-def load_driver(target: str) -> Driver:
-    """The driver class at `module:Class`, made."""
-    module, _, name = target.partition(":")
-    driver = getattr(importlib.import_module(module), name)()
-    assert isinstance(driver, Driver)
-    return driver
 
 
 @attrs.define
@@ -94,7 +89,7 @@ Pass: TypeAlias = tuple[int, LaneSource | ListSource, Stamped | None, int]
 
 @attrs.define
 class ArmedTrial:
-    point: OpenPoint
+    point: OpenPoint | RankPoint
     seed: int
 
 
@@ -107,7 +102,7 @@ class Session:
 
     def __init__(self, beat: Beat | None = None) -> None:
         self.beat = beat or Beat()
-        self._points: OrderedDict[str, OpenPoint] = OrderedDict()
+        self._points: OrderedDict[str, OpenPoint | RankPoint] = OrderedDict()
         self._armed: ArmedTrial | None = None
 
     def handle(self, request: messages.Request) -> messages.Reply:
@@ -117,17 +112,22 @@ class Session:
                 case messages.Open():
                     return self._open(request)
                 case messages.Prepare():
-                    return self._prepare(self._points[request.point_id])
+                    return self._prepare(self._blocks(request.point_id))
+                case messages.Meet():
+                    return self._meet(request)
                 case messages.Verify():
-                    return self._verify(self._points[request.point_id], request.seed)
+                    point = self._points[request.point_id]
+                    if isinstance(point, RankPoint):
+                        return point.verify(request.seed)
+                    return self._verify(point, request.seed)
                 case messages.Precondition():
-                    return self._precondition(self._points[request.point_id])
+                    return self._precondition(self._blocks(request.point_id))
                 case messages.Arm():
                     return self._arm(request)
                 case messages.Go():
                     return self._go(request)
                 case messages.AskPeer():
-                    return self._peer(self._points[request.point_id], request.window_ns)
+                    return self._peer(self._blocks(request.point_id), request.window_ns)
                 case messages.Quit():
                     self.close()
                     return messages.Bye()
@@ -149,6 +149,12 @@ class Session:
             point.close()
         self._points.clear()
 
+    def _blocks(self, point_id: str) -> OpenPoint:
+        """A point whose lanes read and write blocks."""
+        point = self._points[point_id]
+        assert isinstance(point, OpenPoint), "a rank has no blocks"
+        return point
+
     # ---- open
 
     def _open(self, request: messages.Open) -> messages.Reply:
@@ -156,7 +162,7 @@ class Session:
         fresh = point is None
         if point is None:
             self._make_room()
-            point = self._open_point(request)
+            point = open_rank(request) if request.work.traffic is not None else self._open_point(request)
         self._points[request.point_id] = point
         store, report = point.store, point.store.path()
         return messages.Opened(
@@ -169,6 +175,7 @@ class Session:
             path=report.kind,
             path_evidence=report.evidence,
             virtual=store.virtual,
+            card=point.card if isinstance(point, RankPoint) else b"",
         )
 
     def _make_room(self) -> None:
@@ -178,7 +185,7 @@ class Session:
 
     def _open_point(self, request: messages.Open) -> OpenPoint:
         work = request.work
-        stores = _open_stores(request.tier, work, request.targets)
+        stores = open_stores(request.tier, work, request.targets)
         point = None
         arenas: list[Arena] = []
         lanes: list[Lane] = []
@@ -218,6 +225,12 @@ class Session:
                 for store in reversed(stores):
                     store.close()
 
+    def _meet(self, request: messages.Meet) -> messages.Reply:
+        point = self._points[request.point_id]
+        assert isinstance(point, RankPoint)
+        point.meet(request.cards, request.place, self.beat)
+        return messages.Met()
+
     # ---- lay out and verify
 
     def _prepare(self, point: OpenPoint) -> messages.Reply:
@@ -236,7 +249,7 @@ class Session:
         )
         source = ListSource(missing, WRITE, point.stride_bytes)
         self._pass(point, [(0, source, written, len(missing))], attrs.evolve(point.shape, batch=None))
-        point.store.settle()
+        self._settle(point)
         return messages.Prepared(len(missing) * point.stride_bytes)
 
     def _verify(self, point: OpenPoint, seed: int) -> messages.Reply:
@@ -267,7 +280,7 @@ class Session:
             if mismatch:
                 return messages.Verified(sum(c.verified_bytes for c in stamped), mismatch=mismatch)
             if kind != READ:
-                point.store.settle()
+                self._settle(point)
         return messages.Verified(sum(c.verified_bytes for c in stamped), sum(c.misses for c in stamped))
 
     def _precondition(self, point: OpenPoint) -> messages.Reply:
@@ -279,7 +292,7 @@ class Session:
             source = LaneSource(work, keys, point.stride_bytes, seed=work.seed + lane, kind=WRITE)
             passes.append((lane, source, None, keys.count * work.precondition))
         self._pass(point, passes, attrs.evolve(point.shape, batch=None))
-        point.store.settle()
+        self._settle(point)
         return messages.Preconditioned(sum(count for _, _, _, count in passes) * point.stride_bytes)
 
     def _pass(self, point: OpenPoint, passes: Sequence[Pass], shape: Shape) -> None:
@@ -301,6 +314,10 @@ class Session:
             if loop.first_error:
                 raise DriverError(f"outside the measured window: {loop.first_error}")
 
+    def _settle(self, point: OpenPoint) -> None:
+        with self.beat.syncing():
+            point.store.settle()
+
     # ---- trials
 
     def _peer(self, point: OpenPoint, window_ns: int) -> messages.Reply:
@@ -311,7 +328,8 @@ class Session:
 
     def _arm(self, request: messages.Arm) -> messages.Reply:
         point = self._points[request.point_id]
-        point.store.reset()
+        with self.beat.syncing():  # a cold cache is one whose dirty pages were written back
+            point.store.reset()
         self._armed = ArmedTrial(point, request.seed)
         gc.collect()
         return messages.Armed(time.perf_counter_ns())
@@ -319,7 +337,10 @@ class Session:
     def _go(self, request: messages.Go) -> messages.Reply:
         assert self._armed is not None
         armed, self._armed = self._armed, None
-        measured = run_trial(armed.point, armed.seed, request.start_ns, self.beat)
+        if isinstance(armed.point, RankPoint):
+            measured = run_steps(armed.point, request.start_ns)
+        else:
+            measured = run_trial(armed.point, armed.seed, request.start_ns, self.beat)
         _check(armed.point.store, measured.sample.first_error)
         return measured
 
@@ -327,10 +348,15 @@ class Session:
 def _ahead(work: Work, in_flight: int, most: int, stride_bytes: int) -> int:
     """How many operations beyond those in flight a lane is given ahead of time: the more there are, the more seldom the
     core is asked, and a round costs it about as much for many as for a few. They also run on after the window, so they
-    are few where they are large. None where batches or arrivals set the pace.
+    are few where they are large. None where arrivals set the pace, or where no whole batch fits.
     """
-    if work.wait == "batch" or work.rate_per_s is not None:
+    if work.rate_per_s is not None:
         return 0
+    if work.wait == "batch":
+        if in_flight % work.batch:
+            return 0
+        wanted = min(_BATCHES_AHEAD * work.batch, _AHEAD_BYTES // stride_bytes, MAX_SLOTS - in_flight)
+        return wanted // work.batch * work.batch
     return min(_AHEAD * in_flight, max(1, _AHEAD_BYTES // stride_bytes), most - in_flight)
 
 
@@ -340,24 +366,6 @@ def _lanes_of_all(work: Work) -> Iterator[Keys]:
         keys = share(work.keys, work.processes, process)
         for lane in range(work.threads):
             yield _within(keys, share(keys.count, work.threads, lane))
-
-
-def _open_stores(tier: Tier, work: Work, targets: Mapping[str, str]) -> list[Store]:
-    """The stores of a tier, its levels first and itself last."""
-    opened: list[Store] = []
-    try:
-        driver = load_driver(targets[tier.driver])
-        levels = []
-        for number, level in enumerate(tier.levels):
-            inner = _open_stores(level, driver.level_work(tier, work, number), targets)
-            opened += inner
-            levels.append(inner[-1])
-        opened.append(driver.open(tier, work, levels))
-    except BaseException:
-        for store in reversed(opened):
-            store.close()
-        raise
-    return opened
 
 
 def _check(store: Store, first_error: str) -> None:

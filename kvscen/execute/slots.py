@@ -24,9 +24,9 @@ class ContractBroken(Exception):
 
 
 class Slots:
-    """`count` slots of `slot_bytes` in the lane's arena, or with buffers that the lane gives (None). One operation at a
-    time is the common case at a low depth, and arrays of one element cost as much as arrays of a hundred: it has its
-    own way through `lend` and `take_back`.
+    """`count` slots of `slot_bytes` in the lane's arena, or with buffers that the lane gives (None) or that the
+    operations bring with them (0). One operation at a time is the common case at a low depth, and arrays of one element
+    cost as much as arrays of a hundred: it has its own way through `lend` and `take_back`.
     """
 
     def __init__(self, count: int, slot_bytes: int | None) -> None:
@@ -51,12 +51,14 @@ class Slots:
         if count == 1:
             slot = int(self._free[self.free])
             self._staging_ids[0] = (self._sequence << _SLOT_BITS) | slot
-            self._staging_buffers[0] = ANY_BUFFER if self.slot_bytes is None else slot * self.slot_bytes
+            if self.slot_bytes != 0:
+                self._staging_buffers[0] = ANY_BUFFER if self.slot_bytes is None else slot * self.slot_bytes
             self._table_raw[slot] = self._staging_raw[0]
         else:
             slots = self._free[self.free : self.free + count]
             self._staging_ids[:count] = (np.arange(self._sequence, self._sequence + count) << _SLOT_BITS) | slots
-            self._staging_buffers[:count] = ANY_BUFFER if self.slot_bytes is None else slots * self.slot_bytes
+            if self.slot_bytes != 0:
+                self._staging_buffers[:count] = ANY_BUFFER if self.slot_bytes is None else slots * self.slot_bytes
             self._table_raw[slots] = self._staging_raw[:count]
         self._sequence += count
         return self._staging[:count]
@@ -74,7 +76,7 @@ class Slots:
             ops = self._table_raw[slots].view(OPERATION)
         except IndexError:
             raise _unknown() from None
-        if np.count_nonzero(ops["id"] != ids) or len(set(slots.tolist())) != count:
+        if np.count_nonzero(ops["id"] != ids) or int(np.bincount(slots).max(initial=0)) > 1:
             raise _unknown()
         failed = done["outcome"] != OK
         all_good = not np.count_nonzero(failed)

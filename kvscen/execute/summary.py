@@ -8,9 +8,12 @@ from typing import Any
 import attrs
 
 from kvscen.execute.messages import Measured, Opened
+from kvscen.execute.step_rows import step_rows
+from kvscen.language.cpus import parse_cpus
 from kvscen.measure.histogram import Histogram
 from kvscen.measure.recorder import Sample
-from kvscen.plan.point import Point
+from kvscen.plan.point import Point, Work
+from kvscen.report.numbers import plural
 from kvscen.results.measures import PERCENTILES
 from kvscen.results.record import LatencySeries, Status
 
@@ -29,6 +32,7 @@ class Summary:
     latency: tuple[LatencySeries, ...]
     timeline: tuple[Mapping[str, Any], ...]
     tiers: tuple[Mapping[str, Any], ...]
+    steps: tuple[Mapping[str, Any], ...] = ()
 
 
 def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_bytes: int | None) -> Summary:
@@ -44,21 +48,27 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
     syncs = [part.sync_ns for part in parts if part.sync_ns is not None]
     sync_ns = max(syncs) if syncs else None
     status, reason = _judge(point, total, parts, window_ns)
+    first = next((part for part in parts if part.sample.operations), parts[0])
+    traffic = point.work.traffic
     measures: dict[str, int | float | str | bool | None] = {
-        "path": parts[0].path,
-        "path_evidence": parts[0].path_evidence,
+        "path": first.path,
+        "path_evidence": first.path_evidence,
         "pages": opened.pages,
         "depth_used": opened.in_flight,
         "alignment_bytes": opened.alignment_bytes,
-        "stride_bytes": opened.stride_bytes,
+        "stride_bytes": opened.stride_bytes if traffic is None else None,
         "verified_bytes": verified_bytes,
     }
     measures |= _counts(point, total, window_ns, sync_ns)
-    measures |= _steadiness(parts)
+    measures |= _steadiness(point.work, parts)
     measures |= _latencies(point, total)
     measures |= _cost(point, total, parts)
-    for part in parts:
-        measures |= part.measures
+    if traffic is None:
+        for part in parts:
+            measures |= part.measures
+    else:
+        measures |= _of_ranks(parts)
+        measures["note"] = _crowded(traffic.ranks, parts)
     return Summary(
         status=status,
         reason=reason,
@@ -69,7 +79,30 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
             for number, row in enumerate(_timeline(point, total, parts, window_ns))
         ),
         tiers=tuple(row for part in parts for row in part.edges),
+        steps=() if traffic is None else tuple(step_rows(traffic, parts)),
     )
+
+
+def _of_ranks(parts: Sequence[Measured]) -> dict[str, int | float | str | None]:
+    """The driver's own measures of all ranks: whole numbers added up, others averaged, of texts the first."""
+    found: dict[str, int | float | str | None] = {}
+    for name in dict.fromkeys(name for part in parts for name in part.measures):
+        known = [value for part in parts if (value := part.measures.get(name)) is not None]
+        numbers = [value for value in known if isinstance(value, int | float)]
+        if numbers:
+            whole = all(isinstance(value, int) for value in numbers)
+            found[name] = sum(numbers) if whole else sum(numbers) / len(numbers)
+        else:
+            found[name] = known[0] if known else None
+    return found
+
+
+def _crowded(ranks: int, parts: Sequence[Measured]) -> str | None:
+    """A warning where the ranks have not a CPU each."""
+    cpus = len({cpu for part in parts for cpu in parse_cpus(str(part.facts["cpus"]))})
+    if ranks <= cpus:
+        return None
+    return f"{ranks} ranks on {plural(cpus, 'CPU')}: they wait for a CPU, and for each other, within these latencies"
 
 
 def _judge(point: Point, total: Sample, parts: Sequence[Measured], window_ns: int) -> tuple[Status, str]:
@@ -93,7 +126,7 @@ def _counts(point: Point, total: Sample, window_ns: int, sync_ns: int | None) ->
     """`sync_ns` is the time to make durable what was written: it belongs to the time that the bytes took."""
     work = point.work
     seconds = (window_ns + (sync_ns or 0)) / 1e9
-    logical = total.operations * work.block_bytes
+    logical = total.operations * work.block_bytes if work.traffic is None else total.moved_bytes
     lookups = total.reads + total.misses
     known = point.tier.levels or total.misses
     open_loop = work.rate_per_s is not None
@@ -123,7 +156,7 @@ def _counts(point: Point, total: Sample, window_ns: int, sync_ns: int | None) ->
     }
 
 
-def _steadiness(parts: Sequence[Measured]) -> dict[str, int | float | bool | None]:
+def _steadiness(work: Work, parts: Sequence[Measured]) -> dict[str, int | float | bool | None]:
     """Of a trial that waited for a steady load; such a trial has one worker."""
     verdicts = [part.approach.verdict for part in parts if part.approach is not None]
     if not verdicts:
@@ -134,6 +167,7 @@ def _steadiness(parts: Sequence[Measured]) -> dict[str, int | float | bool | Non
         "rounds": verdict.rounds,
         "steady_range": verdict.range,
         "steady_slope": verdict.slope,
+        "steady_drift": verdict.drift if work.rate_per_s is not None else None,
     }
 
 
@@ -147,14 +181,19 @@ def _timeline(
             yield from ({**row, "start_ns": (row["start_ns"] or 0) + part.approach.start_ns} for row in rows)
     for row in total.timeline():
         # The last interval may reach beyond the end of the window, where nothing is counted.
-        left = window_ns - (row["start_ns"] or 0) if point.work.time_ns is not None else total.interval_ns
+        left = window_ns - (row["start_ns"] or 0) if _timed(point.work) else total.interval_ns
         yield {**row, "duration_ns": min(total.interval_ns, left)}
+
+
+def _timed(work: Work) -> bool:
+    """Is the window a time that was asked for? Steps end when they end."""
+    return work.time_ns is not None and work.traffic is None
 
 
 def _tokens_per_block(point: Point) -> float | None:
     """Tokens whose KV one operation moves: a page, or a layer's share of it. None without a model."""
     page = getattr(point.pattern.settings, "page_tokens", None)
-    if point.model is None or page is None:
+    if point.model is None or page is None or point.work.traffic is not None:
         return None
     if getattr(point.pattern.settings, "access", "block") == "block":
         return float(page)
@@ -227,7 +266,7 @@ def _series(point: Point, total: Sample) -> tuple[LatencySeries, ...]:
 
 
 def _interval(point: Point, opened: Opened, row: Mapping[str, int | None]) -> dict[str, int | None]:
-    moved = row["moved_bytes"] or 0
-    return {k: v for k, v in row.items() if k != "moved_bytes"} | {
-        "logical_bytes": moved // opened.stride_bytes * point.work.block_bytes
-    }
+    logical = row["moved_bytes"] or 0
+    if point.work.traffic is None:
+        logical = logical // opened.stride_bytes * point.work.block_bytes
+    return {k: v for k, v in row.items() if k != "moved_bytes"} | {"logical_bytes": logical}

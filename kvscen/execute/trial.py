@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kvscen.execute import messages
@@ -39,7 +40,7 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
     for lane in range(work.threads):
         source = _source(point, lane, seed)
         source.start(start)
-        request = work.batch // work.requests
+        request = work.request_blocks
         during.append(Recorder(window, work.batch, request, source.open_loop, kind=source.kind))
         if rounds:
             record = (rounds.window, work.batch, request, source.open_loop, rounds.length_ns)
@@ -59,17 +60,18 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
             )
         )
     cpu_ns: list[int] = []
-    until = UntilSteady(store, loops, rounds, before, during, window) if rounds else None
+    paced = work.rate_per_s is not None
+    until = UntilSteady(store, loops, rounds, before, during, window, open_loop=paced) if rounds else None
     counters = dict(store.counters())
     late, sync_ns = 0, None
     gc.disable()
     try:
         if not store.virtual:
-            late = _wait_until(start)
+            late = wait_until(start)
         run_loops(loops, store, until.attend(cpu_ns) if until else fixed(window, cpu_ns))
         cpu_ns.append(time.process_time_ns())
         if work.durability == "end":
-            sync_ns = _sync(point)
+            sync_ns = _sync(point, beat)
     finally:
         gc.enable()
     after = store.counters()
@@ -87,7 +89,7 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
         measures=dict(store.measures()),
         path=report.kind,
         path_evidence=report.evidence,
-        facts=_facts(point),
+        facts=facts(point.lane_cpus),
         logical_bytes=sample.operations * work.block_bytes,
         expected_operations=mine,
         sync_ns=sync_ns,
@@ -126,14 +128,15 @@ def _approach(until: UntilSteady, sample: Sample) -> messages.Approach:
     return messages.Approach(rounds, until.rounds.start_ns - until.window.start_ns, until.verdict)
 
 
-def _sync(point: OpenPoint) -> int:
+def _sync(point: OpenPoint, beat: Beat) -> int:
     """Make durable what the load wrote; how long that took, in ns."""
     began = point.store.clock()
-    point.store.settle()
+    with beat.syncing():
+        point.store.settle()
     return point.store.clock() - began
 
 
-def _wait_until(start_ns: int) -> int:
+def wait_until(start_ns: int) -> int:
     """Wait for the common start; returns by how much it was missed, in ns."""
     left = start_ns - time.perf_counter_ns()
     if left > 2_000_000:
@@ -143,7 +146,7 @@ def _wait_until(start_ns: int) -> int:
     return now - start_ns
 
 
-def _facts(point: OpenPoint) -> dict[str, str | int | None]:
-    """What workers.parquet says of this process."""
-    cpus = frozenset().union(*point.lane_cpus) or os.sched_getaffinity(0)
+def facts(lane_cpus: Sequence[frozenset[int]]) -> dict[str, str | int | None]:
+    """What workers.parquet says of this process, whose lanes are pinned to these CPUs, if any."""
+    cpus = frozenset().union(*lane_cpus) or os.sched_getaffinity(0)
     return {"host": socket.gethostname(), "cpus": show_cpus(sorted(cpus)), "numa_node": node_of(cpus)}

@@ -71,17 +71,21 @@ class UntilSteady:
     before: Sequence[Recorder]
     during: Sequence[Recorder]
     window: Window
+    open_loop: bool = False
     verdict: Steadiness = Steadiness(0)  # noqa: RUF009 - an attrs field, and frozen
 
     def attend(self, cpu_ns: list[int]) -> Iterator[int]:
         for loop in self.loops:
             loop.flush_every(self.rounds.start_ns + self.rounds.length_ns + _GRACE_NS, self.rounds.length_ns)
+        owed: list[int] = []
         for number in range(1, self.rounds.most + 1):
             end = self.rounds.start_ns + number * self.rounds.length_ns
             yield end if self.store.virtual else end + _GRACE_NS
             while not all(loop.flushed_since(end) for loop in self.loops):
                 yield self.store.clock() + _POLL_NS
-            self.verdict = judge_rounds([recorder.sample for recorder in self.before], number)
+            if self.open_loop:
+                owed.append(sum(loop.owed for loop in self.loops))
+            self.verdict = judge_rounds([recorder.sample for recorder in self.before], number, owed)
             if self.verdict.steady:
                 break
         self._begin(end)

@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 
 class Hang(Exception):
-    """No progress for as long as the scenario allows."""
+    """No progress for as long as the scenario allows. The message says what did not happen."""
 
 
 class Late(Exception):
@@ -103,29 +103,36 @@ async def ask(
     point: Point,
     deadline_ns: int | None = None,
 ) -> R:
-    """Send a request and wait for its reply, watching the worker's heartbeat. Raises Hang, Late, WorkerDied,
-    TrialFailed.
+    """Send a request and wait for its reply, watching the worker's pulse. While the worker makes durable what was
+    written, no operation can finish: that has a limit of its own, and does not count towards `deadline_ns`. Raises
+    Hang, Late, WorkerDied, TrialFailed.
     """
     await channel.send(request)
     reply: messages.Reply | None = None
     died: WorkerDied | None = None
-    stalled = late = False
+    ended: Hang | Late | None = None
+    stall_s, sync_s = point.work.timeout_ns / 1e9, point.work.sync_timeout_ns / 1e9
 
     async def watch(scope: trio.CancelScope) -> None:
-        nonlocal stalled, late
-        began = moved_at = trio.current_time()
-        last = channel.beat()
-        stall_s = point.work.timeout_ns / 1e9
-        while True:
-            await trio.sleep(min(_WATCH_S, stall_s / 4))
-            now, beat = trio.current_time(), channel.beat()
-            if beat != last:
-                last, moved_at = beat, now
-            stalled = now - moved_at >= stall_s
-            late = deadline_ns is not None and now - began >= deadline_ns / 1e9
-            if stalled or late:
-                scope.cancel()
-                return
+        nonlocal ended
+        looked_at = moved_at = trio.current_time()
+        left_s = float("inf") if deadline_ns is None else deadline_ns / 1e9
+        last = channel.pulse()
+        while ended is None:
+            await trio.sleep(min(_WATCH_S, stall_s / 4, sync_s / 4))
+            now, pulse = trio.current_time(), channel.pulse()
+            if pulse != last:
+                last, moved_at = pulse, now
+            if not pulse.syncing:
+                left_s -= now - looked_at
+            looked_at = now
+            if pulse.syncing and now - moved_at >= sync_s:
+                ended = Hang(f"what was written was not durable after {sync_s:g} s (sync_timeout)")
+            elif not pulse.syncing and now - moved_at >= stall_s:
+                ended = Hang(f"no operation finished for {stall_s:g} s (timeout)")
+            elif left_s <= 0:
+                ended = Late()
+        scope.cancel()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch, nursery.cancel_scope)
@@ -137,8 +144,8 @@ async def ask(
         nursery.cancel_scope.cancel()
     if died is not None:
         raise died
-    if reply is None:
-        raise Hang if stalled else Late
+    if ended is not None and reply is None:
+        raise ended
     if isinstance(reply, messages.Failed):
         raise TrialFailed(reply.status, reply.reason, whole_point=True)
     assert isinstance(reply, expected), reply

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from kvscen.language.cpus import CpuList
+from kvscen.language.matrix import MatrixSettings
 from kvscen.language.schema import (
     Count,
     Duration,
@@ -33,6 +34,7 @@ DTYPE_BITS: Mapping[str, int] = {"fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "
 DEFAULT_TIME_NS = 5 * 10**9
 DEFAULT_PAGE_TOKENS = 16
 DEFAULT_CAP_NS = 60 * 10**9
+DEFAULT_SYNC_TIMEOUT_NS = 600 * 10**9
 DEFAULT_SKEW = Fraction(99, 100)
 #: Rounds over which a load is judged to be steady, as in SNIA's Solid State Storage Performance Test Specification.
 STEADY_ROUNDS = 5
@@ -86,6 +88,11 @@ class SweepSettings:
         default=30 * 10**9,
         help="a point in which nothing completes for so long is given up as hung",
     )
+    sync_timeout_ns: int | None = setting(
+        Duration(minimum=1),
+        default=None,
+        help="so long may it take to make durable what was written (default: 10 min, or `timeout` if that is longer)",
+    )
     order: str = setting(
         Word("interleaved", "sequential"),
         default="interleaved",
@@ -130,6 +137,8 @@ class SweepSettings:
             done["cap_ns"] = None
         elif self.cap_ns is None:
             done["cap_ns"] = DEFAULT_CAP_NS
+        if self.sync_timeout_ns is None:
+            done["sync_timeout_ns"] = max(DEFAULT_SYNC_TIMEOUT_NS, self.timeout_ns)
         return attrs.evolve(self, **done)
 
 
@@ -230,7 +239,8 @@ class TransferSettings:
     sizing: str | None = setting(
         Word("exact", "kvbench"),
         default=None,
-        help="with a model: `exact` is what one rank moves (the default), `kvbench` what NIXL's KVBench computes",
+        help="with a model: `exact` is what one rank moves (the default), `kvbench` what NIXL's KVBench computes; "
+        "where its batch is no multiple of `requests` these share blocks, and have no latency of their own",
     )
     weight_dtype: str | None = setting(
         _DTYPE,
@@ -379,4 +389,4 @@ FAMILIES: Mapping[str, type] = {
 }
 
 #: The types of patterns by name.
-PATTERN_TYPES: Mapping[str, type] = {"transfer": TransferSettings}
+PATTERN_TYPES: Mapping[str, type] = {"transfer": TransferSettings, "matrix": MatrixSettings}

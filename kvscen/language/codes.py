@@ -86,6 +86,8 @@ _TABLE = (
     Code("KVS210", "KV heads are replicated by tensor parallelism", _WARNING),
     Code("KVS211", "KVBench reckons with a fraction", _WARNING),
     Code("KVS212", "KVBench leaves a setting out", Severity.INFO),
+    Code("KVS220", "A traffic matrix is malformed"),
+    Code("KVS221", "Traffic matrices of different sizes"),
     # ---- drivers and tiers (KVS3xx)
     Code("KVS301", "A driver is unknown or cannot be used"),
     Code("KVS302", "A driver cannot do this work"),

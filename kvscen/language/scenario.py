@@ -134,6 +134,10 @@ class AxisDef:
     path_spans: tuple[Span, ...]
     span: Span
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(target.key for target in self.targets)
+
 
 @attrs.frozen(eq=False)
 class SkipDef:
@@ -181,6 +185,6 @@ class Scenario:
         """Is the sweep's own `setting` written (or varied) in the text of this sweep or one of its bases?"""
         for name in self.sweeps[sweep].chain:
             level = self.sweeps[name]
-            if setting in level.assigned or any(t.key == setting for axis in level.axes for t in axis.targets):
+            if setting in level.assigned or any(setting in axis.keys for axis in level.axes):
                 return True
         return False

@@ -29,6 +29,7 @@ from kvscen.language.values import (
     NUMBER,
     RATE,
     TIME,
+    TOKEN_RATE,
     TOKENS,
     Dimension,
     Quantity,
@@ -212,6 +213,16 @@ class Bandwidth(Measured):
     example = "2 GiB/s` or `400 Gbit/s"
 
 
+class TokenRate(_Measured):
+    """Tokens per second, held as a Fraction."""
+
+    suffix = "_tokens_per_s"
+    dimension = TOKEN_RATE
+    whole = False
+    noun = "a rate of tokens"
+    example = "8000 tokens/s"
+
+
 class Share(SettingType):
     """A percentage, held as a Fraction between 0 and 1."""
 
@@ -336,6 +347,27 @@ class ListOf(SettingType):
 
     def show(self, value: Iterable[Any]) -> str:
         return "[" + ", ".join(self.item.show(item) for item in value) + "]"
+
+
+class OneOrMore(ListOf):
+    """One value of a type, or a list of them; held as a tuple either way."""
+
+    def __init__(self, item: SettingType) -> None:
+        super().__init__(item)
+        self.suffix = item.suffix
+
+    def describe(self) -> str:
+        return f"{self.item.describe()}, or a list of such in [ ]"
+
+    def convert(self, value: Value) -> tuple[Any, ...]:
+        return super().convert(value) if isinstance(value, tuple) else (self.item.convert(value),)
+
+    def fit(self, value: Value) -> Value:
+        return super().fit(value) if isinstance(value, tuple) else self.item.fit(value)
+
+    def show(self, value: Iterable[Any]) -> str:
+        items = tuple(value)
+        return self.item.show(items[0]) if len(items) == 1 else super().show(items)
 
 
 def _kind_of(value: Value) -> str:

@@ -203,15 +203,17 @@ class Groups:
 
 
 class Recorder:
-    """Records one lane's operations of one trial. `batch` and `request` are operations per batch and per request.
-    `interval_ns` is the length of the timeline's intervals, where the caller wants one of its own; `kind` is that of
-    all operations, None where they differ."""
+    """Records one lane's operations of one trial. `batch` and `request` are operations per batch and per request; where
+    requests have no operations of their own `request` is None, and they have no latency. `interval_ns` is the length of
+    the timeline's intervals, where the caller wants one of its own; `kind` is that of all operations, None where they
+    differ.
+    """
 
     def __init__(
         self,
         window: Window,
         batch: int,
-        request: int,
+        request: int | None,
         open_loop: bool,
         interval_ns: int | None = None,
         kind: int | None = None,
@@ -223,9 +225,9 @@ class Recorder:
         # operations are counted, those that were asked for after its start, so that they are as many as were asked for.
         self._by_due = open_loop or window.end_ns is None
         self._batches = Groups(batch) if batch > 1 else None
-        self._requests = Groups(request) if request > 1 else None
+        self._requests = Groups(request) if request is not None and request > 1 else None
         self._kind = kind
-        needed = {"kind": kind is None, "due": self._by_due, "batch": batch > 1, "request": request > 1}
+        needed = {"kind": kind is None, "due": self._by_due, "batch": batch > 1, "request": self._requests is not None}
         self._needed = tuple(name for name, wanted in needed.items() if wanted)
         self._used = 0
         self._allocate(_ROWS)

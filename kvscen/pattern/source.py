@@ -15,7 +15,8 @@ from kvscen.pattern.draw import UInt64s
 from kvscen.pattern.elementary import log
 from kvscen.pattern.order import CHUNK, Keys, order_of
 from kvscen.plan.point import Work
-from kvscen.plugin.contract import OPERATION, READ, WRITE, Rows
+from kvscen.plan.traffic import Step, Traffic
+from kvscen.plugin.contract import NO_REQUEST, OPERATION, READ, WRITE, Rows
 
 _NEVER = 2**63 - 1
 
@@ -47,9 +48,13 @@ class LaneSource:
         self.kind = fixed
         self._read_threshold = int(work.read_share * 2**32)
         self._batch = work.batch
-        self._request = max(1, work.batch // work.requests)
-        self._rows = np.zeros(CHUNK, OPERATION)
+        self._request = work.request_blocks
+        # Batches are handed out whole, whatever is left of a chunk: 1 where operations are handed out by themselves.
+        self._whole = work.batch if work.wait == "batch" and work.rate_per_s is None else 1
+        self._most = max(CHUNK, self._whole)
+        self._rows = np.zeros(CHUNK if self._whole == 1 else self._most + CHUNK, OPERATION)
         self._rows["bytes"] = block_bytes
+        self._rows["request"] = NO_REQUEST
         if fixed is not None:
             self._rows["kind"] = fixed
         self._due = np.full(CHUNK, _NEVER, np.int64)
@@ -96,10 +101,16 @@ class LaneSource:
         return max(0, due - drawn)
 
     def next(self, count: int, now: int) -> Rows:
-        """At most `count` operations that are due at `now`. The rows are valid until the next call."""
-        if self._used >= self._filled:
+        """At most `count` operations that are due at `now`; of a closed loop that waits for batches, whole ones as long
+        as `count` is. The rows are valid until the next call.
+        """
+        wanted = 1 if self._whole == 1 else min(count, self._most)
+        while self._filled - self._used < wanted:
             self._fill()
-        stop = min(self._filled, self._used + count)
+        count = min(count, self._filled - self._used)
+        if count > self._whole:
+            count -= count % self._whole
+        stop = self._used + count
         if self._rate is None:
             rows = self._rows[self._used : stop]
             rows["due"] = now
@@ -110,21 +121,26 @@ class LaneSource:
         return rows
 
     def _fill(self) -> None:
+        left = self._filled - self._used
+        if not left or self._filled + CHUNK > len(self._rows):
+            self._rows[:left] = self._rows[self._used : self._filled].copy()
+            self._used, self._filled = 0, left
         keys = self._order.chunk()
         count = len(keys)
-        rows = self._rows[:count]
+        rows = self._rows[self._filled : self._filled + count]
         rows["key"] = keys + np.uint64(self._keys.first)
         if self.kind is None:
             draws = self._draws.random_raw(count) >> np.uint64(32)
             rows["kind"] = np.where(draws < self._read_threshold, READ, WRITE)
         sequence = np.arange(self._sequence, self._sequence + count, dtype=np.uint64)
         rows["batch"] = sequence // np.uint64(self._batch)
-        rows["request"] = sequence // np.uint64(self._request)
+        if self._request is not None:
+            rows["request"] = sequence // np.uint64(self._request)
         self._sequence += count
         if self._rate is not None:
             self._due[:count] = self._arrivals_due(count)
             rows["due"] = self._due[:count]
-        self._used, self._filled = 0, count
+        self._filled += count
 
     def _arrivals_due(self, count: int) -> npt.NDArray[np.int64]:
         assert self._rate is not None
@@ -163,3 +179,43 @@ class ListSource:
         rows = self._rows[self._used : self._used + count]
         self._used += len(rows)
         return rows
+
+
+class StepSource:
+    """What one rank sends, a step at a time: `turn_to` says which step is next. The key of an operation is the rank
+    that it goes to, its offset a byte of that rank's memory."""
+
+    open_loop = False
+    next_due_ns = 0
+    kind = WRITE
+
+    def __init__(self, traffic: Traffic, rank: int) -> None:
+        self._steps = [_rows_of(step, rank, number) for number, step in enumerate(traffic.steps)]
+        self._rows = np.zeros(0, OPERATION)
+        self._used = 0
+
+    def turn_to(self, step: int) -> int:
+        """The operations from now on; how many they are."""
+        self._rows, self._used = self._steps[step], 0
+        return len(self._rows)
+
+    def due_by(self, now: int) -> int:
+        return 0
+
+    def next(self, count: int, now: int) -> Rows:
+        rows = self._rows[self._used : self._used + count]
+        self._used += len(rows)
+        rows["due"] = now
+        return rows
+
+
+def _rows_of(step: Step, rank: int, number: int) -> Rows:
+    own = [(flow, here, there) for flow, here, there in step.placed() if flow.sender == rank]
+    rows = np.zeros(len(own), OPERATION)
+    rows["kind"], rows["batch"], rows["request"] = WRITE, number, number
+    if own:
+        rows["key"] = [flow.receiver for flow, _, _ in own]
+        rows["bytes"] = [flow.nbytes for flow, _, _ in own]
+        rows["buffer"] = [here for _, here, _ in own]
+        rows["offset"] = [there for _, _, there in own]
+    return rows

@@ -41,6 +41,7 @@ def work(
     wrong = tuple(_wrong(pattern, sweep, block, batch, keys))
     if wrong:
         return None, (*said, *wrong)
+    assert sweep.sync_timeout_ns is not None, "a completed sweep"
     share = {"read": Fraction(1), "write": Fraction(0)}.get(pattern.op, pattern.reads_share)
     assert share is not None, "a checked pattern"
     numbers = Work(
@@ -71,6 +72,7 @@ def work(
         durability="none" if pattern.op == "read" else cast(Durability, sweep.durability),
         ceiling=cast(Literal["none", "fio"], sweep.ceiling),
         timeout_ns=sweep.timeout_ns,
+        sync_timeout_ns=sweep.sync_timeout_ns,
         verify=cast(Literal["full", "off"], sweep.verify),
         seed=sweep.seed,
     )

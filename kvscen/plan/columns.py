@@ -12,16 +12,29 @@ from kvscen.plan.point import Point, Tier
 
 Cell: TypeAlias = "int | float | str | bool | None"
 
+#: Where ranks send to each other there is no block, and nothing that a block is drawn from.
+_NOT_OF_TRAFFIC: dict[str, Cell] = dict.fromkeys(
+    ("block_bytes", "batch", "requests", "keys", "read_share", "order", "wait", "until", "durability", "ceiling")
+)
+
 
 def describe(point: Point) -> dict[str, Cell]:
     """The fixed columns that are known before the run. Raw numbers carry their unit in the name."""
-    work = point.work
+    return _common(point) | (_NOT_OF_TRAFFIC if point.work.traffic is not None else {})
+
+
+def _common(point: Point) -> dict[str, Cell]:
+    work, traffic = point.work, point.work.traffic
     return {
         "model": point.model.name if point.model else None,
         "pattern": point.pattern.name,
         "tier": point.tier.name,
         "driver": point.tier.driver,
         "op": work.op,
+        "traffic_mode": None if traffic is None else traffic.mode,
+        "traffic_steps": None if traffic is None else len(traffic.steps),
+        "traffic_transfers": None if traffic is None else traffic.transfers,
+        "traffic_bytes": None if traffic is None else traffic.nbytes,
         "block_bytes": work.block_bytes,
         "batch": work.batch,
         "depth": work.depth,
@@ -29,7 +42,7 @@ def describe(point: Point) -> dict[str, Cell]:
         "processes": work.processes,
         "requests": work.requests,
         "page_tokens": getattr(point.pattern.settings, "page_tokens", None),
-        "prompt_tokens": getattr(point.pattern.settings, "prompt_tokens", None),
+        "prompt_tokens": _prompt(point.pattern.settings),
         "keys": work.keys,
         "working_set_bytes": work.working_set_bytes,
         "read_share": float(work.read_share),
@@ -55,6 +68,14 @@ def describe(point: Point) -> dict[str, Cell]:
         "seed": work.seed,
         "trials": point.trials,
     }
+
+
+def _prompt(pattern: object) -> int | None:
+    """Tokens of each request's prompt; None where they differ, or there are none."""
+    prompt = getattr(pattern, "prompt_tokens", None)
+    if not isinstance(prompt, tuple):
+        return prompt
+    return prompt[0] if len(prompt) == 1 and getattr(pattern, "prompt_spread_tokens", None) is None else None
 
 
 def axes(point: Point) -> dict[str, Cell]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from kvscen.plan.point import Plan, Point, Tier, Work
+from kvscen.plan.traffic import Traffic
 from kvscen.plan.writes import TierWrites, writes
 from kvscen.plugin.contract import Driver, Tool
 from kvscen.plugin.registry import Registry
@@ -91,6 +92,8 @@ def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
         footprint = drivers[tier.driver].footprint(tier, own)
         memory += footprint.memory_bytes
         disk += footprint.disk_bytes
+    if work.traffic is not None:
+        return _traffic_cost(point, work.traffic, memory, disk)
     is_tool = isinstance(drivers[point.tier.driver], Tool)
     load_ns = ceiling_ns = None
     if work.time_ns is not None:
@@ -106,6 +109,28 @@ def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
         precondition_bytes=work.precondition * work.working_set_bytes,
         load_ns=load_ns,
         ceiling_ns=0 if work.ceiling == "none" else ceiling_ns,
+        memory_bytes=memory,
+        disk_bytes=disk,
+    )
+
+
+def _traffic_cost(point: Point, traffic: Traffic, memory: int, disk: int) -> PointCost:
+    """Of ranks that send to each other: a batch is a pass through all steps. Nothing is laid out."""
+    work = point.work
+    passes = None if work.operations is None else traffic.passes_for(work.operations)
+    least_ns = traffic.compute_ns
+    load_ns = None
+    if work.time_ns is not None:
+        load_ns = point.trials * (max(work.warmup_ns, least_ns) * (work.warmup_ns > 0) + max(work.time_ns, least_ns))
+    return PointCost(
+        batch_bytes=traffic.nbytes,
+        measured_operations=None if passes is None else passes * traffic.transfers,
+        measured_bytes=None if passes is None else passes * traffic.nbytes,
+        layout_bytes=0,
+        verify_bytes=traffic.nbytes if work.verify == "full" else 0,
+        precondition_bytes=0,
+        load_ns=load_ns,
+        ceiling_ns=0,
         memory_bytes=memory,
         disk_bytes=disk,
     )

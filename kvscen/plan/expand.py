@@ -17,6 +17,7 @@ from kvscen.language.evaluate import nested_too_deeply
 from kvscen.language.resolve import universe_of
 from kvscen.language.scenario import ExpectDef, Scenario, SkipDef, SweepDef
 from kvscen.language.suggest import did_you_mean, listed
+from kvscen.pattern.matrix_file import MatrixFile
 from kvscen.plan.condition import holds
 from kvscen.plan.late import Late, Trace, Unchosen, flatten
 from kvscen.plan.pins import Pin, read_pins
@@ -61,6 +62,7 @@ def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> E
     skipped: list[Skipped] = []
     found: list[Diagnostic] = []
     used: set[str] = set()
+    named: dict[MatrixFile, None] = {}
     for sweep in chosen:
         try:
             flat = flatten(scenario, universe, sweep, read)
@@ -71,6 +73,7 @@ def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> E
         search = search_points(late)
         found += search.diagnostics
         used |= search.used
+        named.update(dict.fromkeys(file for leaf in search.leaves for file in leaf.point.matrices))
         if not has_errors(search.diagnostics):
             judge = _Judge(late, search)
             judge.judge(len(points))
@@ -84,7 +87,8 @@ def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> E
     if has_errors(found):
         return Expanded(None, tuple(found))
     shown = tuple((pin.key, pin.shown) for pin in read.values())
-    return Expanded(Plan(scenario.name, scenario.files, shown, tuple(points), tuple(skipped)), tuple(found))
+    files = (*scenario.files, *((file.name, file.source.text) for file in named))
+    return Expanded(Plan(scenario.name, files, shown, tuple(points), tuple(skipped)), tuple(found))
 
 
 def _chosen(scenario: Scenario, names: Sequence[str], pins: Mapping[str, Pin]) -> list[SweepDef]:

@@ -8,7 +8,7 @@ multiply it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -77,40 +77,31 @@ class Found:
 
 
 def flatten(scenario: Scenario, universe: Universe, sweep: SweepDef, pins: Mapping[str, Pin]) -> Flat:
-    """Lay out a sweep: a derived one's `=` or axis of a path replaces its base's, and a pin replaces both."""
+    """Lay out a sweep: a derived one's `=` or axis of a path replaces its base's, and a pin replaces both.
+
+    An axis of the same paths as one of the base's takes its place; all others follow the base's, as they are written.
+    What is replaced of an axis of several paths leaves the others varying, row by row.
+    """
     levels = tuple(scenario.sweeps[name] for name in sweep.chain)
     fixed: dict[str, Assigned | Pin] = {}
     varied: list[tuple[AxisDef, tuple[str, ...]]] = []
-
-    def drop(keys: Iterable[str]) -> None:
-        gone = set(keys)
-        for key in gone:
-            fixed.pop(key, None)
-        kept = [(axis, tuple(key for key in left if key not in gone)) for axis, left in varied]
-        varied[:] = [(axis, left) for axis, left in kept if left]
-
     for level in reversed(levels):
-        for key, assigned in level.assigned.items():
-            drop([key])
-            fixed[key] = assigned
-        for axis in level.axes:
-            keys = tuple(target.key for target in axis.targets)
-            place = next((i for i, (_, left) in enumerate(varied) if left == keys), None)
-            if place is not None:
-                varied[place] = (axis, keys)
-            else:
-                drop(keys)
-                varied.append((axis, keys))
-        for key, pin in pins.items():
-            if key.startswith(f"{level.name}."):
-                own = key.removeprefix(f"{level.name}.")
-                drop([own])
-                fixed[own] = pin
-    drop(pins)
+        own = {frozenset(axis.keys): (axis, axis.keys) for axis in level.axes}
+        pinned = {key: pin for name, pin in pins.items() if (key := name.removeprefix(f"{level.name}.")) != name}
+        given = {*level.assigned, *pinned, *(key for keys in own for key in keys)}
+        fixed = {**{key: item for key, item in fixed.items() if key not in given}, **level.assigned, **pinned}
+        varied = [own.pop(frozenset(left), (axis, _left(left, given))) for axis, left in varied]
+        varied = [(axis, _left(keys, pinned)) for axis, keys in (*varied, *own.values())]
+    fixed = {key: item for key, item in fixed.items() if key not in pins}
+    varied = [(axis, keys) for axis, left in varied if (keys := _left(left, pins))]
     names = _fixed_names(scenario, universe, fixed, pins, {key for _, keys in varied for key in keys})
     axes = tuple(_axis(axis, keys, names) for axis, keys in varied)
     axis_of = {key: (i, j) for i, axis in enumerate(axes) for j, key in enumerate(axis.keys)}
     return Flat(sweep, levels, pins, fixed, axes, axis_of)
+
+
+def _left(keys: tuple[str, ...], gone: Container[str]) -> tuple[str, ...]:
+    return tuple(key for key in keys if key not in gone)
 
 
 def _axis(axis: AxisDef, keys: tuple[str, ...], names: ScopeNames) -> Axis:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from kvscen.language.values import Value
+from kvscen.plan.traffic import Traffic
 
 Operation: TypeAlias = Literal["read", "write", "mixed"]
 Order: TypeAlias = Literal["sequential", "random", "strided", "zipf"]
@@ -24,6 +25,9 @@ class Work:
     `time_ns` and `operations` is set (of a whole point: all lanes of all processes together). `stride` (blocks) is
     there where `order` is strided, `skew` where it is zipf, `cap_ns` where `until` is steady. `durability` is "none"
     where nothing is written.
+
+    With `traffic` the `processes` are ranks that write to each other's memory: `block_bytes` is the largest transfer,
+    `batch` the most of them in a step, `keys` are the ranks.
     """
 
     op: Operation
@@ -53,12 +57,24 @@ class Work:
     durability: Durability = "none"
     ceiling: Literal["none", "fio"] = "none"
     timeout_ns: int = 30 * 10**9
+    sync_timeout_ns: int = 600 * 10**9
     verify: Literal["full", "off"] = "full"
     seed: int = 0
+    traffic: Traffic | None = None
 
     @property
     def working_set_bytes(self) -> int:
+        """Distinct bytes that are touched; of traffic the memory that the ranks write to."""
+        if self.traffic is not None:
+            return sum(map(self.traffic.inbox_bytes, range(self.traffic.ranks)))
         return self.keys * self.block_bytes
+
+    @property
+    def request_blocks(self) -> int | None:
+        """Blocks of one request; None where requests share blocks, so that none has blocks of its own: KVBench lays the
+        tokens of all requests of a batch end to end."""
+        blocks, left = divmod(self.batch, self.requests)
+        return None if left else blocks
 
 
 @attrs.frozen

@@ -10,10 +10,13 @@ import attrs
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
+from kvscen.language.matrix import MatrixSettings
 from kvscen.language.scenario import Assigned
 from kvscen.language.schema import Finding, settings_of
 from kvscen.language.suggest import listed
-from kvscen.pattern import transfer
+from kvscen.pattern import matrix, transfer
+from kvscen.pattern.matrix_file import MatrixFile
+from kvscen.plan import matrices
 from kvscen.plan.late import Late
 from kvscen.plan.pins import Pin
 from kvscen.plan.point import ModelBlock, Tier, Work
@@ -24,13 +27,15 @@ from kvscen.plugin.contract import Driver, Tool
 @attrs.frozen(eq=False)
 class Reached:
     """The blocks that a point reaches, whether or not it can be run: it may be skipped yet. `models` are the pattern's
-    model and the parts that it is made of, `tiers` the tier and its levels, each once."""
+    model and the parts that it is made of, `tiers` the tier and its levels, each once, `matrices` the files of traffic
+    that the pattern names."""
 
     own: Resolved
     pattern: Resolved
     models: tuple[Resolved, ...]
     tiers: tuple[Resolved, ...]
     tier: Tier
+    matrices: tuple[MatrixFile, ...] = ()
 
     @property
     def blocks(self) -> tuple[Resolved, ...]:
@@ -78,7 +83,7 @@ def reach(resolver: Resolver, late: Late, choice: Mapping[int, int]) -> Reached:
     tier = _tier(resolver, late, own.settings.tier, own.span_of("tier"), choice, (), tiers, problems)
     if problems or pattern is None or tier is None:
         raise ScenarioError(problems)
-    return Reached(own, pattern, models, tuple(tiers), tier)
+    return Reached(own, pattern, models, tuple(tiers), tier, resolver.files.of(pattern))
 
 
 def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None, tuple[Diagnostic, ...]]:
@@ -88,7 +93,14 @@ def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None,
     if has_errors(said):
         return None, tuple(said)
     parts = (point.pattern, *point.models, point.own)
-    work, findings = transfer.work(point.pattern.settings, point.model, point.own.settings)
+    settings, own = point.pattern.settings, point.own.settings
+    if isinstance(settings, MatrixSettings):
+        said += matrices.problems(point.matrices, point.pattern.span_of("files"))
+        if has_errors(said):
+            return None, tuple(said)
+        work, findings = matrix.work(settings, point.model, own, [file.cells for file in point.matrices if file.cells])
+    else:
+        work, findings = transfer.work(settings, point.model, own)
     said += [to_diagnostic(finding, place(finding, parts)) for finding in findings]
     if work is None:
         return None, tuple(said)
@@ -197,6 +209,15 @@ def _tier(
 def _ask_drivers(point: Reached, work: Work, drivers: Mapping[str, Driver]) -> Iterator[Diagnostic]:
     """Can the tier do this work? Its levels are asked too, except for what only the tier itself is asked to do."""
     tier, driver = point.tier, drivers[point.tier.driver]
+    if work.traffic is not None and not driver.ranks:
+        yield diagnostic(
+            "KVS302",
+            f"the driver `{tier.driver}` of the tier `{tier.name}` cannot do a `matrix`: it does not move bytes from "
+            "the memory of one rank to that of another",
+            point.own.span_of("tier"),
+            help="use a tier of a driver that does: `nixl` with a network backend (`backend = UCX`), or `memory`",
+        )
+        return
     if work.op not in driver.operations:
         yield diagnostic(
             "KVS302",

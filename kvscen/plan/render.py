@@ -15,6 +15,7 @@ from kvscen.language.values import format_value
 from kvscen.plan.columns import Cell, axes, describe, settings
 from kvscen.plan.cost import ALLOWED_BYTES_PER_S, PlanCost, PointCost
 from kvscen.plan.point import Plan, Point, Skipped, Tier
+from kvscen.plan.show_traffic import steps_tables, traffic_columns, traffic_json
 from kvscen.plan.writes import TierWrites
 from kvscen.report.numbers import NOTHING, plural, show_one
 
@@ -43,6 +44,7 @@ def _point_json(point: Point) -> dict[str, Any]:
         "settings": settings(point),
         "family": point.model.family if point.model else None,
         "pattern_type": point.pattern.type,
+        **({} if point.work.traffic is None else {"traffic": traffic_json(point.work.traffic)}),
         "levels": [_tier_json(level) for level in point.tier.levels],
         "expectations": [
             {"measure": e.measure, "operator": e.operator, "value": format_value(e.value), "text": e.text}
@@ -122,6 +124,7 @@ def _sweep(
         for cells in zip(*columns.values(), strict=True):
             table.add_row(*map(Text, cells))
         yield Padding(table, (0, 0, 0, 2))
+    yield from steps_tables([point for point, _ in points])
     for dropped in skipped:
         where = ", ".join(f"{path} = {format_value(value)}" for path, value in dropped.axes.items())
         yield Padding(Text(f"skipped {dropped.id}  {where}  when {dropped.condition}", "dim"), (0, 0, 0, 2))
@@ -141,11 +144,15 @@ def _columns(
         "tier": [f"{p.tier.name} ({p.tier.driver})" if "tier" not in paths else p.tier.driver for p in points],
         "pattern": [p.pattern.name for p in points],
         "model": [p.model.name if p.model else NOTHING for p in points],
-        "op": [p.work.op for p in points],
-        "block": [show_one(p.work.block_bytes, "B") for p in points],
-        "batch": [f"{p.work.batch:,}" for p in points],
-        "data set": [show_one(p.work.working_set_bytes, "B") for p in points],
-        "a batch moves": [show_one(price.batch_bytes, "B") for price in prices],
+        "op": [p.work.op if p.work.traffic is None else NOTHING for p in points],
+        **traffic_columns(points),
+        "block": [show_one(None if p.work.traffic else p.work.block_bytes, "B") for p in points],
+        "batch": [NOTHING if p.work.traffic else f"{p.work.batch:,}" for p in points],
+        "data set": [show_one(None if p.work.traffic else p.work.working_set_bytes, "B") for p in points],
+        "a batch moves": [
+            show_one(None if p.work.traffic else price.batch_bytes, "B")
+            for p, price in zip(points, prices, strict=True)
+        ],
         "operations a trial": [_operations(p, price) for p, price in zip(points, prices, strict=True)],
     }
     for name, values in facts.items():
@@ -183,7 +190,8 @@ def summary(plan: Plan, cost: PlanCost) -> Iterable[str]:
         yield f"moves    {show_one(moved, 'B')} in measured windows{only}"
     if len(counted) < len(plan.points):
         least = sum(p.trials * c.batch_bytes for p, c in zip(plan.points, cost.points, strict=True))
-        yield f"moves    at least {show_one(least, 'B')}, one batch in each trial; how much more, the device decides"
+        one = "a pass through all steps" if all(point.work.traffic for point in plan.points) else "one batch"
+        yield f"moves    at least {show_one(least, 'B')}, {one} in each trial; how much more, the device decides"
     if any(point.work.ceiling != "none" for point in plan.points):
         yield "moves    about as much again by the programs beside the trials (`ceiling`)"
     for written in cost.writes:

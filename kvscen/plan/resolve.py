@@ -15,6 +15,7 @@ from kvscen.language.scenario import Assigned
 from kvscen.language.schema import Finding, SettingInfo, SettingType, settings_of, show_settings
 from kvscen.language.values import Value
 from kvscen.plan.late import Found, Late
+from kvscen.plan.matrices import MatrixFiles
 from kvscen.plan.pins import Pin
 
 
@@ -65,9 +66,11 @@ def failed(driver: str, error: Exception, span: Span) -> Diagnostic:
 
 @attrs.define
 class Resolver:
-    """Resolves blocks, and keeps those that it has seen: what a block's values depend on is the same at every point."""
+    """Resolves blocks, and keeps those that it has seen: what a block's values depend on is the same at every point.
+    `files` keeps the files that they name."""
 
     late: Late
+    files: MatrixFiles = attrs.field(factory=MatrixFiles)
     _axes: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
     _known: dict[tuple[str, tuple[int, ...]], Resolved] = attrs.field(factory=dict)
 

@@ -65,10 +65,11 @@ def sized(pattern: PatternBlock, model: ModelBlock) -> Sized:
 
 
 def sizes_of(plan: Plan) -> tuple[Sized, ...]:
-    """The sizes of every pattern and model of a plan, each combination once, in the order of the points."""
+    """The sizes of every pattern and model of a plan, each combination once, in the order of the points. A matrix has
+    no blocks: its plan says how much is sent."""
     found: dict[object, Sized] = {}
     for point in plan.points:
-        if point.model is None:
+        if point.model is None or point.work.traffic is not None:
             continue
         settings = point.pattern.settings
         key = (point.pattern.name, point.model, *(getattr(settings, name) for name in _ASKED))

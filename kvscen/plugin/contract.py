@@ -12,6 +12,12 @@ Who calls what, in a worker process, for one point:
     missing = store.prepare(layout)             # the core writes the missing keys through the lanes
     per trial: store.reset(); the hot loop: lane.submit / lane.reap, each lane in a thread of its own
     lane.close() for each; arena.close(); store.close()
+
+Where workers are ranks (`work.traffic`), in each of them:
+
+    store = driver.open(tier, work, ()); arena = store.allocate(...); lane = store.lane(0, arena)
+    inbox = store.offer(nbytes)
+    store.meet([the cards of all ranks])        # then lane.submit / lane.reap, step by step
 """
 
 from __future__ import annotations
@@ -41,8 +47,12 @@ OK, MISS, ERROR = 0, 1, 2
 #: The `buffer` of an operation that is to have any of the lane's own (`Lane.limit`).
 ANY_BUFFER = 2**64 - 1
 
+#: The `request` of an operation whose block belongs to no request alone.
+NO_REQUEST = 2**64 - 1
+
 #: One operation. `key` is the block, `offset` and `bytes` the range in it, `buffer` the byte offset in the arena where
-#: the data goes to or comes from, `due` the time in ns of the store's clock at which it should be submitted.
+#: the data goes to or comes from, `due` the time in ns of the store's clock at which it should be submitted. `batch`
+#: and `request` are numbers within a lane.
 OPERATION = np.dtype(
     [
         ("id", "<u8"),
@@ -112,8 +122,8 @@ class Availability:
 class Limits:
     """What a store asks of the core. `alignment_bytes` rounds the stride and the length of every operation.
 
-    `pipelined`: the tier works on by itself while the core is busy (a device under direct I/O), and its lanes know
-    `Lane.limit`. They are then given operations ahead of time, so that the tier need not wait for the core.
+    `pipelined`: the lanes know `Lane.limit` for this work. They are then given operations ahead of time, so that the
+    tier need not wait for the core, and the core is asked once for many.
     """
 
     alignment_bytes: int = 1
@@ -176,6 +186,14 @@ class Arena:
         """Give the memory back. No operation is in flight."""
 
 
+@attrs.frozen
+class Inbox:
+    """Memory of a rank that other ranks write to. `card` is what they need to reach it."""
+
+    arena: Arena
+    card: bytes
+
+
 class Lane:
     """One thread's way to the tier. Used by one thread at a time, except for `close`.
 
@@ -201,6 +219,9 @@ class Lane:
     def limit(self, in_flight: int) -> None:
         """From now on have at most so many in flight. What is accepted beyond them waits in the lane and starts as
         others end, in the order of submission, while `reap` waits; `submit` of its completion is when it started.
+
+        With `wait = batch` whole batches are held back: one starts when one before it has ended, and its operations get
+        neighbouring parts, in their order. The lane then accepts whatever it is given.
 
         Such operations come with `ANY_BUFFER`: when one starts, the lane gives it one of `in_flight` equal parts of the
         arena, the one that was free last. More buffers than operations in flight would fall out of the processor's
@@ -246,11 +267,28 @@ class Store:
     def lane(self, index: int, arena: Arena) -> Lane:
         raise NotImplementedError
 
+    def offer(self, nbytes: int) -> Inbox:
+        """Of a tier whose workers are ranks (`Driver.ranks`, `work.traffic`): this rank's memory that the others write
+        to. Called once, after `lane`. Raises DriverError."""
+        raise NotImplementedError
+
+    def meet(self, cards: Sequence[bytes]) -> None:
+        """What `offer` gave in each rank, by rank, this one's own included. From now on the key of an operation is a
+        rank and its offset a byte of that rank's inbox; all operations write. Called again where ranks have been opened
+        anew. Raises DriverError.
+
+        A rank that waits for others calls `reap` again and again with nothing in flight, for 0 operations and 0 ns: a
+        driver whose transfers take both sides helps them along there.
+        """
+        raise NotImplementedError
+
     def settle(self) -> None:
-        """After the core has written: make the data durable where that matters (fsync). Not in the measured window."""
+        """After the core has written: make the data durable where that matters (fsync). Not in the measured window. It
+        may take as long as the sweep's `sync_timeout`.
+        """
 
     def reset(self) -> None:
-        """Between trials."""
+        """Between trials. It may take as long as `settle`."""
 
     def counters(self) -> Mapping[str, int]:
         """Running totals, read before and after the load: "device_read_bytes", "device_write_bytes", "wire_bytes"..."""
@@ -261,7 +299,8 @@ class Store:
         return ()
 
     def measures(self) -> Mapping[str, int | float | str | None]:
-        """Values for the driver's own columns (`Driver.measures`) since `reset`."""
+        """Values for the driver's own columns (`Driver.measures`) since `reset`. Those of several ranks are put
+        together: whole numbers added up, others averaged."""
         return {}
 
     def path(self) -> PathReport:
@@ -301,6 +340,8 @@ class Driver:
     ceilings: ClassVar[frozenset[str]] = frozenset()
     #: Other tools' files that it turns into scenarios: `kvscen import NAME FILES`.
     importers: ClassVar[tuple[Importer, ...]] = ()
+    #: Whether workers can write to each other's memory (pattern `matrix`): then its stores know `offer` and `meet`.
+    ranks: ClassVar[bool] = False
     #: How many client processes can share a tier; None: any number.
     max_processes: ClassVar[int | None] = None
     #: The name of the setting that lists lower tiers, for composed drivers.

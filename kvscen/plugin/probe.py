@@ -53,6 +53,7 @@ class DriverReport:
     operations: tuple[str, ...] = ()
     memory: tuple[str, ...] = ()
     max_processes: int | None = None
+    ranks: bool = False
     settings: tuple[SettingReport, ...] = ()
     measures: tuple[tuple[str, str, str], ...] = ()
     available: Availability = attrs.field(factory=lambda: Availability(False))
@@ -127,6 +128,7 @@ def _read(report: DriverReport, answer: dict[str, Any]) -> DriverReport:
         operations=tuple(answer["operations"]),
         memory=tuple(answer["memory"]),
         max_processes=answer["max_processes"],
+        ranks=answer["ranks"],
         settings=tuple(SettingReport(**row) for row in answer["settings"]),
         measures=tuple((name, unit, text) for name, unit, text in answer["measures"]),
         available=Availability(**answer["available"]),
@@ -141,6 +143,7 @@ def describe(driver: Driver) -> dict[str, Any]:
         "operations": sorted(driver.operations),
         "memory": sorted(driver.memory),
         "max_processes": driver.max_processes,
+        "ranks": driver.ranks,
         "settings": [
             {
                 "name": info.name,

@@ -50,12 +50,15 @@ class SweepTable:
 _VARIABLES: tuple[tuple[str, Callable[[PointReport], str], tuple[str, ...]], ...] = (
     ("model", lambda p: _text(p.row.get("model")), ("model",)),
     ("tier", lambda p: f"{p.row.get('tier')} ({p.row.get('driver')})", ()),
-    ("op", lambda p: _text(p.row.get("op")), ("op",)),
+    ("op", lambda p: _text(None if p.row.get("traffic_mode") else p.row.get("op")), ("op",)),
+    ("mode", lambda p: _text(p.row.get("traffic_mode")), ("mode",)),
+    ("ranks", lambda p: _whole(p.row.get("processes") if p.row.get("traffic_mode") else None), ()),
+    ("a pass moves", lambda p: show_one(p.row.get("traffic_bytes"), "B"), ()),
     ("block", lambda p: show_one(p.row.get("block_bytes"), "B"), ("block",)),
     ("batch", lambda p: _whole(p.row.get("batch")), ("batch",)),
     ("in flight", lambda p: _in_flight(p), ()),
-    ("threads", lambda p: _whole(p.row.get("threads")), ("threads",)),
-    ("processes", lambda p: _whole(p.row.get("processes")), ("processes",)),
+    ("threads", lambda p: _whole(None if p.row.get("traffic_mode") else p.row.get("threads")), ("threads",)),
+    ("processes", lambda p: _whole(None if p.row.get("traffic_mode") else p.row.get("processes")), ("processes",)),
 )
 
 
@@ -96,7 +99,7 @@ def _table(report: Report, sweep: str, points: Sequence[PointReport]) -> SweepTa
             continue
         if said.isdisjoint(same):
             rank = {"in flight": 1, "batch": 4}.get(name, 0)
-            place(name, cells, rank, numeric=name not in ("model", "tier", "op"), partial=name == "in flight")
+            place(name, cells, rank, numeric=name not in ("model", "tier", "op", "mode"), partial=name == "in flight")
     columns += _measured(report, points)
     own = list(dict.fromkeys(name for point in points for name in report.own_columns(point)))[:_MAX_OWN]
     for name in own:
@@ -269,7 +272,8 @@ def _footnotes(points: Sequence[PointReport]) -> tuple[str, ...]:
     if _any(points, "latency_p50_ns"):
         opened = _any(points, "offered_per_s")
         start = "from when it was due" if opened else "from its submission"
-        notes.append(f"p50, p99 and p99.9 are the latency of one block, {start} to its completion")
+        what = "transfer" if all(point.row.get("traffic_mode") for point in points) else "block"
+        notes.append(f"p50, p99 and p99.9 are the latency of one {what}, {start} to its completion")
     lacking: dict[str, str] = {}
     for name, label in (("latency_p50", "p50"), ("latency_p99", "p99"), ("latency_p999", "p99.9")):
         gaps = [

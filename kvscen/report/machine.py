@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvscen.report.run import AXIS, PointReport, Report
+from kvscen.report.steps import step_figures
 from kvscen.results import schema
 from kvscen.results.aggregate import aggregate, has_count, left_out, ok, total
 from kvscen.results.measures import MEASURES
@@ -54,6 +55,7 @@ def _point(report: Report, point: PointReport) -> dict[str, Any]:
             own[name] = {"values": values}
         else:
             own[name] = _median(point, name)
+    steps = [{**step.known, **step.figures} for step in step_figures(report, point)]
     return {
         "point_id": point.point_id,
         "sweep": point.sweep,
@@ -67,6 +69,7 @@ def _point(report: Report, point: PointReport) -> dict[str, Any]:
         ],
         "measures": measures,
         "driver_measures": own,
+        **({"steps": steps} if steps else {}),
         "warnings": list(point.warnings),
     }
 

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import pyarrow as pa
 
+from kvscen.measure.steady import MOST_DRIFT
 from kvscen.report.numbers import plural, show_one, show_percent
 from kvscen.results import schema
 from kvscen.results.aggregate import left_out, ok
@@ -86,12 +87,15 @@ class PointReport:
                 f"the path is direct, and yet the device moved only {show_percent(lowest)} of the bytes: "
                 "a cache or unwritten extents took part, this is not the device's speed"
             )
-        restless = sum(t.measures.get("steady") is False for t in good)
-        if restless:
-            some = (
-                "the load of the trials" if restless == len(good) else f"the load of {restless} of {len(good)} trials"
-            )
-            found.append(f"{some} was not steady within the cap: figures of a longer run may differ")
+        restless = [t for t in good if t.measures.get("steady") is False]
+        behind = [t for t in restless if (t.measures.get("steady_drift") or 0) > MOST_DRIFT]
+        for some, what in (
+            (len(behind), "did not keep up with its rate: the longer it runs, the longer operations wait"),
+            (len(restless) - len(behind), "was not steady within the cap: figures of a longer run may differ"),
+        ):
+            if some:
+                which = "the trials" if some == len(good) else f"{some} of {len(good)} trials"
+                found.append(f"the load of {which} {what}")
         for column in ("note", "ceiling_note"):
             found += dict.fromkeys(str(t.measures[column]) for t in good if t.measures.get(column))
         return tuple(found)
@@ -119,7 +123,7 @@ class PointReport:
 @attrs.frozen
 class Report:
     """A whole run. `labels` name every point of the plan, measured or not, by its axes; `notes` are sentences about the
-    run as a whole."""
+    run as a whole; `steps` are the rows of steps.parquet by point."""
 
     folder: Path
     run_id: str
@@ -131,6 +135,7 @@ class Report:
     trials_planned: int
     trials: pa.Table
     notes: tuple[str, ...] = ()
+    steps: Mapping[str, tuple[Mapping[str, Any], ...]] = attrs.field(factory=dict)
 
     @property
     def trials_ended(self) -> int:
@@ -165,10 +170,12 @@ def load_report(folder: Path) -> Report:
     notes: list[str] = []
     verdicts: list[Mapping[str, Any]] = []
     trials = read_table(path) if path.exists() else None
+    steps = read_table(folder / "steps.parquet") if (folder / "steps.parquet").exists() else None
     if trials is None or _is_behind(trials, records):
         if trials is None and not journals:
             raise ResultsError(f"{folder} holds no results: the run ended before its first trial", "start it again")
-        trials = make_tables(str(run.plan.get("scenario", "")), points, records, run.run_id)["trials"]
+        made = make_tables(str(run.plan.get("scenario", "")), points, records, run.run_id)
+        trials, steps = made["trials"], made["steps"]
         expectations = any(point.get("expectations") for point in run.plan.get("points", ()))
         how = "it is still going on" if is_being_written(folder) else "the run was stopped before it wrote its tables"
         unjudged = ", and its expectations are not judged yet" if expectations else ""
@@ -180,7 +187,7 @@ def load_report(folder: Path) -> Report:
         notes.append(
             f"the journal ends in {torn:,} bytes of a trial that was not completely written: they are left out"
         )
-    return make_report(run, points, trials, verdicts, notes)
+    return make_report(run, points, trials, verdicts, notes, () if steps is None else steps.to_pylist())
 
 
 def make_report(
@@ -189,8 +196,9 @@ def make_report(
     trials: pa.Table,
     verdicts: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
+    steps: Sequence[Mapping[str, Any]] = (),
 ) -> Report:
-    """Put a report together from a trials table."""
+    """Put a report together from a trials table, and the rows of the steps."""
     units = {
         field.name.removeprefix(AXIS): (field.metadata or {}).get(b"unit", b"").decode()
         for field in trials.schema
@@ -222,6 +230,10 @@ def make_report(
         trials_planned=planned,
         trials=trials,
         notes=tuple(notes),
+        steps={
+            point_id: tuple(row for row in steps if row["point_id"] == point_id)
+            for point_id in dict.fromkeys(row["point_id"] for row in steps)
+        },
     )
 
 

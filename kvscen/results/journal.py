@@ -69,6 +69,7 @@ _SCHEMA = pa.schema(
         ("timeline", _rows_of(schema.TIMELINE)),
         ("tiers", _rows_of(schema.TIERS)),
         ("workers", _rows_of(schema.WORKERS)),
+        ("steps", _rows_of(schema.STEPS)),
         ("checksum", pa.uint32()),
     ],
     metadata={"kvscen.schema_version": schema.SCHEMA_VERSION, "kvscen.table": "journal"},
@@ -249,6 +250,7 @@ def _plain(record: TrialRecord) -> dict[str, Any]:
         "timeline": _full(schema.TIMELINE, record.timeline),
         "tiers": _full(schema.TIERS, record.tiers),
         "workers": _full(schema.WORKERS, record.workers),
+        "steps": _full(schema.STEPS, record.steps),
     }
 
 
@@ -359,6 +361,7 @@ def _to_record(row: Mapping[str, Any]) -> TrialRecord:
         timeline=_known(row["timeline"]),
         tiers=_known(row["tiers"]),
         workers=_known(row["workers"]),
+        steps=_known(row["steps"]),
     )
 
 

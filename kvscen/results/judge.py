@@ -94,6 +94,8 @@ def _judge(point: Point, expectation: Expectation, trials: Sequence[TrialRecord]
     if info.is_count:
         return _judge_count(verdict, info, expectation.operator, holds, limit, trials)
     found = aggregate(trials, info.column)
+    if found.median is None and info.name.startswith("request_") and point.work.request_blocks is None:
+        return verdict("fail", "the requests of a batch share blocks (sizing = kvbench): none has a latency of its own")
     if found.median is None:
         return verdict("fail", why_lacking(trials, info))
     if holds(*_comparable(found.median, limit)):

@@ -85,7 +85,11 @@ _LATENCY = {
     "read_latency": ("of one block that was read, where reads and writes are mixed", "p50 p99"),
     "write_latency": ("of one block that was written, where reads and writes are mixed", "p50 p99"),
     "batch_latency": ("of one batch, from its first operation's start to its last one's completion", "p50 p99"),
-    "request_latency": ("of one request, from its first operation's start to its last one's completion", "p50 p99"),
+    "request_latency": (
+        "of one request, from its first operation's start to its last one's completion "
+        "(not where requests share blocks: `sizing = kvbench`)",
+        "p50 p99",
+    ),
     "service": ("of one block from submission to completion", "p50 p95 p99 p999 p9999"),
     "delay": ("of one block's submission behind the time at which it was due", "p99"),
 }
@@ -119,7 +123,10 @@ def _all() -> Iterator[MeasureInfo]:
     yield _measure("offered_per_s", "1/s", "operations that were due per second (open loop)", "float64")
     yield _measure("achieved_per_s", "1/s", "operations completed per second (open loop)", "float64")
     yield _measure(
-        "backlog", "operations", "operations due but not completed at the end of the window (open loop)", count=True
+        "backlog",
+        "operations",
+        "operations due before the end of the window and never submitted (open loop)",
+        count=True,
     )
     yield _measure("tokens_per_s", "tokens/s", "tokens whose KV was moved per second of the window", "float64")
     yield _measure("window_ns", "ns", "length of the measured window")
@@ -132,6 +139,12 @@ def _all() -> Iterator[MeasureInfo]:
     )
     yield _measure(
         "steady_slope", "1", "of the last five rounds: rise or fall of the fitted line / average, likewise", "float64"
+    )
+    yield _measure(
+        "steady_drift",
+        "1",
+        "of the last five rounds: growth of what was due and had not ended / what came due (open loop)",
+        "float64",
     )
     yield from _latencies()
     yield _measure("logical_bytes", "B", "bytes delivered to the caller inside the window")

@@ -28,8 +28,8 @@ class LatencySeries:
 
 @attrs.frozen
 class TrialRecord:
-    """`measures` maps names of columns of trials.parquet to values; what is missing is null. `timeline`, `tiers` and
-    `workers` are rows of the tables of those names (without run, point and trial).
+    """`measures` maps names of columns of trials.parquet to values; what is missing is null. `timeline`, `tiers`,
+    `workers` and `steps` are rows of the tables of those names (without run, point and trial).
     """
 
     point_id: str
@@ -43,3 +43,4 @@ class TrialRecord:
     timeline: tuple[Mapping[str, Any], ...] = ()
     tiers: tuple[Mapping[str, Any], ...] = ()
     workers: tuple[Mapping[str, Any], ...] = ()
+    steps: tuple[Mapping[str, Any], ...] = ()

@@ -21,6 +21,7 @@ _ROWS = {
     "latency": "each bucket of each histogram",
     "timeline": "each interval of each trial",
     "tiers": "each tier of each trial, and each edge between two tiers",
+    "steps": "each step of each trial of a matrix",
     "workers": "each worker of each trial",
     "verdicts": "each expectation of each point",
 }

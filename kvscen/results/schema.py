@@ -22,6 +22,7 @@ __all__ = [
     "MEASURES",
     "SCHEMA_VERSION",
     "SETTINGS",
+    "STEPS",
     "TABLES",
     "TIERS",
     "TIMELINE",
@@ -81,14 +82,23 @@ VARIABLES: tuple[Column, ...] = (
     Column("tier", _TEXT, None, "name of the tier block"),
     Column("driver", _TEXT, None, "driver of the tier"),
     Column("op", _TEXT, None, "what is measured: read, write or mixed"),
-    Column("block_bytes", _INT, "B", "what one operation moves"),
+    Column(
+        "traffic_mode",
+        _TEXT,
+        None,
+        "of a matrix: isolated or sequence; null for another pattern, as are the next three",
+    ),
+    Column("traffic_steps", _INT, None, "steps of a matrix"),
+    Column("traffic_transfers", _INT, "operations", "transfers of all steps, once each"),
+    Column("traffic_bytes", _INT, "B", "what all ranks send in all steps, once each"),
+    Column("block_bytes", _INT, "B", "what one operation moves; null for a matrix, as is what else it has not"),
     Column("batch", _INT, "operations", "operations posted together"),
     Column("depth", _INT, None, "most in flight in a lane, as the scenario sets it; null: the batch, within the limit"),
     Column("threads", _INT, None, "lanes in a worker"),
-    Column("processes", _INT, None, "workers"),
+    Column("processes", _INT, None, "workers; of a matrix its ranks"),
     Column("requests", _INT, None, "requests of a batch"),
     Column("page_tokens", _INT, "tokens", "tokens of one page; null without a model"),
-    Column("prompt_tokens", _INT, "tokens", "tokens of a request's prompt; null without a model"),
+    Column("prompt_tokens", _INT, "tokens", "tokens of a request's prompt; null without a model, or where they differ"),
     Column("keys", _INT, None, "distinct blocks touched"),
     Column("working_set_bytes", _INT, "B", "distinct bytes touched"),
     Column("read_share", _FLOAT, "1", "share of reads among the operations"),
@@ -118,7 +128,7 @@ VARIABLES: tuple[Column, ...] = (
 _FACTS = (
     Column("path", _TEXT, None, "which way the bytes went: direct, page cache, memory, p2p, compat, tcp, rdma, shm..."),
     Column("path_evidence", _TEXT, None, "how that is known"),
-    Column("note", _TEXT, None, "what the driver says must be known of these figures"),
+    Column("note", _TEXT, None, "what must be known of these figures, by the driver or by how they were measured"),
     Column("steady", pa.bool_(), None, "whether the load was steady (`until = steady`); false: the cap was reached"),
     Column("pages", _TEXT, None, "what the buffers are made of: huge, small, pinned..."),
     Column("depth_used", _INT, None, "operations in flight in a lane, after the driver's limit"),
@@ -159,7 +169,7 @@ LATENCY: tuple[Column, ...] = (
     _TRIAL,
     Column("tier", _TEXT, None, "name of the tier"),
     Column("operation", _TEXT, None, "read, write, lookup..."),
-    Column("unit", _TEXT, None, "what one value is for: block, batch or request"),
+    Column("unit", _TEXT, None, "what one value is for: block, batch, or request where none shares blocks"),
     Column("phase", _TEXT, None, "latency, service, delay, or a phase of the driver's own"),
     Column("lower_ns", _INT, "ns", "smallest value of the bucket"),
     Column("upper_ns", _INT, "ns", "the first value above the bucket"),
@@ -208,6 +218,45 @@ TIERS: tuple[Column, ...] = (
     Column("latency_max_ns", _INT, "ns", "the longest"),
 )
 
+#: steps.parquet: one row for each step of each trial of a matrix.
+STEPS: tuple[Column, ...] = (
+    _RUN,
+    _POINT,
+    _TRIAL,
+    Column("step", _SMALL, None, "number of the step, from 0"),
+    Column("bytes", _INT, "B", "what all ranks send in it"),
+    Column("transfers", _INT, "operations", "transfers in it: one from each rank to each that it sends to"),
+    Column("senders", _SMALL, None, "ranks that send in it"),
+    Column("receivers", _SMALL, None, "ranks that are sent to in it"),
+    Column("compute_ns", _INT, "ns", "how long its senders compute before it; null where it is alone (isolated)"),
+    Column("passes", _INT, None, "how often it was measured"),
+    Column("errors", _INT, "operations", "transfers that failed; such a pass has no latency"),
+    Column(
+        "latency_median_ns",
+        _INT,
+        "ns",
+        "median of its latency: from its first sender's start to the end of the last transfer",
+    ),
+    Column("latency_mean_ns", _FLOAT, "ns", "mean of it"),
+    Column("latency_min_ns", _INT, "ns", "the shortest"),
+    Column("latency_p90_ns", _INT, "ns", "90th percentile of it; null where fewer than 10 passes lie above"),
+    Column("latency_p99_ns", _INT, "ns", "99th percentile of it; null where fewer than 10 passes lie above"),
+    Column("latency_max_ns", _INT, "ns", "the longest"),
+    Column(
+        "start_spread_ns",
+        _INT,
+        "ns",
+        "median time from its first sender's start to its last one's; part of the latency",
+    ),
+    Column("throughput_bytes_per_s", _FLOAT, "B/s", "its bytes / the median latency"),
+    Column(
+        "sender_bytes_per_s",
+        _FLOAT,
+        "B/s",
+        "mean over its senders of what one sends / the time from its start to the end of its own last transfer; median",
+    ),
+)
+
 #: workers.parquet: one row for each worker of each trial.
 WORKERS: tuple[Column, ...] = (
     _RUN,
@@ -251,6 +300,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "latency": LATENCY,
     "timeline": TIMELINE,
     "tiers": TIERS,
+    "steps": STEPS,
     "workers": WORKERS,
     "verdicts": VERDICTS,
 }
@@ -313,5 +363,6 @@ def misfit_of_record(record: TrialRecord) -> str | None:
         misfit(record.measures)
         or _misfit_of_rows("timeline", record.timeline)
         or _misfit_of_rows("tiers", record.tiers)
+        or _misfit_of_rows("steps", record.steps)
         or _misfit_of_rows("workers", record.workers)
     )

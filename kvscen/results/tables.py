@@ -101,6 +101,7 @@ def _parts(record: TrialRecord) -> Iterable[tuple[str, Iterable[Mapping[str, Any
     yield "latency", buckets
     yield "timeline", record.timeline
     yield "tiers", record.tiers
+    yield "steps", record.steps
     yield "workers", record.workers
 
 

@@ -59,6 +59,8 @@ FAULTS = {
     "hang_prepare": "`prepare` never returns",
     "hang_submit": "`submit` never returns",
     "hang_reap": "`reap` never returns",
+    "hang_settle": "`settle` never returns, once there were `after` operations",
+    "slow_settle": "`settle` takes a hundred times `latency`, once there were `after` operations",
     "hang_close": "`close` never returns",
     "stall": "nothing is ever completed, but `reap` returns in time",
     "exit": "the process ends with status 3",
@@ -154,6 +156,12 @@ class FakeStore(Store):
 
     def lane(self, index: int, arena: Arena) -> Lane:
         return FakeLane(self, arena)
+
+    def settle(self) -> None:
+        if self.due("hang_settle"):
+            _hang()
+        if self.due("slow_settle"):
+            time.sleep(100 * self.settings.latency_ns / 1e9)
 
     def path(self) -> PathReport:
         return PathReport("memory", "the fake driver keeps blocks in a dictionary")

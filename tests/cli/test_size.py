@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from kvscen.cli.main import main
 from kvscen.language.define import catalogue_names
+from tests.e2e.support import ROOT
 
 PLAIN = """kvs 1
 tier dram : memory { capacity = 1 GiB }
@@ -106,3 +107,10 @@ def test_scenarios(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert row("sized.kvs", "--sweep", "t")["requests"] == "2"
     assert size("sized.kvs").exit_code == 0
     assert {path.name for path in tmp_path.iterdir()} == {"plain.kvs", "sized.kvs"}, "nothing is written"
+
+
+def test_a_matrix_has_no_blocks() -> None:
+    path = ROOT / "scenarios" / "kvbench" / "traffic.kvs"
+    done = CliRunner().invoke(main, ["size", str(path)])
+    assert done.exit_code == 2
+    assert f"the points of {path} move no blocks" in done.stderr and f"kvscen plan {path}" in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kvscen_drivers.nixl import wheel
 from tests.drivers.nixlbench.support import STAND_IN
 from tests.e2e.support import ROOT, kvscen, scenario, trials
 
@@ -90,9 +91,21 @@ def test_a_point_costs_its_own_time_and_little_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["llama70b_posix", "llama8b_posix", "deepseek_r1_posix"])
 def test_the_shipped_scenarios_run_without_nixlbench(tmp_path: Path, name: str) -> None:
     path = ROOT / "scenarios" / "kvbench" / f"{name}.kvs"
-    short = ("--set", "blocks.trials=1", "--set", "blocks.time=50 ms", "--set", "blocks.warmup=10 ms")
+    short = ("--set", "blocks.trials=1", "--set", "blocks.operations=20", "--set", "blocks.warmup=10 ms")
     small = ("--set", "pages.prompt=32 tokens", "--set", "pages.requests=1", "--set", "bench.program=no-nixlbench-here")
     done = kvscen(tmp_path, "run", path, *short, *small, "--out", "run")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [(row["driver"], row["status"]) for row in trials(tmp_path / "run")].count(("posix", "ok")) == 2
-    assert {row["status"] for row in trials(tmp_path / "run") if row["driver"] == "nixlbench"} == {"unavailable"}
+    rows = trials(tmp_path / "run")
+    statuses = {
+        driver: [row["status"] for row in rows if row["driver"] == driver] for driver in ("posix", "nixl", "nixlbench")
+    }
+    nixl = "ok" if wheel.package() else "unavailable"
+    assert statuses == {"posix": ["ok"] * 2, "nixl": [nixl] * 2, "nixlbench": ["unavailable"] * 2}
+
+
+def test_the_examples_of_kvbench_run_without_nixlbench(tmp_path: Path) -> None:
+    absent = ("--set", "gpu.program=no-nixlbench-here")
+    done = kvscen(tmp_path, "run", ROOT / "scenarios" / "kvbench" / "deepseek_r1_gds.kvs", *absent, "--out", "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = trials(tmp_path / "run")
+    assert len(rows) == 15 and {row["status"] for row in rows} == {"unavailable"}

@@ -12,6 +12,7 @@ import trio.testing
 
 from kvscen.execute.channel import WorkerDied
 from kvscen.execute.conductor import Conductor
+from kvscen.execute.loop import Pulse
 from kvscen.execute.messages import Reply, Request
 from kvscen.execute.session import Session
 from kvscen.plan.point import PatternBlock, Plan, Point, Tier, Work
@@ -102,9 +103,9 @@ class InProcessChannel:
         await trio.lowlevel.checkpoint()
         return self._session.handle(self._request)
 
-    def beat(self) -> int:
+    def pulse(self) -> Pulse:
         self._creeping += bool(self._creeping)
-        return int(self._session.beat.cells[0]) + self._creeping
+        return Pulse(self._session.beat.read().progress + self._creeping)
 
     async def kill(self) -> None:
         await trio.lowlevel.checkpoint()

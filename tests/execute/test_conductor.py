@@ -46,6 +46,25 @@ def test_every_trial_is_measured_and_verified(tmp_path: Path) -> None:
         assert sum(block.count) >= measures["operations"] - 8
 
 
+@pytest.mark.parametrize(
+    ("batch", "requests", "units"),
+    [(6, 2, {"block", "batch", "request"}), (5, 2, {"block", "batch"}), (3, 4, {"block", "batch"})],
+)
+def test_requests_that_share_blocks_have_no_latency(tmp_path: Path, batch: int, requests: int, units: set[str]) -> None:
+    """As with KVBench's batches: half a block's more or less would be no request's latency."""
+    work = attrs.evolve(WORK, batch=batch, requests=requests, time_ns=None, operations=60 * batch)
+    (record,) = conduct(make_plan(make_point("p", MEMORY, work, 1)), REGISTRY, tmp_path)
+    assert record.status == "ok", record.reason
+    numbers = {series.unit: sum(series.count) for series in record.latency if series.phase == "latency"}
+    assert set(numbers) == units
+    assert (numbers["block"], numbers["batch"]) == (60 * batch, 60)
+    assert record.measures["batch_latency_p50_ns"] is not None
+    if "request" in units:
+        assert numbers["request"] == 120 and record.measures["request_latency_p50_ns"] is not None
+    else:
+        assert record.measures["request_latency_p50_ns"] is None and record.measures["request_latency_p99_ns"] is None
+
+
 def test_a_hang_costs_its_point_and_no_other(tmp_path: Path) -> None:
     channels: list[InProcessChannel] = []
     hung = []

@@ -74,11 +74,33 @@ def run(folder: Path, work: Work, *tiers: Tier, trials: int = 1) -> list[TrialRe
 def test_a_fault_has_its_status_and_the_run_goes_on(
     tmp_path: Path, fault: str, after: int, status: str, words: str
 ) -> None:
-    bad, good = run(tmp_path, WORK, fake("bad", fault, after), fake("good", "none"))
+    # Where nothing hangs, a machine that is busy with something else is no fault.
+    work = WORK if status == "hang" else attrs.evolve(WORK, timeout_ns=10**10)
+    bad, good = run(tmp_path, work, fake("bad", fault, after), fake("good", "none"))
     assert (bad.status, good.status) == (status, "ok"), bad.reason
     assert words in bad.reason
     assert bool(bad.reason) == (status != "ok")
     assert good.measures["verified_bytes"] == 16 * 4096
+
+
+#: 16 operations lay the data out; what settles after the 17th is the end of the load.
+DURABLE = attrs.evolve(WORK, op="write", durability="end", verify="off", sync_timeout_ns=10**10)
+
+
+def test_making_it_durable_may_take_longer_than_operations_may(tmp_path: Path) -> None:
+    (record,) = run(tmp_path, DURABLE, fake("slow", "slow_settle", after=17, latency_ns=8_000_000))
+    assert record.status == "ok", record.reason
+    assert record.measures["sync_ns"] >= 800_000_000 > DURABLE.timeout_ns
+    took = record.measures["window_ns"] + record.measures["sync_ns"]
+    assert record.measures["operations_per_s"] == pytest.approx(record.measures["operations"] * 1e9 / took)
+
+
+@pytest.mark.parametrize("after", [0, 17])
+def test_what_never_becomes_durable_is_a_hang(tmp_path: Path, after: int) -> None:
+    work = attrs.evolve(DURABLE, sync_timeout_ns=400_000_000)
+    bad, good = run(tmp_path, work, fake("bad", "hang_settle", after), fake("good", "none"))
+    assert (bad.status, good.status) == ("hang", "ok"), bad.reason
+    assert bad.reason == "what was written was not durable after 0.4 s (sync_timeout); the worker was killed"
 
 
 def test_a_corrupt_point_is_not_measured(tmp_path: Path) -> None:

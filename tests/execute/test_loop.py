@@ -116,6 +116,29 @@ def test_a_batch_is_posted_when_one_has_ended(seed: int, batches: int, slots: in
     assert store.virtual
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 80), st.integers(1, 4))
+def test_whole_batches_are_given_ahead(seed: int, batches: int, batch: int, ahead: int) -> None:
+    """Where the lane holds them back: each batch in one piece, however long the load is."""
+
+    class Whole(RandomLane):
+        def submit(self, ops: Rows) -> int:
+            batches = ops["batch"].reshape(-1, batch)
+            assert (batches == batches[:, :1]).all()
+            self.flying += [op.copy() for op in ops]
+            self.seen += [op.copy() for op in ops]
+            return len(ops)
+
+    work = attrs.evolve(WORK, wait="batch", batch=batch)
+    lane = Whole(seed, 10**6)
+    shape = Shape((batches + ahead) * batch, 512, batch, batches, ahead=ahead * batch)
+    count = batch * (5000 // batch)
+    loop, recorder, store = loop_of(lane, work, shape, count)
+    run_loops([loop], store)
+    assert recorder.finish().operations == count == len(lane.seen)
+    assert [int(op["key"]) for op in lane.seen] == [number % 64 for number in range(count)]
+
+
 def test_an_open_loop_submits_nothing_before_it_is_due() -> None:
     work = attrs.evolve(WORK, rate_per_s=Fraction(10**9, 7))
     lane = RandomLane(3, 100)

@@ -3,9 +3,9 @@
 It speaks to /dev/fuse itself (struct layouts of `include/uapi/linux/fuse.h`, protocol 7.31), so that the tests need
 root and nothing to install. `python -m tests.faults.fuse MOUNTPOINT BACKING CONTROL` serves until its stdin is closed.
 
-CONTROL is a JSON file, a list of rules, read again whenever it changes. A rule applies to reads or writes of the file
-called `blocks.data`; what struck is a line in CONTROL.struck. Every file is opened with FOPEN_DIRECT_IO: each system
-call of a program arrives here as it was made, and nothing comes from a page cache.
+CONTROL is a JSON file, a list of rules, read again whenever it changes. A rule applies to reads, writes or fsyncs of
+the file called `blocks.data`; what struck is a line in CONTROL.struck. Every file is opened with FOPEN_DIRECT_IO: each
+system call of a program arrives here as it was made, and nothing comes from a page cache.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ DATA = "blocks.data"
 
 @attrs.frozen
 class Rule:
-    """What goes wrong: on the operations `op` that touch bytes [first, end) of the data file, after `after` of them
-    (counted from when the rule was set), `count` times. What: `error` (an errno); `short` (so many bytes are moved);
-    `stall` ("killable": until a signal, "deaf": whatever happens) or `delay_s`; `flip` (a bit of the operation's data);
-    `elsewhere` (the bytes go to, or come from, another offset); `lose` (the write is acknowledged and not kept).
+    """What goes wrong: on the operations `op` that touch bytes [first, end) of the data file (an fsync: byte 0), after
+    `after` of them (counted from when the rule was set), `count` times. What: `error` (an errno); `short` (so many
+    bytes are moved); `stall` ("killable": until a signal, "deaf": whatever happens) or `delay_s`; `flip` (a bit of the
+    operation's data); `elsewhere` (the bytes go to, or come from, another offset); `lose` (the write is acknowledged
+    and not kept).
     """
 
     op: str
@@ -109,7 +110,7 @@ class Server:
             _READ: self._read,
             _WRITE: self._write,
             _RELEASE: lambda unique, node, body: _nothing(os.close(struct.unpack_from("<Q", body)[0])),
-            _FSYNC: lambda unique, node, body: _nothing(os.fsync(struct.unpack_from("<Q", body)[0])),
+            _FSYNC: self._fsync,
             _FLUSH: lambda unique, node, body: b"",
             _STATFS: self._statfs,
             _OPENDIR: lambda unique, node, body: struct.pack("<QII", 0, 0, 0),
@@ -252,6 +253,10 @@ class Server:
             return struct.pack("<II", os.pwrite(handle, data[:n], at), 0)
 
         return self._move(unique, node, "write", offset, size, put, data)
+
+    def _fsync(self, unique: int, node: int, body: bytes) -> bytes | None:
+        (handle,) = struct.unpack_from("<Q", body)
+        return self._move(unique, node, "fsync", 0, 1, lambda at, n: _nothing(os.fsync(handle)))
 
     def _move(
         self,

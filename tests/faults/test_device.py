@@ -133,6 +133,38 @@ def test_a_device_that_stalls_is_a_hang_and_the_other_tier_is_measured(
     resumed(tmp_path)
 
 
+#: One fsync makes the layout durable and one the verification's writes; what comes after is the end of a trial.
+SYNCS_BEFORE = 2
+
+
+@pytest.mark.slow
+def test_an_fsync_that_is_slower_than_operations_may_be_counts_and_is_no_hang(tmp_path: Path, disk: Faulty) -> None:
+    disk.set({"op": "fsync", "after": SYNCS_BEFORE, "delay_s": 1.4})
+    path = scenario(tmp_path, text(disk.path, tmp_path, "write"))
+    done = kvscen(tmp_path, "run", path, "--out", "out", "--set", "blocks.durability=end")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = by_tier(trials(tmp_path / "out"))["bad"]
+    assert disk.struck == ["fsync 0 1"] * 2
+    for row in rows:
+        assert (row["status"], row["timeout_ns"]) == ("ok", 10**9)
+        assert int(str(row["sync_ns"])) >= 1_400_000_000
+        assert float(str(row["operations_per_s"])) < int(str(row["operations"])) / 1.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0, SYNCS_BEFORE])
+def test_an_fsync_that_never_ends_is_a_hang(tmp_path: Path, disk: Faulty, after: int) -> None:
+    disk.set({"op": "fsync", "after": after, "stall": "killable"})
+    path = scenario(tmp_path, text(disk.path, tmp_path, "write"))
+    pins = ["--set", "blocks.durability=end", "--set", "blocks.sync_timeout=1.5 s"]
+    done = kvscen(tmp_path, "run", path, "--out", "out", *pins)
+    assert done.returncode == 3, done.stdout + done.stderr
+    rows = by_tier(trials(tmp_path / "out"))
+    assert [row["status"] for row in rows["bad"]] == ["hang", "hang"]
+    assert [row["status"] for row in rows["good"]] == ["ok", "ok"]
+    assert str(rows["bad"][0]["reason"]).startswith("what was written was not durable after 1.5 s (sync_timeout)")
+
+
 @pytest.mark.slow
 def test_a_file_system_that_answers_nothing_costs_its_tier_alone(tmp_path: Path, disk: Faulty) -> None:
     """Nothing of the run but the tier's worker may wait for it: not the look at the machine, not the tables."""

@@ -108,6 +108,20 @@ def test_floats_are_cut_off_in_the_order_of_its_program() -> None:
     assert isinstance(found, tuple) and [f.code for f in found] == ["KVS206"]
 
 
+def test_requests_share_blocks_where_the_batch_is_no_multiple_of_them() -> None:
+    """62.5 pages a request; 63 where each has whole pages of its own."""
+
+    def request_blocks(settings: str) -> int | None:
+        [point] = transfer("llama3_1_8b", f"prompt = 1000 tokens; {settings}", "kv_dtype = fp8").points
+        return point.work.request_blocks
+
+    assert request_blocks("sizing = kvbench; requests = 10") is None  # 625
+    assert request_blocks("sizing = kvbench; requests = 3") is None  # ceil(187.5)
+    assert request_blocks("sizing = kvbench; requests = 1") == 63
+    assert request_blocks("sizing = kvbench; access = layer; requests = 10") == 2000
+    assert request_blocks("requests = 10") == 63
+
+
 TEXT = """kvs 1
 use models
 model m : {model}

@@ -7,13 +7,13 @@ from fractions import Fraction
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvscen.pattern.order import Keys, Shuffled, share
 from kvscen.pattern.source import LaneSource
 from kvscen.plan.point import Work
-from kvscen.plugin import READ, WRITE
+from kvscen.plugin import NO_REQUEST, READ, WRITE
 
 WORK = Work(op="read", block_bytes=4096, batch=4, keys=10, requests=2)
 
@@ -59,6 +59,12 @@ def test_sequential_wraps_and_numbers_batches_and_requests() -> None:
     assert (rows["bytes"] == 4096).all() and (rows["kind"] == READ).all()
 
 
+def test_requests_that_share_blocks_are_not_numbered() -> None:
+    rows = take(LaneSource(attrs.evolve(WORK, batch=5), Keys(0, 10), 4096, seed=1), 12)
+    assert rows["batch"].tolist() == [0] * 5 + [1] * 5 + [2] * 2
+    assert set(rows["request"].tolist()) == {NO_REQUEST}
+
+
 def test_mixed_draws_the_share_of_reads() -> None:
     work = attrs.evolve(WORK, op="mixed", read_share=Fraction(7, 10))
     kinds = take(LaneSource(work, Keys(0, 10), 4096, seed=3), 20_000)["kind"]
@@ -93,3 +99,22 @@ def test_poisson_gaps_have_the_mean_and_spread_of_the_rate(seed: int) -> None:
     gaps = np.diff(take(source, 20_000, now=10**15)["due"])
     assert 0.97e6 < gaps.mean() < 1.03e6
     assert 0.95 < gaps.std() / gaps.mean() < 1.05
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5000), st.integers(20, 99), st.integers(0, 50), st.sampled_from(["sequential", "random"]))
+def test_batches_are_handed_out_whole(batch: int, keys: int, seed: int, order: str) -> None:
+    """However the chunks fall; the operations are those that come by themselves."""
+    work = Work("read", 512, batch, keys, wait="batch", order=order)  # type: ignore[arg-type]
+    source = LaneSource(work, Keys(0, keys), 512, seed)
+    single = LaneSource(attrs.evolve(work, wait="operation"), Keys(0, keys), 512, seed)
+    expected: list[int] = []
+    found: list[int] = []
+    for number in range(6):
+        rows = source.next(batch * (1 + number % 3), 0)
+        assert len(rows) and len(rows) % batch == 0
+        assert (rows["batch"].reshape(-1, batch) == rows["batch"].reshape(-1, batch)[:, :1]).all()
+        found += rows["key"].tolist()
+    while len(expected) < len(found):
+        expected += single.next(1000, 0)["key"].tolist()
+    assert found == expected[: len(found)]

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import attrs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kvscen.language.values import format_value
@@ -64,12 +64,13 @@ class Case:
     # ---- the rules again, naively
 
     def all_axes(self) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-        """The base's axes without the paths that the derived sweep gives, then its own; pinned paths taken out."""
+        """The base's axes without the paths that the derived sweep gives, then its own as they are written; one of
+        the same paths as a base's is in its place. Pinned paths are taken out."""
         given = set(self.fixed) | {key for keys, _ in self.axes for key in keys}
         result = []
         own = list(self.axes)
         for keys, rows in self.base_axes:
-            replaced = next((item for item in own if item[0] == keys), None)
+            replaced = next((item for item in own if set(item[0]) == set(keys)), None)
             if replaced:
                 own.remove(replaced)
                 result.append(replaced)
@@ -182,14 +183,16 @@ def cases(draw: st.DrawFn) -> Case:
             result.append((keys, rows))
         return result
 
-    axes = some_axes(list(PATHS), 4)
+    base_axes = some_axes([path for path in PATHS if path != "tier"], 4)
+    # Half of the time the derived sweep gives just what the base varies, so that joint axes are split and replaced.
+    again = [path for keys, _ in base_axes for path in keys]
+    axes = some_axes(draw(st.sampled_from([list(PATHS), again])), 4)
     varied = {key for keys, _ in axes for key in keys}
     free = [path for path in PATHS if path not in varied]
     fixed = {
         path: draw(st.sampled_from(PATHS[path]))
         for path in draw(st.lists(st.sampled_from(free), unique=True, max_size=2))
     }
-    base_axes = some_axes([path for path in PATHS if path != "tier"], 2)
     pins = {
         "s.trials" if path == "trials" else "s.tier" if path == "tier" else path: draw(st.sampled_from(PATHS[path]))
         for path in draw(st.lists(st.sampled_from(list(PATHS)), unique=True, max_size=1))
@@ -200,8 +203,19 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(own, fixed, axes, base_axes, pins, skip)
 
 
+def split(base: tuple[str, ...], axes: list[str], fixed: dict[str, str] | None = None) -> Case:
+    """A base with an axis of several paths, then one of `n`; the derived sweep gives some of the paths alone."""
+    blocks: dict[str, dict[str, str]] = {"a": {}, "b": {}, "c": {}, "dram": {}}
+    rows = [tuple(PATHS[path][i] for path in base) for i in (0, 1)]
+    own = [((path,), [(value,) for value in PATHS[path]]) for path in axes]
+    return Case(blocks, fixed or {}, own, [(base, rows), (("n",), [("1",), ("7",)])], {}, None)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
+@example(split(base=("pages.threads", "pages.op"), axes=["pages.threads", "pages.op"]))
+@example(split(base=("pages.threads", "pages.op"), axes=["pages.op"], fixed={"pages.threads": "2"}))
+@example(split(base=("pages.threads", "pages.op"), axes=["pages.threads"]))
 def test_expansion_is_what_the_rules_say(case: Case) -> None:
     compare(case)
 

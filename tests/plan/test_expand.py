@@ -128,6 +128,58 @@ def test_derived_sweeps() -> None:
     ]
 
 
+def test_a_derived_sweep_splits_an_axis_of_several_paths() -> None:
+    base = """sweep base {
+  pattern = pages; tier = disk
+  (pages.threads, pages.depth) in [(1, 8), (2, 16)]
+  pages.op in [read, write]
+}
+"""
+
+    def derived(settings: str) -> list[str]:
+        return axes(plan(HEAD + base + f"sweep s : base {{ {settings} }}\n", sweeps=["s"]))
+
+    # What is not replaced varies on, in its place.
+    assert derived("pages.op = read; pages.depth = 4") == ["pages.threads=1", "pages.threads=2"]
+    assert derived("pages.op = read; pages.depth in [4, 2]") == [
+        "pages.threads=1 pages.depth=4",
+        "pages.threads=1 pages.depth=2",
+        "pages.threads=2 pages.depth=4",
+        "pages.threads=2 pages.depth=2",
+    ]
+    # Several axes instead of one come last, in the order in which they are written.
+    assert derived("pages.threads in [1, 2]; pages.depth in [4, 2]")[:3] == [
+        "pages.op=read pages.threads=1 pages.depth=4",
+        "pages.op=read pages.threads=1 pages.depth=2",
+        "pages.op=read pages.threads=2 pages.depth=4",
+    ]
+    assert derived("pages.threads = 1; pages.depth in [4, 2]")[:2] == [
+        "pages.op=read pages.depth=4",
+        "pages.op=read pages.depth=2",
+    ]
+    # One of the same paths takes the place, whatever their order.
+    assert derived("(pages.depth, pages.threads) in [(4, 1)]") == [
+        "pages.depth=4 pages.threads=1 pages.op=read",
+        "pages.depth=4 pages.threads=1 pages.op=write",
+    ]
+    # A base's base: what was left of its axis is an axis of the base.
+    chain = "sweep middle : base { pages.depth = 4 }\nsweep s : middle { pages.threads in [3, 1] }\n"
+    assert axes(plan(HEAD + base + chain, sweeps=["s"]))[:3] == [
+        "pages.threads=3 pages.op=read",
+        "pages.threads=3 pages.op=write",
+        "pages.threads=1 pages.op=read",
+    ]
+
+
+def test_the_order_of_axes_is_no_part_of_a_points_identity() -> None:
+    one = plan(sweep("tier = disk; pages.threads in [1, 2]; pages.depth in [4, 8]; time in [1 s, 2 s]"))
+    other = plan(
+        sweep("tier = disk; time in [2 s, 1 s]; (pages.depth, pages.threads) in [(4, 1), (8, 1), (4, 2), (8, 2)]")
+    )
+    assert [p.id for p in one.points] != [p.id for p in other.points]
+    assert {p.id for p in one.points} == {p.id for p in other.points}
+
+
 def test_levels_are_reached() -> None:
     head = HEAD + "tier cache : stack { levels = [dram, disk] }\n"
     found = plan(head + sweep("tier in [cache, dram]; disk.queue in [8, 16]; dram.engine in [fast, slow]", ""))

@@ -137,7 +137,7 @@ def test_the_process_dies(fault: str, status: int) -> None:
     assert child.stdout.split() == (["open", "closed"] if fault == "none" else ["open"])
 
 
-@pytest.mark.parametrize("fault", ["hang_prepare", "hang_submit", "hang_reap", "hang_close"])
+@pytest.mark.parametrize("fault", ["hang_prepare", "hang_submit", "hang_reap", "hang_settle", "hang_close"])
 def test_it_hangs_where_it_is_told_to(fault: str) -> None:
     """Whoever sleeps here is caught by replacing sleep: hanging is one function."""
     import kvscen.testing.fake as fake
@@ -158,7 +158,21 @@ def test_it_hangs_where_it_is_told_to(fault: str) -> None:
             bench.lane.submit(bench.ops(WRITE))
             assert fault != "hang_submit"
             bench.reap()
+            bench.store.settle()
         bench.store.close()
+
+
+def test_settling_is_slow_from_an_operation_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    import kvscen.testing.fake as fake
+
+    slept: list[float] = []
+    monkeypatch.setattr(fake.time, "sleep", slept.append)
+    bench = Bench("slow_settle", after=1, latency_ns=10_000_000)
+    bench.store.settle()
+    assert not slept
+    bench.store.next_operation(WRITE)
+    bench.store.settle()
+    assert slept == [1.0]
 
 
 def test_registered_for_a_child(tmp_path: Path) -> None:

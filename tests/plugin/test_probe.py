@@ -177,7 +177,9 @@ def test_one_driver() -> None:
     result = kvscen("tiered")
     assert result.exit_code == 0
     assert "  levels (required)\n" in result.stdout and "  eviction = lru\n" in result.stdout
+    assert "ranks that write" in kvscen("memory").stdout and "ranks" not in kvscen("sim").stdout
     answer = json.loads(kvscen("sim", "--format", "json").stdout)
+    assert answer["ranks"] is False
     assert [row["name"] for row in answer["settings"]] == ["bandwidth", "latency", "parallelism", "capacity"]
     rows = list(csv.DictReader(io.StringIO(kvscen("sim", "--format", "csv").stdout)))
     assert [row["required"] for row in rows] == ["true", "true", "true", "false"]

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from kvscen.language.values import Quantity, Symbol
-from kvscen.plan.point import Plan
+from kvscen.language.values import Quantity, Symbol, Value
+from kvscen.plan.point import Plan, Point
 from kvscen.plan.render import plan_json
+from kvscen.plan.traffic import Flow, Step, Traffic
 from kvscen.results.folder import write_inputs
 from kvscen.results.journal import Journal
 from kvscen.results.judge import judge
@@ -136,6 +137,33 @@ def open_loop() -> Scene:
     return make_plan(*points, scenario="serving"), records
 
 
+def restless() -> Scene:
+    """Rates that wait for a steady load: one keeps up, one does not in a trial, one never does."""
+    points = [
+        make_point(number, axes={"pages.rate": Quantity.of(rate, "/s")}, sweep="load")
+        for number, rate in enumerate((100, 1000, 10_000), 1)
+    ]
+    records = []
+    for point in points:
+        rate = 10 ** (1 + point.index)
+        for trial in (1, 2, 3):
+            uneven, drift = point.index == 2 and trial == 2, 0.17 if point.index == 3 else 0.002
+            values = measures(
+                min(rate, 8300) / 10,
+                120 * 4**point.index,
+                offered_per_s=float(rate),
+                achieved_per_s=min(rate, 8300.0),
+                backlog=0 if point.index < 3 else 51_000 + trial,
+                steady=point.index < 3 and not uneven,
+                rounds=12 if uneven or point.index == 3 else 5,
+                steady_range=0.31 if uneven else 0.02,
+                steady_slope=0.01,
+                steady_drift=drift,
+            )
+            records.append(make_record(point, trial, values=values))
+    return make_plan(*points, scenario="serving"), records
+
+
 def wide() -> Scene:
     """Long values of axes, and more columns than fit."""
     long = "/mnt/a-very-long-name-of-a-mounted-file-system/with/more/below"
@@ -205,9 +233,68 @@ def ceiling() -> Scene:
     return make_plan(*points, scenario="held"), records
 
 
+def traffic() -> Scene:
+    """Steps alone and in the sequence, with and without computing, of two sizes far apart; one sequence has no trial
+    that is ok."""
+    flows = ((Flow(0, 2, 24 * MIB), Flow(1, 2, 8 * MIB)), (Flow(1, 3, 3 * 1024),))
+    cases = [("isolated", None), ("sequence", 0), ("sequence", 5), ("sequence", 50)]
+    points = []
+    for number, (mode, compute) in enumerate(cases, 1):
+        axes: dict[str, Value] = {"flow.mode": Symbol(mode)}
+        if compute is not None:
+            axes["flow.compute"] = Quantity.of(compute, "ms")
+        steps = tuple(Step(own, (compute or 0) * 10**6) for own in flows)
+        points.append(
+            make_point(number, op="write", axes=axes, processes=4, traffic=Traffic(4, mode, steps), batch=2)  # type: ignore[arg-type]
+        )
+    records = []
+    for point, slower in zip(points[:3], (1.0, 1.31, 1.07), strict=True):
+        for trial in range(1, 4):
+            values = measures(2000 / slower, 4000, note="4 ranks on 2 CPUs: they wait", path="shm", device_ratio=None)
+            own = (step_row(point, 0, 11_000_000, slower, trial), step_row(point, 1, 9_000, slower, trial))
+            records.append(make_record(point, trial, values=values, steps=own))
+    records += [make_record(points[3], trial, "error", "2 operations failed") for trial in (1, 2, 3)]
+    return make_plan(*points, scenario="traffic"), records
+
+
+def step_row(point: Point, number: int, alone_ns: int, slower: float, trial: int) -> dict[str, object]:
+    traffic = point.work.traffic
+    assert traffic is not None
+    step, latency = traffic.steps[number], round(alone_ns * slower * (1 + trial / 100))
+    return {
+        "step": number,
+        "bytes": step.nbytes,
+        "transfers": len(step.flows),
+        "senders": len(step.senders),
+        "receivers": len(step.receivers),
+        "compute_ns": step.compute_ns if traffic.mode == "sequence" else None,
+        "passes": 40 + trial,
+        "errors": 0,
+        "latency_median_ns": latency,
+        "latency_mean_ns": latency * 1.1,
+        "latency_min_ns": latency // 2,
+        "latency_max_ns": latency * 3,
+        "start_spread_ns": 1000,
+        "throughput_bytes_per_s": step.nbytes * 1e9 / latency,
+        "sender_bytes_per_s": step.nbytes * 0.7e9 / latency,
+    }
+
+
 SCENES: Mapping[str, Callable[[], Scene]] = {
     scene.__name__: scene
-    for scene in (plain, troubled, ceiling, unavailable, open_loop, wide, single, interrupted, two_sweeps)
+    for scene in (
+        plain,
+        troubled,
+        ceiling,
+        unavailable,
+        open_loop,
+        restless,
+        wide,
+        single,
+        interrupted,
+        two_sweeps,
+        traffic,
+    )
 }
 
 

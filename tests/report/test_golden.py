@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kvscen.report import load_report, plain_table, report_csv, report_json
+from kvscen.report import load_report, plain_table, report_csv, report_json, report_object
 from tests.report.scenes import SCENES, lay_out
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -52,6 +52,18 @@ def test_a_killed_run_says_the_same_from_its_journal() -> None:
 
 def test_json() -> None:
     check("troubled.json", report_json(load_report(lay_out(Path("runs/troubled"), SCENES["troubled"]()))))
+
+
+def test_steps() -> None:
+    """Of a matrix the object has each step's medians, and a killed run says the same from its journal."""
+    whole = load_report(lay_out(Path("runs/traffic"), SCENES["traffic"]()))
+    found = report_object(whole)["points"]
+    assert [len(point.get("steps", ())) for point in found] == [2, 2, 2, 0]
+    first = found[1]["steps"][0]
+    assert (first["step"], first["bytes"], first["senders"], first["passes"]) == (0, 32 << 20, 2, 42)
+    assert first["latency_median_ns"] == round(11_000_000 * 1.31 * 1.02)
+    killed = load_report(lay_out(Path("runs/dead"), SCENES["traffic"](), tables=False))
+    assert report_object(killed)["points"] == found
 
 
 def test_csv() -> None:

@@ -46,6 +46,9 @@ records = st.builds(
         tuple
     ),
     workers=st.lists(st.fixed_dictionaries({"host": texts, "rank": st.none()}), max_size=2).map(tuple),
+    steps=st.lists(
+        st.fixed_dictionaries({"step": st.integers(0, 9), "latency_mean_ns": st.floats(0, 1e18)}), max_size=2
+    ).map(tuple),
 )
 
 
@@ -67,6 +70,7 @@ def as_read(record: TrialRecord) -> str:
             timeline=rows(record.timeline),
             tiers=rows(record.tiers),
             workers=rows(record.workers),
+            steps=rows(record.steps),
         )
     )
 

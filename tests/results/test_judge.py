@@ -99,6 +99,17 @@ def test_a_measure_that_the_driver_does_not_bring_fails() -> None:
     assert (verdict.outcome, verdict.reason) == ("fail", "lookups was not counted in any trial")
 
 
+def test_requests_that_share_blocks_have_no_latency_to_judge() -> None:
+    slow = expectation("request_latency_p99", "<=", Quantity.of(1, "s"))
+    shared = make_point(1, expectations=(slow,), batch=625, requests=10)
+    (verdict,) = judge(make_plan(shared), [make_record(shared, 1)])
+    assert verdict.outcome == "fail"
+    assert verdict.reason == "the requests of a batch share blocks (sizing = kvbench): none has a latency of its own"
+    whole = make_point(1, expectations=(slow,), batch=630, requests=10)
+    (verdict,) = judge(make_plan(whole), [make_record(whole, 1)])
+    assert verdict.reason.startswith("fewer than 10 requests lie above it")
+
+
 def test_units_are_converted_exactly() -> None:
     exact = expectation("latency_p50", "<=", Quantity.of("0.9", "ms"))
     assert verdict_of(exact, *trials({"p50_us": 900})).outcome == "pass"

@@ -83,8 +83,7 @@ class Agent:
                 self._file = agent.register_memory([(0, _WHOLE_FILE, place.device, "")], "FILE", backends)
                 self._peer = self.name
             elif self._place is None or place.metadata != self._place.metadata:
-                name = agent.add_remote_agent(place.metadata)
-                self._peer = name.decode() if isinstance(name, bytes) else name
+                self._peer = self._known(place)
         except Exception as error:  # the bindings have error classes of their own
             raise DriverError(
                 f"NIXL's {backends[0]} does not take the place of the blocks ({place.memory}): {error}",
@@ -93,13 +92,15 @@ class Agent:
         self._place = place
 
     def request(self, write: bool, blocks: Blocks) -> Request:
-        """One transfer of these blocks.
+        """One transfer of these blocks of the place that was turned to."""
+        assert self._place is not None
+        return self._request(write, blocks, self._place, self._peer)
 
-        Made with createXferReq. Requests out of prepared lists (makeXferReq) would merge blocks that are neighbours on
-        both sides into one, and move something else than blocks.
+    def _request(self, write: bool, blocks: Blocks, place: Place, peer: str) -> Request:
+        """Made with createXferReq. Requests out of prepared lists (makeXferReq) would merge blocks that are neighbours
+        on both sides into one, and move something else than blocks.
         """
-        place, agent = self._place, self._agent
-        assert place is not None
+        agent = self._agent
         # (address, length, device) of each block on this side and on the other.
         here = np.array(blocks, np.uint64)
         there = here.copy()
@@ -109,10 +110,15 @@ class Agent:
             "WRITE" if write else "READ",
             agent.get_xfer_descs(here, "DRAM"),
             agent.get_xfer_descs(there, place.memory),
-            self._peer,
+            peer,
             b"",
             self._backends,
         )
+
+    def _known(self, place: Place) -> str:
+        """The name of the agent that a place's metadata describes, which is made known to this one."""
+        name = self._agent.add_remote_agent(place.metadata)
+        return name.decode() if isinstance(name, bytes) else str(name)
 
     def close(self) -> None:
         """Nothing is in flight, and no request is held any more."""

@@ -8,6 +8,7 @@ import attrs
 
 from kvscen.plugin import Availability, Driver, Finding, Footprint, Severity, Store, Tier, Work, buffers_for
 from kvscen_drivers.nixl import wheel
+from kvscen_drivers.nixl.from_traffic import IMPORTER
 from kvscen_drivers.nixl.settings import MEASURES, NixlSettings, as_dict
 
 #: What a block takes in a file or a buffer is rounded up to this.
@@ -24,9 +25,21 @@ class NixlDriver(Driver):
     settings = NixlSettings
     measures = MEASURES
     ceilings = frozenset({"fio"})
+    ranks = True
+    importers = (IMPORTER,)
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         settings: NixlSettings = tier.settings
+        if work.traffic is not None:
+            if settings.in_files:
+                yield Finding(
+                    "KVS302",
+                    f"{settings.backend} keeps blocks in files, and a `matrix` goes from the memory of one rank to "
+                    "that of another",
+                    "backend",
+                    help="use a backend of the network: `backend = UCX`",
+                )
+            return
         if settings.in_files:
             yield from _lint_files(tier, work)
         elif work.ceiling == "fio":
@@ -43,6 +56,8 @@ class NixlDriver(Driver):
             )
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
+        if work.traffic is not None:
+            return Footprint(memory_bytes=work.traffic.memory_bytes)
         settings: NixlSettings = tier.settings
         slot = -(-work.block_bytes // _GRAIN) * _GRAIN
         most = settings.max_in_flight
@@ -75,6 +90,10 @@ class NixlDriver(Driver):
             from kvscen_drivers.nixl.store import FileStore
 
             return FileStore(tier, work)
+        if work.traffic is not None:
+            from kvscen_drivers.nixl.ranks import RankStore
+
+            return RankStore(tier, work)
         from kvscen_drivers.nixl.remote import RemoteStore
 
         return RemoteStore(tier, work)

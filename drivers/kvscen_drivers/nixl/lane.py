@@ -11,21 +11,21 @@ import errno
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections import deque
+from collections.abc import Hashable, Iterator
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.plugin import COMPLETION, ERROR, OPERATION, RAW_COMPLETION, WRITE, Arena, Clock, Lane, Layout, Rows
-from kvscen_drivers.nixl.agent import ACTIVE, DONE, Agent, Blocks, Place, Request, errno_of
+from kvscen.plugin import ANY_BUFFER, OPERATION, RAW_OPERATION, WRITE, Arena, Clock, Lane, Layout, Rows
+from kvscen_drivers.nixl.agent import ACTIVE, DONE, Agent, Place, Request, errno_of
+from kvscen_drivers.nixl.transfers import Buffers, Ended, Figures, Kept, Posting, Report, Transfer
 from kvscen_drivers.posix.places import Area
 
-#: Operations whose requests are kept for posting them again.
-_KEPT = 1 << 16
-#: The words of an operation that say what it moves: key, offset, bytes, buffer, kind.
-_WORDS, _IDENTITY = OPERATION.itemsize // 8, [1, 2, 3, 4, 8]
+#: The words of an operation that say what it moves and where: key, offset, bytes, buffer. With its kind they are what
+#: makes two of them alike.
+_WORDS, _WHAT = OPERATION.itemsize // 8, slice(1, 5)
 #: How long `close` waits for what is in flight.
 _CLOSE_S = 1.0
 
@@ -34,38 +34,23 @@ _log = logging.getLogger("kvscen.driver")
 _left_behind: list[Agent] = []
 
 
-@attrs.define
-class Figures:
-    """What a lane has seen of NIXL since `Figures` was made; times in ns."""
-
-    transfers: int = 0
-    made: int = 0
-    making_ns: int = 0
-    posting_ns: int = 0
-    moving_ns: int = 0
-    looks: int = 0
-    looking_ns: int = 0
-
-
 @attrs.define(eq=False, slots=True)
-class Transfer:
-    """Some operations that NIXL moves as one, which may be posted again and again. `rows` is what is reported of them;
-    `identity` is that of any other that moves the same blocks the same way, None for what NIXL never sees."""
+class Waiting:
+    """A batch, or a part of one, that gets its buffers when it is started: rows [first, last) of what was accepted."""
 
-    rows: Rows
-    write: bool = False
-    identity: Hashable = None
-    blocks: Blocks = ()
-    request: Request = None
-    posted_ns: int = 0
-    reported: int = 0
+    ops: Rows
+    identity: Hashable
+    report: Report
+    first: int
+    last: int
 
 
 class NixlLane(Lane):
-    """At most `depth` operations. Those of one batch are one transfer where `whole_batches`, else each is one.
+    """At most `depth` operations. `batch` of them at most are one transfer, where they are of one batch; where it is 0
+    each operation is one.
 
-    What `submit` accepts is posted at the next `reap`. `again`: requests are kept and posted again. `sign`, if any, is
-    a word that is counted up whenever the lane is used.
+    What `submit` accepts is posted at the next `reap`; batches beyond `limit` wait for those before them. `again`:
+    requests are kept and posted again. `sign`, if any, is a word that is counted up whenever the lane is used.
     """
 
     def __init__(
@@ -75,7 +60,7 @@ class NixlLane(Lane):
         depth: int,
         clock: Clock,
         *,
-        whole_batches: bool,
+        batch: int,
         again: bool,
         sign: npt.NDArray[np.int64] | None = None,
     ) -> None:
@@ -87,24 +72,34 @@ class NixlLane(Lane):
         self._address, self._arena_bytes = arena.address, arena.nbytes
         self._depth = depth
         self._clock = clock
-        self._whole_batches = whole_batches
-        # Transfers that are not in flight, those that were posted last at the end.
-        self._kept: OrderedDict[Hashable, Transfer] = OrderedDict()
+        self._batch = batch
+        self._kept = Kept()
         self._again = again
-        self._kept_operations = 0
         self._accepted = 0
-        self._waiting: deque[Transfer] = deque()
-        self._flying: list[Transfer] = []
-        # Ended, and not all of it reported yet.
-        self._ended: deque[Transfer] = deque()
+        self._ready: deque[Posting] = deque()
+        self._flying: list[Posting] = []
+        self._ended = Ended()
+        # Of a lane that has a limit: the bytes of a buffer, the batches' parts of the arena that are free (the one that
+        # was free last is the next to be used), and what waits for one.
+        self._buffer_bytes = 0
+        self._free: list[Buffers] = []
+        self._waiting: deque[Waiting] = deque()
         self._told = self._closed = False
         self._busy = threading.Lock()
 
     def turn_to(self, place: Place, layout: Layout) -> None:
         """Where the blocks are from now on. Nothing is in flight."""
-        self._drop_requests()
+        self._kept.clear()
         self._area.place(layout)
         self._agent.turn_to(place)
+
+    def limit(self, in_flight: int) -> None:
+        """Whole batches are held back, or parts of at most `in_flight` operations where a batch is larger."""
+        assert self._batch, "operations by themselves are not held back"
+        self._batch = min(self._batch, in_flight)
+        self._buffer_bytes = self._arena_bytes // in_flight
+        bytes_of_batch = self._batch * self._buffer_bytes
+        self._free = [Buffers(part * bytes_of_batch) for part in reversed(range(in_flight // self._batch))]
 
     @property
     def closed(self) -> bool:
@@ -113,69 +108,83 @@ class NixlLane(Lane):
     # ---- in
 
     def submit(self, ops: Rows) -> int:
+        if not len(ops) or self._closed:
+            return 0
+        if self._buffer_bytes and int(ops["buffer"][0]) == ANY_BUFFER:
+            self._hold_back(ops)
+            self._accepted += len(ops)
+            return len(ops)
         count = min(len(ops), self._depth - self._accepted)
-        if count <= 0 or self._closed:
+        if count <= 0:
             return 0
         ops = ops[:count]
-        if self._whole_batches:
-            self._line_up_batches(ops)
+        report = Report(ops, self._clock())
+        if self._batch:
+            for first, last in self._batches(ops):
+                batch = ops[first:last]
+                identity = _what(batch).tobytes(), batch["kind"].tobytes()
+                transfer = self._kept.take(identity)
+                if transfer is None:
+                    self._ready += self._new(batch, identity, report, first, None)
+                else:
+                    self._ready.append(Posting(transfer, report, first, last))
         else:
-            self._line_up_singly(ops)
+            self._line_up_singly(ops, report)
         self._accepted += count
         return count
 
-    def _line_up_singly(self, ops: Rows) -> None:
-        now = self._clock()
-        for ident, key, offset, nbytes, buffer, _, _, _, kind, _ in ops.tolist():
-            identity = (key, offset, nbytes, buffer, kind)
-            transfer = self._take_kept(identity)
+    def _line_up_singly(self, ops: Rows, report: Report) -> None:
+        for number, identity in enumerate(zip(*_what(ops).T.tolist(), ops["kind"].tolist(), strict=True)):
+            transfer = self._kept.take(identity)
             if transfer is None:
                 block = self._block(*identity)
                 if block is None:
-                    self._refuse(ident, now)
+                    self._refuse(report, number)
                     continue
-                rows = np.zeros(1, COMPLETION)
-                rows["bytes"] = nbytes
-                transfer = Transfer(rows, kind == WRITE, identity, (block,))
-            transfer.rows["id"], transfer.rows["submit"] = ident, now
-            self._waiting.append(transfer)
+                transfer = Transfer(identity, identity[-1] == WRITE, (block,))
+            self._ready.append(Posting(transfer, report, number, number + 1))
 
-    def _line_up_batches(self, ops: Rows) -> None:
-        now, first = self._clock(), 0
-        batches = ops["batch"]
+    def _hold_back(self, ops: Rows) -> None:
+        ops = ops.view(RAW_OPERATION).copy().view(OPERATION)
+        report = Report(ops, 0)
+        what, kinds = _what(ops).tobytes(), ops["kind"].tobytes()
+        width = len(what) // len(ops)
+        for first, last in self._batches(ops):
+            identity = what[first * width : last * width], kinds[first:last]
+            self._waiting.append(Waiting(ops, identity, report, first, last))
+
+    def _batches(self, ops: Rows) -> Iterator[tuple[int, int]]:
+        """[first, last) of each batch, in pieces where it is larger than a transfer may be."""
+        batches, first = ops["batch"], 0
         ends = [len(ops)]
         if batches[0] != batches[-1]:
             ends = [*(np.flatnonzero(batches[1:] != batches[:-1]) + 1).tolist(), len(ops)]
         for end in ends:
-            batch = ops[first:end]
-            first = end
-            identity = batch.view(np.uint64).reshape(-1, _WORDS)[:, _IDENTITY].tobytes()
-            transfer = self._take_kept(identity)
-            if transfer is None:
-                self._line_up_new(batch, identity, now)
-                continue
-            transfer.rows["id"], transfer.rows["submit"] = batch["id"], now
-            self._waiting.append(transfer)
+            while first < end:
+                last = min(first + self._batch, end)
+                yield first, last
+                first = last
 
-    def _line_up_new(self, ops: Rows, identity: bytes, now: int) -> None:
-        """A batch that has not been posted before: one transfer, or one for each change between reads and writes."""
-        idents, blocks, writes = [], [], []
-        for ident, key, offset, nbytes, buffer, _, _, _, kind, _ in ops.tolist():
-            block = self._block(key, offset, nbytes, buffer, kind)
-            if block is None:
-                self._refuse(ident, now)
-                continue
-            idents.append(ident)
+    def _new(self, ops: Rows, identity: Hashable, report: Report, first: int, buffers: Buffers | None) -> list[Posting]:
+        """A batch that has not been posted before, whose rows begin at `first`: one transfer, or one for each change
+        between reads and writes."""
+        blocks, writes, made, start = [], [], [], 0
+        for number, (_, operation_key, offset, nbytes, buffer, _, _, _, kind, _) in enumerate(ops.tolist()):
+            block = self._block(operation_key, offset, nbytes, buffer, kind)
             blocks.append(block)
-            writes.append(kind == WRITE)
-        changes = [at for at in range(1, len(writes)) if writes[at] != writes[at - 1]]
-        whole, first = not changes and len(blocks) == len(ops), 0
-        for end in (*changes, len(blocks)) if blocks else ():
-            rows = np.zeros(end - first, COMPLETION)
-            rows["id"], rows["submit"] = idents[first:end], now
-            rows["bytes"] = [nbytes for _, _, nbytes in blocks[first:end]]
-            self._waiting.append(Transfer(rows, writes[first], identity if whole else None, blocks[first:end]))
-            first = end
+            writes.append(None if block is None else kind == WRITE)
+            if block is None:
+                self._refuse(report, first + number)
+        for end in range(1, len(ops) + 1):
+            if end < len(ops) and writes[end] == writes[start]:
+                continue
+            write = writes[start]
+            if write is not None:
+                whole = end - start == len(ops)
+                transfer = Transfer(identity if whole else None, write, [b for b in blocks[start:end] if b is not None])
+                made.append(Posting(transfer, report, first + start, first + end, buffers))
+            start = end
+        return made
 
     def _block(self, key: int, offset: int, nbytes: int, buffer: int, kind: int) -> tuple[int, int, int] | None:
         """What NIXL is told of an operation; None where it is no read or write of a block's own range."""
@@ -184,10 +193,9 @@ class NixlLane(Lane):
             return None
         return self._address + buffer, spot[1], nbytes
 
-    def _refuse(self, ident: int, now: int) -> None:
-        rows = np.zeros(1, COMPLETION)
-        rows[0] = (ident, now, now, 0, 0, errno.EINVAL, ERROR, 0, 0)
-        self._ended.append(Transfer(rows))
+    def _refuse(self, report: Report, number: int) -> None:
+        report.fail(number, number + 1, self._clock(), errno.EINVAL)
+        self._ended.add(report, number, number + 1)
 
     # ---- out
 
@@ -198,125 +206,122 @@ class NixlLane(Lane):
             return 0 if self._closed else self._reap(out, min(at_least, len(out)), timeout_ns)
 
     def _reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
-        clock = self._clock
         began = time.monotonic_ns()
-        looks = count = 0
+        looks = 0
         while True:
-            while self._waiting:
-                self._post(self._waiting.popleft())
+            while self._ready:
+                self._post(self._ready.popleft())
+            while self._waiting and self._free:
+                self._start(self._waiting.popleft())
             if self._flying:
-                self._look(clock)
+                self._look()
                 looks += 1
-            if self._ended:
-                count = self._report(out, count)
+                if self._waiting and self._free:
+                    continue  # what waits is not kept waiting
             waited = time.monotonic_ns() - began
-            if count >= at_least or waited >= timeout_ns:
+            if self._ended.count >= at_least or waited >= timeout_ns:
                 break
-            if not self._flying:
+            if not self._flying and not self._waiting:
                 time.sleep((timeout_ns - waited) / 1e9)
                 break
         if looks:
             self.figures.looks += looks
             self.figures.looking_ns += time.monotonic_ns() - began
+        count = self._ended.take(out)
+        self._accepted -= count
         return count
 
-    def _post(self, transfer: Transfer) -> None:
-        figures, clock = self.figures, self._clock
+    def _start(self, waiting: Waiting) -> None:
+        """Give a batch its buffers and post it: its time begins."""
+        report, first, last = waiting.report, waiting.first, waiting.last
+        buffers = self._free.pop()
+        report.submits[first:last] = self._clock()
+        identity = waiting.identity, buffers.first
+        transfer = self._kept.take(identity)
+        if transfer is not None:
+            buffers.used = 1
+            self._post(Posting(transfer, report, first, last, buffers))
+            return
+        ops = waiting.ops[first:last]
+        ops["buffer"] = buffers.first + np.arange(len(ops)) * self._buffer_bytes
+        postings = self._new(ops, identity, report, first, buffers)
+        buffers.used = len(postings)
+        if not postings:
+            self._free.append(buffers)
+        for posting in postings:
+            self._post(posting)
+
+    def _post(self, posting: Posting) -> None:
+        figures, clock, transfer = self.figures, self._clock, posting.transfer
         began = clock()
         try:
             if transfer.request is None:
-                transfer.request = self._agent.request(transfer.write, transfer.blocks)
+                transfer.request = self._request(transfer)
                 figures.made += 1
             made = clock()
             state = self._agent.post(transfer.request)
         except Exception as error:  # the bindings have error classes of their own
-            self._fail(transfer, error)
+            self._fail(posting, error)
             return
         posted = clock()
         figures.transfers += 1
         figures.making_ns += made - began
         figures.posting_ns += posted - made
-        transfer.posted_ns = posted
+        posting.posted_ns = posted
         if state == ACTIVE:
-            self._flying.append(transfer)
+            self._flying.append(posting)
         elif state == DONE:
-            self._end(transfer, posted)
+            self._end(posting, posted)
         else:
-            self._fail(transfer, None)
+            self._fail(posting, None)
 
-    def _look(self, clock: Clock) -> None:
+    def _request(self, transfer: Transfer) -> Request:
+        return self._agent.request(transfer.write, transfer.blocks)
+
+    def _look(self) -> None:
         """At each transfer in flight, once."""
         look = self._agent.look
         flying = []
-        for transfer in self._flying:
+        for posting in self._flying:
             try:
-                state = look(transfer.request)
+                state = look(posting.transfer.request)
             except Exception as error:  # the bindings have error classes of their own
-                self._fail(transfer, error)
+                self._fail(posting, error)
                 continue
             if state == ACTIVE:
-                flying.append(transfer)
+                flying.append(posting)
             elif state == DONE:
-                now = clock()
-                self.figures.moving_ns += now - transfer.posted_ns
-                self._end(transfer, now)
+                now = self._clock()
+                self.figures.moving_ns += now - posting.posted_ns
+                self._end(posting, now)
             else:
-                self._fail(transfer, None)
+                self._fail(posting, None)
         self._flying = flying
 
-    def _end(self, transfer: Transfer, now: int) -> None:
+    def _end(self, posting: Posting, now: int) -> None:
         """All of a transfer's operations end with it."""
-        transfer.rows["end"] = now
-        self._ended.append(transfer)
+        posting.report.ends[posting.first : posting.last] = now
+        self._over(posting)
+        if self._again and posting.transfer.identity is not None:
+            self._kept.put(posting.transfer)
 
-    def _take_kept(self, identity: Hashable) -> Transfer | None:
-        """The transfer that moves the same, if one is kept: it is in flight from now on."""
-        transfer = self._kept.pop(identity, None)
-        if transfer is not None:
-            self._kept_operations -= len(transfer.rows)
-            transfer.reported = 0
-        return transfer
-
-    def _keep(self, transfer: Transfer) -> None:
-        """All of it is reported: it may be posted again."""
-        if not self._again or transfer.request is None or transfer.identity is None:
-            return
-        self._take_kept(transfer.identity)  # where the same was in flight twice one of both is let go
-        self._kept[transfer.identity] = transfer
-        self._kept_operations += len(transfer.rows)
-        while self._kept_operations > _KEPT and len(self._kept) > 1:
-            self._kept_operations -= len(self._kept.popitem(last=False)[1].rows)
-
-    def _fail(self, transfer: Transfer, error: Exception | None) -> None:
+    def _fail(self, posting: Posting, error: Exception | None) -> None:
         """NIXL does not say which operation of a transfer failed: none of them counts."""
         if not self._told:
             self._told = True
             _log.error("a transfer of NIXL failed: %s (further ones are only counted)", error or "without a reason")
-        code = errno.EIO if error is None else errno_of(error)
-        transfer.rows["end"], transfer.rows["bytes"] = self._clock(), 0
-        transfer.rows["outcome"], transfer.rows["errno"] = ERROR, code
-        transfer.request = None
-        self._ended.append(transfer)
+        posting.report.fail(posting.first, posting.last, self._clock(), errno.EIO if error is None else errno_of(error))
+        self._over(posting)
 
-    def _report(self, out: Rows, count: int) -> int:
-        while self._ended and count < len(out):
-            transfer = self._ended[0]
-            left = len(transfer.rows) - transfer.reported
-            part = min(left, len(out) - count)
-            rows = transfer.rows[transfer.reported : transfer.reported + part]
-            out[count : count + part].view(RAW_COMPLETION)[:] = rows.view(RAW_COMPLETION)
-            count += part
-            transfer.reported += part
-            self._accepted -= part
-            if part == left:
-                self._keep(self._ended.popleft())
-        return count
+    def _over(self, posting: Posting) -> None:
+        self._ended.add(posting.report, posting.first, posting.last)
+        buffers = posting.buffers
+        if buffers is not None:
+            buffers.used -= 1
+            if not buffers.used:
+                self._free.append(buffers)
 
     # ---- the end
-
-    def _drop_requests(self) -> None:
-        self._kept.clear()
-        self._kept_operations = 0
 
     def close(self) -> None:
         """Waits a second for what is in flight. What hangs longer is left behind, with its agent."""
@@ -325,15 +330,20 @@ class NixlLane(Lane):
             return
         try:
             self._closed = True
+            self._ready.clear()
             self._waiting.clear()
             deadline = time.monotonic() + _CLOSE_S
             while self._flying and time.monotonic() < deadline:
-                self._look(self._clock)
+                self._look()
             self._ended.clear()
-            self._drop_requests()
+            self._kept.clear()
             if self._flying:
                 _left_behind.append(self._agent)
             else:
                 self._agent.close()
         finally:
             self._busy.release()
+
+
+def _what(ops: Rows) -> npt.NDArray[np.uint64]:
+    return ops.view(np.uint64).reshape(-1, _WORDS)[:, _WHAT]

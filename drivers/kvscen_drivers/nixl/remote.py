@@ -28,7 +28,6 @@ from kvscen.plugin import (
     PathReport,
     Rows,
     Tier,
-    Unavailable,
     Work,
     available_bytes,
     show_bytes,
@@ -37,7 +36,7 @@ from kvscen_drivers.nixl import wheel, wire
 from kvscen_drivers.nixl.agent import Place
 from kvscen_drivers.nixl.lane import NixlLane
 from kvscen_drivers.nixl.settings import NixlSettings, as_dict
-from kvscen_drivers.nixl.store import NixlStore, refuse_absent
+from kvscen_drivers.nixl.store import NixlStore, network_verdict
 
 #: How long the target may take to come up, and to touch and register its memory.
 _START_S, _BYTES_PER_S = 20.0, 1 << 28
@@ -135,14 +134,8 @@ class RemoteStore(NixlStore):
 
     def __init__(self, tier: Tier, work: Work) -> None:
         super().__init__(tier, work)
-        verdict = refuse_absent(tier)
-        if "DRAM" not in verdict.memory or "FILE" in verdict.memory:
-            raise Unavailable(
-                f"tier `{tier.name}`: NIXL's {self._settings.backend} moves {', '.join(verdict.memory)}; what is "
-                "measured here is files, and the memory of another process (DRAM)",
-                "where the backend keeps blocks in files give the tier a `path`; else use another one",
-            )
-        self.limits = Limits(1, self._settings.max_in_flight)
+        network_verdict(tier)
+        self.limits = Limits(1, self._settings.max_in_flight, pipelined=self._whole_batches)
         self._path = PathReport("unknown", "nothing has been moved yet")
         # What was laid out, and where; laying out again is needed where either has changed.
         self._laid_out: tuple[Layout, Place | None] | None = None

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import attrs
 
-from kvscen.plugin import Count, Finding, Flag, ListOf, Measure, PathText, SettingType, String, Unfit, Word, setting
+from kvscen.plugin import Count, Finding, Flag, ListOf, Measure, PathText, String, Word, setting
+from kvscen_drivers.nixl_backends import BackendName
 
 #: Backends by name: those that keep blocks in files, and those that move them to the memory of another process. Of
 #: one that is not here NIXL itself says which kind of memory it has.
@@ -22,32 +23,14 @@ _SAID = {**dict.fromkeys(API_FLAGS.values(), "api"), "kernel_queue_size": "kerne
 }
 
 
-class BackendName(SettingType):
-    """A backend that is known here, as a bare word, or the name of another plugin in quotes."""
-
-    words = (*FILE_BACKENDS, *NETWORK_BACKENDS)
-
-    def describe(self) -> str:
-        return "one of " + ", ".join(f"`{word}`" for word in self.words) + ', or another plugin in quotes (`"MEMKV"`)'
-
-    def convert(self, value: Any) -> str:
-        name = getattr(value, "name", value)
-        if not isinstance(name, str) or (name is not value and name not in self.words):
-            raise Unfit("expected the name of a backend", f"write {self.describe()}")
-        if not name.isidentifier():
-            raise Unfit(f'"{name}" is no name of a backend', f"write {self.describe()}")
-        return name
-
-    def show(self, value: str) -> str:
-        return value if value in self.words else String().show(value)
-
-
 @attrs.frozen
 class NixlSettings:
     """Settings of a tier of the driver `nixl`. Those that the backend has no use for are taken out."""
 
     backend: str = setting(
-        BackendName(), default="POSIX", help="NIXL's plugin; one of files, or one that reaches another process"
+        BackendName(*FILE_BACKENDS, *NETWORK_BACKENDS),
+        default="POSIX",
+        help="NIXL's plugin; one of files, or one that reaches another process",
     )
     path: str | None = setting(
         PathText(), default=None, help="of files: folder on the file system under test; made if its parent exists"

@@ -28,8 +28,9 @@ from kvscen.plugin import (
 )
 from kvscen_drivers.nixl import wheel
 from kvscen_drivers.nixl.agent import Agent, Place
-from kvscen_drivers.nixl.lane import Figures, NixlLane
+from kvscen_drivers.nixl.lane import NixlLane
 from kvscen_drivers.nixl.settings import NixlSettings, as_dict
+from kvscen_drivers.nixl.transfers import Figures
 from kvscen_drivers.posix import honesty
 from kvscen_drivers.posix.folder import DATA, folder_error
 from kvscen_drivers.posix.settings import PosixSettings
@@ -41,6 +42,19 @@ ENGINES: Mapping[str, Literal["io_uring", "libaio", "threads"]] = {
     "uring": "io_uring",
     "posix_aio": "threads",
 }
+
+
+def network_verdict(tier: Tier) -> wheel.Verdict:
+    """What a plugin can do that moves bytes between processes. Raises Unavailable where it is none, or cannot be
+    used."""
+    verdict = refuse_absent(tier)
+    if "DRAM" not in verdict.memory or "FILE" in verdict.memory:
+        raise Unavailable(
+            f"tier `{tier.name}`: NIXL's {tier.settings.backend} moves {', '.join(verdict.memory)}; what is "
+            "measured here is files, and the memory of another process (DRAM)",
+            "where the backend keeps blocks in files give the tier a `path`; else use another one",
+        )
+    return verdict
 
 
 def refuse_absent(tier: Tier) -> wheel.Verdict:
@@ -62,6 +76,7 @@ class NixlStore(Store):
     def __init__(self, tier: Tier, work: Work) -> None:
         self._tier, self._work = tier, work
         self._settings: NixlSettings = tier.settings
+        self._whole_batches = work.wait == "batch"
         self._lanes: list[NixlLane] = []
         self._place: Place | None = None
         self._layout = Layout(0, 0, 1)
@@ -78,7 +93,7 @@ class NixlStore(Store):
             arena,
             self.limits.max_in_flight,
             self.clock,
-            whole_batches=self._work.wait == "batch",
+            batch=self._work.batch if self._whole_batches else 0,
             again=not settings.recreate,
             sign=self._sign,
         )
@@ -127,7 +142,7 @@ class FileStore(NixlStore):
         self._files = PosixStore(attrs.evolve(tier, driver="posix", settings=posix_settings(settings)), work)
         self._descriptor: int | None = None
         own = self._files.limits
-        self.limits = Limits(own.alignment_bytes, settings.max_in_flight)
+        self.limits = Limits(own.alignment_bytes, settings.max_in_flight, pipelined=self._whole_batches)
         try:
             self._open_file()
         except OSError as error:

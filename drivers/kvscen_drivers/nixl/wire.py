@@ -26,13 +26,14 @@ def sent_bytes(root: Path = Path("/")) -> dict[str, int]:
     return sent
 
 
-def path_of(what: str, moved: int, before: Mapping[str, int], after: Mapping[str, int]) -> PathReport:
-    """Which way `moved` bytes went, by the counters before and after. `what` moved them."""
+def path_of(what: str, moved: int, before: Mapping[str, int], after: Mapping[str, int], part: str = "") -> PathReport:
+    """Which way `moved` bytes went, by the counters before and after. `what` moved them; `part` says which bytes they
+    are (default: the first ones)."""
     grown = {name: after[name] - before[name] for name in after if name in before}
     if not grown:
         return PathReport("unknown", f"{what}; the machine shows no counters of its network interfaces")
     carried = sorted(name for name, nbytes in grown.items() if nbytes >= _SHARE * moved)
-    first = f"{what}; of its first {moved} bytes"
+    first = f"{what}; of {part or f'its first {moved} bytes'}"
     if carried:
         return PathReport("rdma" if any("/" in name for name in carried) else "tcp", f"{first} {carried[0]} sent all")
     most = max(grown, key=lambda name: grown[name])

@@ -59,7 +59,7 @@ _COUNTS = frozenset({"tp_size", "pp_size", "num_requests", "isl", "osl", "page_s
 
 def read(paths: Sequence[Path]) -> Imported:
     model_path, config_path = paths
-    model, config = (_yaml(path) for path in paths)
+    model, config = (read_yaml(path) for path in paths)
     writer = Writer()
     writer.comment(f"From {model_path.name} and {config_path.name}, a model and a configuration of KVBench.")
     writer.line()
@@ -83,7 +83,8 @@ def read(paths: Sequence[Path]) -> Imported:
     return writer.done()
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """What a file of KVBench says. Raises DriverError with one sentence."""
     try:
         import yaml
     except ImportError as error:

@@ -15,7 +15,7 @@ from kvscen.plugin import DriverError, Imported, Importer
 from kvscen_drivers.nixlbench.flags import FLAGS, STORAGE, FlagInfo
 from kvscen_drivers.nixlbench.invocation import spelled
 from kvscen_drivers.nixlbench.scenario import Writer, axis, quoted, read_text, size
-from kvscen_drivers.nixlbench.settings import BackendName, kind_of
+from kvscen_drivers.nixlbench.settings import BACKEND, kind_of
 
 # kvscen works these out for each run, and what a file says of them has no meaning there.
 _OURS = {
@@ -63,7 +63,7 @@ def _problem(flag: FlagInfo | None, key: str, value: Any) -> str:
 
 def _blocks(writer: Writer, flags: Mapping[str, str], known: Mapping[str, str]) -> None:
     backend = flags["backend"]
-    tier = {"backend": BackendName().show(backend)}
+    tier = {"backend": BACKEND.show(backend)}
     for name, text in known.items():
         if name not in tier and FLAGS[name].said_by is None and (text or FLAGS[name].default):
             tier[name] = _shown(FLAGS[name], text)

@@ -17,10 +17,10 @@ from kvscen.plugin import (
     SettingType,
     Size,
     String,
-    Unfit,
     Word,
     setting,
 )
+from kvscen_drivers.nixl_backends import BackendName
 from kvscen_drivers.nixlbench.flags import ETCD_ENDPOINT, FLAGS, NETWORK, STORAGE, FlagInfo
 
 #: Flags whose setting has no default of its own: kvscen works the value out. What the value comes to, for people.
@@ -35,33 +35,15 @@ WORKED_OUT: Mapping[str, str] = {
 }
 #: Flags that name a file or a folder.
 PATHS = frozenset({"filepath", "config_file", "infinia_config_file", "obj_ca_bundle"})
+#: How a backend that nixlbench knows is written, and any other plugin.
+BACKEND = BackendName(*STORAGE, *NETWORK)
 _FROM_ZERO = frozenset({"warmup_iter", "progress_threads", "obj_crt_min_limit"})
-
-
-class BackendName(SettingType):
-    """A backend that nixlbench knows, as a bare word, or the name of another plugin in quotes."""
-
-    words = (*STORAGE, *NETWORK)
-
-    def describe(self) -> str:
-        return "one of " + ", ".join(f"`{word}`" for word in self.words) + ', or another plugin in quotes (`"MEMKV"`)'
-
-    def convert(self, value: Any) -> str:
-        name = getattr(value, "name", value)
-        if not isinstance(name, str) or (name is not value and name not in self.words):
-            raise Unfit("expected the name of a backend", f"write {self.describe()}")
-        if not name.replace("_", "").isalnum():
-            raise Unfit(f'"{name}" is no name of a backend', f"write {self.describe()}")
-        return name
-
-    def show(self, value: str) -> str:
-        return value if value in self.words else String().show(value)
 
 
 def kind_of(flag: FlagInfo) -> SettingType:
     """How the language spells a flag's value."""
     if flag.name == "backend":
-        return BackendName()
+        return BACKEND
     if flag.name in PATHS:
         return PathText()
     if flag.name == "total_buffer_size":

@@ -1,7 +1,7 @@
 """Command lines of nixlbench for the points of a plan, without running it: `kvscen plan --as nixlbench`.
 
-A `nixlbench` tier is said as it is run; a `posix` tier as nixlbench's POSIX backend, with a note for each thing that
-nixlbench has no word for. Every flag is one of the table of flags.
+A `nixlbench` tier is said as it is run; a `nixl` tier as the same backend, a `posix` tier as nixlbench's POSIX backend,
+with a note for each thing that nixlbench has no word for. Every flag is one of the table of flags.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ from typing import Any
 import attrs
 
 from kvscen.plugin import CommandLine, Point, Severity, Tier, show_bytes
+from kvscen_drivers.nixlbench.counterpart import PROGRAM, lost, settings_of
 from kvscen_drivers.nixlbench.flags import FLAGS
 from kvscen_drivers.nixlbench.invocation import Iterations, argv, flags, grouped, iterations, process_count
 from kvscen_drivers.nixlbench.limits import findings
-from kvscen_drivers.nixlbench.settings import NixlbenchSettings, processes
-
-PROGRAM = "nixlbench"
-_ENGINES = {"io_uring": "URING", "libaio": "AIO", "threads": "POSIXAIO", "auto": "URING"}
+from kvscen_drivers.nixlbench.settings import processes
 
 
 def command_lines(points: Sequence[Point]) -> list[CommandLine]:
     """A command line for each group of points that nixlbench measures in one run, in the order of the plan."""
     own, lines = [], []
     for point in points:
-        settings = _settings(point)
+        settings = settings_of(point)
         if settings is None or point.work.op == "mixed":
             note = f"nixlbench has nothing like the driver `{point.tier.driver}` ({point.tier.name})"
             if settings is not None:
@@ -38,22 +36,6 @@ def command_lines(points: Sequence[Point]) -> list[CommandLine]:
     return sorted(lines, key=lambda line: line.points[0].index)
 
 
-def _settings(point: Point) -> Any:
-    """A tier in nixlbench's settings; None where it has no such thing."""
-    settings: Any = point.tier.settings
-    if point.tier.driver == PROGRAM:
-        return settings
-    if point.tier.driver != "posix":
-        return None
-    return NixlbenchSettings(
-        backend="POSIX",
-        filepath=settings.path,
-        storage_enable_direct=settings.direct,
-        posix_api_type=_ENGINES[settings.engine],
-        num_files=point.work.threads if settings.layout == "lane" else 1,
-    ).complete()
-
-
 def _line(group: Sequence[Point], originals: Sequence[Point]) -> CommandLine:
     settings: Any = group[0].tier.settings
     counts = iterations(settings, group[0].work) or Iterations.rounded(
@@ -62,7 +44,7 @@ def _line(group: Sequence[Point], originals: Sequence[Point]) -> CommandLine:
     notes = dict.fromkeys(
         note
         for point, original in zip(group, originals, strict=True)
-        for note in (*_of_posix(original), *_of_work(point, counts))
+        for note in (*lost(original), *_of_work(point, counts))
     )
     program = settings.program
     return CommandLine(
@@ -72,27 +54,6 @@ def _line(group: Sequence[Point], originals: Sequence[Point]) -> CommandLine:
         tuple(settings.env or ()),
         tuple(notes) + tuple(_of_run(settings)),
     )
-
-
-def _of_posix(point: Point) -> Iterator[str]:
-    """What of a `posix` tier nixlbench does not do."""
-    if point.tier.driver != "posix":
-        return
-    settings: Any = point.tier.settings
-    if settings.engine == "auto":
-        yield "`engine = auto` is decided on the machine: io_uring is taken here"
-    elif settings.engine == "threads":
-        yield "`engine = threads` uses preadv and pwritev2, POSIXAIO the C library's aio"
-    if settings.registered:
-        yield "`registered`: nixlbench registers no buffers with the kernel"
-    if settings.layout == "block":
-        yield "`layout = block`: nixlbench has no file for each block, all are in one"
-    if settings.buffers == "huge":
-        yield "`buffers = huge`: nixlbench has small pages; `--use_hugepages=true` takes reserved ones"
-    if settings.cache == "drop":
-        yield "`cache = drop`: nixlbench leaves in the page cache what is there"
-    if point.work.batch > settings.max_in_flight:
-        yield f"`posix` has {settings.max_in_flight} operations in flight, nixlbench all {point.work.batch} of a batch"
 
 
 def _of_work(point: Point, counts: Iterations) -> Iterator[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kvscen.plugin import CommandLine, KVBenchSize, Point, kvbench_size, show_bytes
+from kvscen_drivers.nixlbench.counterpart import settings_of
 from kvscen_drivers.nixlbench.flags import FLAGS, POSIX_POOL
 from kvscen_drivers.nixlbench.invocation import Iterations, spelled
 from kvscen_drivers.nixlbench.settings import field_of
@@ -83,7 +84,9 @@ def _given(point: Point) -> tuple[str, dict[str, str]]:
     """The backend, and the options that a user would give to KVBench besides, from the tier."""
     settings: Any = point.tier.settings
     threads = {"num_threads": str(point.work.threads)}
-    if point.tier.driver != "nixlbench":
+    if point.tier.driver == "nixl":
+        settings = settings_of(point)
+    elif point.tier.driver != "nixlbench":
         # A tier that keeps no files is taken for KVBench's default: files in the working directory.
         direct = {"storage_enable_direct": "True"} if getattr(settings, "direct", False) else {}
         folder = {"filepath": str(settings.path)} if hasattr(settings, "path") else {}

@@ -17,19 +17,12 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.plugin import OPERATION, WRITE, Layout, Rows
+from kvscen.plugin import WRITE, Layout, Rows
 
 Kind: TypeAlias = Literal["file", "lane", "block"]
 
 #: Files in one folder of the layout `block`: directories stay small on file systems that search them from end to end.
 _FILES_A_FOLDER = 1000
-
-# An operation as 64-bit words, and which of them are looked at.
-_WORDS = OPERATION.itemsize // 8
-_KEY, _OFFSET, _BYTES, _BUFFER, _KIND = (
-    OPERATION.fields[name][1] // 8  # type: ignore[index]
-    for name in ("key", "offset", "bytes", "buffer", "kind")
-)
 
 
 @attrs.frozen
@@ -96,18 +89,18 @@ class Area:
 
     def accepts(self, ops: Rows, arena_bytes: int | None) -> bool:
         """Is each of the operations a read or write of a block's own range to or from the arena (None: `buffer` is not
-        looked at)? Told from the largest
-        value of each column, so False may also be said where each by itself is one (`find` says which are).
+        looked at)? Told from the largest value of each column, so False may also be said where each by itself is one
+        (`find` says which are).
         """
-        words = ops.view(np.uint64).reshape(-1, _WORDS)
-        largest = words.max(axis=0).tolist()
-        first = self.layout.first_key
+        keys = ops["key"]
+        first, largest = self.layout.first_key, int(keys.max())
+        size = int(ops["bytes"].max())
         return (
-            largest[_KEY] < first + self.layout.keys
-            and (not first or int(words[:, _KEY].min()) >= first)
-            and largest[_OFFSET] + largest[_BYTES] <= self.layout.stride_bytes
-            and (arena_bytes is None or largest[_BUFFER] + largest[_BYTES] <= arena_bytes)
-            and largest[_KIND] <= WRITE
+            largest < first + self.layout.keys
+            and (not first or int(keys.min()) >= first)
+            and int(ops["offset"].max()) + size <= self.layout.stride_bytes
+            and (arena_bytes is None or int(ops["buffer"].max()) + size <= arena_bytes)
+            and int(ops["kind"].max()) <= WRITE
         )
 
     def find(self, key: int, offset: int, nbytes: int) -> tuple[int, int] | None:

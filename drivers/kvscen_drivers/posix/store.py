@@ -123,8 +123,9 @@ class PosixStore(Store):
         self.limits = Limits(
             alignment.bytes if alignment else 1,
             self._settings.max_in_flight,
-            # Opening a block's own file belongs to its operation, and would be done ahead of it.
-            pipelined=self._engine.name == "threads" or self._files.few,
+            # Opening a block's own file belongs to its operation, and would be done ahead of it. A lane holds back
+            # single operations.
+            pipelined=self._work.wait == "operation" and (self._engine.name == "threads" or self._files.few),
         )
         facts = [f"O_DIRECT, {alignment}" if alignment else how, where]
         if self._work.durability == "each":

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from kvscen.plugin import COMPLETION, ERROR, OK, OPERATION, READ, WRITE, Layout, host_arena
+from kvscen.plugin import ANY_BUFFER, COMPLETION, ERROR, OK, OPERATION, READ, WRITE, Layout, host_arena
 from kvscen_drivers.nixl.agent import Place
 from kvscen_drivers.nixl.lane import NixlLane
 
@@ -58,8 +58,8 @@ def arena():
     arena.close()
 
 
-def _lane(arena, agent, whole_batches=False, again=True, depth=16):
-    lane = NixlLane(agent, arena, depth, time.perf_counter_ns, whole_batches=whole_batches, again=again)
+def _lane(arena, agent, whole_batches=False, again=True, depth=16, batch=16):
+    lane = NixlLane(agent, arena, depth, time.perf_counter_ns, batch=batch if whole_batches else 0, again=again)
     lane.turn_to(Place("FILE", 0, 3), LAYOUT)
     return lane
 
@@ -181,6 +181,68 @@ def test_few_rows_at_a_time(arena):
     lane.submit(_ops(range(5)))
     assert [_reap(lane, count)["id"].tolist() for count in (2, 2, 1)] == [[1, 2], [3, 4], [5]]
     assert lane.submit(_ops(range(16))) == 16
+
+
+def _held_back(keys, batches, kind=READ):
+    ops = _ops(keys, kind, batches)
+    ops["buffer"] = ANY_BUFFER
+    return ops
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_batches_beyond_the_limit_wait_for_those_before_them(arena, depth):
+    agent = StandIn(looks=2)
+    lane = _lane(arena, agent, whole_batches=True, batch=4)
+    lane.limit(4 * depth)
+    keys, batches = [*range(8), *range(8)], np.repeat(range(4), 4)
+    assert lane.submit(_held_back(keys, batches)) == 16
+    done = _reap(lane, 16)
+    assert done["id"].tolist() == list(range(1, 17)) and (done["outcome"] == OK).all()
+    starts, ends = (done[name].reshape(4, 4) for name in ("submit", "end"))
+    assert (starts == starts[:, :1]).all() and (ends == ends[:, :1]).all()
+    for start in starts[:, 0]:
+        assert np.count_nonzero((starts[:, 0] <= start) & (ends[:, 0] > start)) <= depth
+    part = arena.nbytes // (4 * depth)
+    for _, blocks in agent.made:
+        first = (blocks[0][0] - arena.address) // part
+        assert first % 4 == 0 and [address for address, _, _ in blocks] == [
+            arena.address + (first + number) * part for number in range(4)
+        ]
+    # The same keys in the same buffers are the same request.
+    lane.submit(_held_back(keys, batches))
+    _reap(lane, 16)
+    assert len(agent.made) == 2 * depth and len(agent.posted) == 8
+
+
+def test_what_waits_is_posted_while_there_is_room_for_few_rows(arena):
+    agent = StandIn(looks=0)
+    lane = _lane(arena, agent, whole_batches=True, batch=2)
+    lane.limit(2)
+    lane.submit(_held_back(range(6), [0, 0, 1, 1, 2, 2]))
+    assert [_reap(lane, count)["id"].tolist() for count in (1, 4, 1)] == [[1], [2, 3, 4, 5], [6]]
+
+
+def test_a_batch_of_several_transfers_holds_its_buffers_until_the_last_has_ended(arena):
+    agent = StandIn()
+    agent.fails = {1: RuntimeError("gone")}
+    lane = _lane(arena, agent, whole_batches=True, batch=4)
+    lane.limit(4)
+    kinds = [READ, WRITE, WRITE, READ] + [READ] * 4
+    lane.submit(_held_back(range(8), [0] * 4 + [1] * 4, kinds))
+    done = np.sort(_reap(lane, 8), order="id")
+    assert done["outcome"].tolist() == [OK, ERROR, ERROR, OK] + [OK] * 4
+    assert [len(blocks) for _, blocks in agent.made] == [1, 2, 1, 4]
+    assert done["submit"][4] >= done["end"][:4].max()
+
+
+def test_what_cannot_be_done_is_refused_when_its_batch_starts(arena):
+    agent = StandIn()
+    lane = _lane(arena, agent, whole_batches=True, batch=2)
+    lane.limit(2)
+    lane.submit(_held_back([99, 98, 97, 1], [0, 0, 1, 1]))
+    done = np.sort(_reap(lane, 4), order="id")
+    assert done["outcome"].tolist() == [ERROR] * 3 + [OK] and done["errno"].tolist() == [errno.EINVAL] * 3 + [0]
+    assert (done["end"] >= done["submit"]).all() and (done["submit"] > 0).all()
 
 
 def test_what_never_ends_is_left_behind(arena, monkeypatch):

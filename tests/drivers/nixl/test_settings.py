@@ -5,7 +5,8 @@ import pytest
 from kvscen.language.values import Symbol
 from kvscen.plugin import Severity, Tier, Unfit, Work
 from kvscen_drivers.nixl.driver import NixlDriver
-from kvscen_drivers.nixl.settings import BackendName, NixlSettings
+from kvscen_drivers.nixl.settings import NixlSettings
+from kvscen_drivers.nixl_backends import BackendName
 
 
 def _codes(**settings):
@@ -13,7 +14,7 @@ def _codes(**settings):
 
 
 def test_a_backend_is_a_word_or_a_text():
-    name = BackendName()
+    name = BackendName("POSIX", "UCX")
     assert name.convert(Symbol("UCX")) == "UCX" and name.show("UCX") == "UCX"
     assert name.convert("MEMKV") == "MEMKV" and name.show("MEMKV") == '"MEMKV"'
     for wrong in (Symbol("MEMKV"), "a b", True):

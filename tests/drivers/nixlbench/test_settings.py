@@ -16,7 +16,7 @@ from kvscen.plugin import Finding, Severity, Tier, Unfit, Work
 from kvscen_drivers.nixlbench.driver import NixlbenchDriver
 from kvscen_drivers.nixlbench.flags import FLAGS, NETWORK, PATTERN, STORAGE
 from kvscen_drivers.nixlbench.invocation import flags, grouped, iterations, least_buffer_bytes
-from kvscen_drivers.nixlbench.settings import WORKED_OUT, BackendName, NixlbenchSettings, kind_of, processes
+from kvscen_drivers.nixlbench.settings import BACKEND, WORKED_OUT, NixlbenchSettings, kind_of, processes
 from tests.drivers.nixlbench.support import WORK, grid, point, settings
 
 
@@ -53,7 +53,7 @@ def test_a_setting_reads_back_what_it_shows() -> None:
 
 
 def test_backends() -> None:
-    kind = BackendName()
+    kind = BACKEND
     assert kind.convert(Symbol("GDS_MT")) == "GDS_MT" and kind.convert("MEMKV") == "MEMKV"
     assert (kind.show("UCX"), kind.show("MEMKV")) == ("UCX", '"MEMKV"')
     for wrong in (Symbol("MEMKV"), "", "a b", "--x", Quantity(1)):  # type: ignore[arg-type]

@@ -136,6 +136,76 @@ def test_kvbench_prints_what_its_readme_shows(mixed: Path) -> None:
     assert all({name[2:] for name in found} <= set(ORDER) <= set(FLAGS) for found in shown)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "batch", "block", "rank_batch"),
+    [
+        (("block_tp1_pp16",), 5958, 589824, 400),
+        (("layer_tp1_pp16",), 23829, 147456, 1600),
+        (("block_tp1_pp8", "--set", "r1.pp=32", "--set", "pages.requests=100"), 119141, 294912, 4000),
+        (("block_tp1_pp8",), 2979, 1179648, 400),
+    ],
+    ids=["block", "layer", "override", "plan"],
+)
+def test_the_examples_of_kvbenchs_readme(arguments: tuple[str, ...], batch: int, block: int, rank_batch: int) -> None:
+    """As the shipped scenario has them: KVBench's figures, and what one rank moves beside them."""
+    given = (ROOT / "scenarios" / "kvbench" / "deepseek_r1_gds.kvs", "--as", "nixlbench", "--sweep", *arguments)
+    [command] = json.loads(plan(*given, "--verbatim", "--format", "json").stdout)["commands"]
+    words = dict(zip(command["argv"][1::2], command["argv"][2::2], strict=True))
+    assert words == {
+        "--backend": "GDS",
+        "--filepath": "./kv-data",
+        "--max_batch_size": str(batch),
+        "--max_block_size": str(block),
+        "--start_batch_size": str(batch),
+        "--start_block_size": str(block),
+        "--target_seg_type": "FILE",
+        "--total_buffer_size": str(batch * block),
+    }
+    [command] = json.loads(plan(*given, "--format", "json").stdout)["commands"]
+    flags = flags_of(command["argv"])
+    assert (flags["max_batch_size"], flags["max_block_size"]) == (str(rank_batch), str(block))
+    assert (flags["op_type"], flags["initiator_seg_type"]) == ("WRITE", "VRAM") and "target_seg_type" not in flags
+
+
+@pytest.mark.parametrize("verbatim", [(), ("--verbatim",)])
+@pytest.mark.parametrize(
+    ("agent", "bench"),
+    [
+        (
+            'path = "./kv"; api = uring; ios_pool_size = 1024; recreate = true',
+            'backend = POSIX; filepath = "./kv"; storage_enable_direct = true; posix_api_type = URING; '
+            "posix_ios_pool_size = 1024; recreate_xfer = true",
+        ),
+        ('backend = UCX; env = ["UCX_TLS=tcp"]', 'backend = UCX; env = ["UCX_TLS=tcp"]'),
+        ('backend = GDS; path = "./kv"', 'backend = GDS; filepath = "./kv"; storage_enable_direct = true'),
+        (
+            'backend = "MEMKV"; path = "./kv"',
+            'backend = "MEMKV"; storage = true; filepath = "./kv"; storage_enable_direct = true',
+        ),
+    ],
+)
+def test_a_tier_of_nixl_is_the_same_backend(agent: str, bench: str, verbatim: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "two.kvs").write_text(
+        f"""kvs 1
+use models
+tier agent : nixl {{ {agent}; max_in_flight = 128 }}
+tier bench : nixlbench {{ {bench} }}
+model r1 : deepseek_r1 {{ kv_dtype = fp8 }}
+pattern pages : transfer {{ model = r1; prompt = 1000 tokens; op = read; wait = batch }}
+sweep s {{ pattern = pages; tier in [agent, bench]; seed = 1 }}
+"""
+    )
+    found = plan(tmp_path / "two.kvs", "--as", "nixlbench", *verbatim, "--format", "json")
+    one, other = json.loads(found.stdout)["commands"]
+    assert (one["tier"], one["argv"], one["env"], one["processes"]) == (
+        "agent",
+        other["argv"],
+        other["env"],
+        other["processes"],
+    )
+    assert verbatim or "`buffers = huge`" in one["notes"][0]
+
+
 def test_mistakes_are_marked(mixed: Path) -> None:
     commands = json.loads(plan("readme.kvs", "--as", "nixlbench", "--verbatim", "--format", "json").stdout)["commands"]
     notes = [" ".join(command["notes"]) for command in commands]
