@@ -213,7 +213,7 @@ class Bandwidth(Measured):
     example = "2 GiB/s` or `400 Gbit/s"
 
 
-class TokenRate(_Measured):
+class TokenRate(Measured):
     """Tokens per second, held as a Fraction."""
 
     suffix = "_tokens_per_s"
