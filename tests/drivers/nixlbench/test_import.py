@@ -283,7 +283,7 @@ def test_out(tmp_path: Path) -> None:
         (["kvbnch", "a", "b"], "did you mean `kvbench`?"),
         (
             ["zzz"],
-            "there are trace (a trace of requests), kvbench (a model and a configuration of NIXL's",
+            "there are trace (a trace of requests), kvbench-traffic (",
         ),
         (["kvbench", "a"], "`kvbench` needs 2 files, not 1"),
         (["nixlbench"], "`nixlbench` needs 1 file, not 0"),
