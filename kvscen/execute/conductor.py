@@ -33,6 +33,8 @@ from kvscen.results.schema import misfit_of_record
 
 # From "all workers are ready" to the common start of their load.
 _START_LEAD_NS = 5_000_000
+# From the moment at which others notice that a worker is gone to the one at which the kernel says so.
+_DYING_S = 0.05
 
 
 class Watcher(Protocol):
@@ -148,8 +150,13 @@ class Conductor:
             raise await self._workers.kill(point, TrialFailed("incomplete", reason, False)) from None
         except WorkerDied as error:
             raise await self._workers.kill(point, TrialFailed("error", str(error), False)) from None
-        except TrialFailed as failed:
+        except TrialFailed:
             if len(group) > 1:
+                # Where a worker has died, that is the reason, whatever the others say of it; it may be dying yet.
+                await trio.sleep(_DYING_S)
+                died = [death for channel in group if (death := await channel.death()) is not None]
+                if died:
+                    failed = TrialFailed("error", str(died[0]), False)
                 # The others may still be at it, or wait for the one that failed: their replies would come too late.
                 raise await self._workers.kill(point, failed) from None
             raise
