@@ -18,6 +18,7 @@ import attrs
 import pytest
 import trio
 
+from kvscen.execute import messages
 from kvscen.execute.ceiling import CPU, NoCeiling, held_against, run_peer
 from kvscen.execute.conductor import Conductor
 from kvscen.plan.point import Point, Tier, Work
@@ -26,7 +27,7 @@ from kvscen.results.record import TrialRecord
 from kvscen_drivers.memory import MemoryDriver, MemoryStore
 from kvscen_drivers.posix.fio import FioPeer
 from tests.drivers.posix.fio import RATE, stand_in
-from tests.execute.support import InProcessChannel, Silent, make_plan, make_point, registry_of
+from tests.execute.support import InProcessChannel, Script, Silent, make_plan, make_point, registry_of
 
 WORK = Work(op="read", block_bytes=4096, batch=8, keys=32, time_ns=20_000_000, verify="off", ceiling="fio")
 
@@ -188,14 +189,14 @@ class HeldDriver(MemoryDriver):
 LOADS: list[Load] = []
 
 
-def conduct(folder: Path, *points: Point) -> tuple[list[TrialRecord], list[str]]:
+def conduct(folder: Path, *points: Point, script: Script | None = None) -> tuple[list[TrialRecord], list[str]]:
     """The records, and what was measured in which order. On the real clock, for real processes."""
     records: list[TrialRecord] = []
     watcher = Silent()
 
     async def start(log: Path) -> InProcessChannel:
         await trio.lowlevel.checkpoint()
-        return InProcessChannel()
+        return InProcessChannel(script)
 
     plan = make_plan(*points)
     trio.run(Conductor(plan, registry_of(memory=HeldDriver), folder, 7, records.append, start, watcher).run)
@@ -242,6 +243,14 @@ def test_a_trial_is_ok_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for record in records:
         assert record.status == "ok" and record.reason == ""
         assert record.measures["ceiling_note"] and record.measures.get("ceiling_ratio") is None
+
+
+def test_a_worker_that_does_not_say_how_to_measure_it_is_said(tmp_path: Path) -> None:
+    def script(request: messages.Request) -> str | None:
+        return "hang" if isinstance(request, messages.AskPeer) else None
+
+    (record,), _ = conduct(tmp_path, point(1, timeout_ns=200_000_000), script=script)
+    assert (record.status, record.measures["ceiling_note"]) == ("ok", "no ceiling: the worker did not answer")
 
 
 def test_what_cannot_be_repeated_is_said_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

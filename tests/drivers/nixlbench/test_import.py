@@ -281,7 +281,10 @@ def test_out(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["kvbnch", "a", "b"], "did you mean `kvbench`?"),
-        (["zzz"], ", kvbench (a model and a configuration of NIXL's KVBench), nixlbench (a configuration file of"),
+        (
+            ["zzz"],
+            "there are trace (a trace of requests), kvbench-traffic (",
+        ),
         (["kvbench", "a"], "`kvbench` needs 2 files, not 1"),
         (["nixlbench"], "`nixlbench` needs 1 file, not 0"),
         (["nixlbench", "nowhere.toml"], "nowhere.toml cannot be read: No such file or directory"),
