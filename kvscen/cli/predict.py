@@ -84,7 +84,7 @@ def command(
         with reading(file) as progress:
             trace = open_trace(file, trace_format, block_tokens=block_tokens, sort=sort, progress=progress)
             block = _block(trace, model, pins, outright)
-            found = predict(trace, policy, given, block and block.total_bytes, halvings)
+            found = predict(trace, policy, given, None if block is None else block.total_bytes, halvings)
         if chart is not None:
             _draw(found, block, chart)
     except TraceError as error:

@@ -52,13 +52,15 @@ def parse_capacity(text: str) -> Capacity:
     if written == "none":
         return Capacity(written, "none")
     number, unit = _split(written, "capacity", _FORMS)
+    if not number:
+        raise PredictionError(f"a capacity of `{written}` is less than one block", "give a larger one")
     if unit == "%":
         return Capacity(written, "share", number / 100)
     if unit in ("", "block", "blocks"):
         if number.denominator != 1:
-            raise PredictionError(f"`{text}` is not a whole number of blocks", _FORMS)
+            raise PredictionError(f"`{written}` is not a whole number of blocks", _FORMS)
         return Capacity(written, "blocks", number)
-    return Capacity(written, "bytes", number * _bytes_of(unit, text))
+    return Capacity(written, "bytes", number * _bytes_of(unit, written))
 
 
 def parse_bytes(text: str) -> int:

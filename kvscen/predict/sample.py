@@ -125,9 +125,7 @@ def curve_of(sample: Sample, policy: str = "lru") -> HitCurve:
     tail_first = policy == "lru_tail_first"
     blocks = len(np.unique(ids))
     if blocks < _FEWEST_BLOCKS:
-        raise ValueError(
-            f"a sample of {len(ids):,} look-ups has {blocks:,} blocks, too few to tell anything: keep more"
-        )
+        raise ValueError(f"a sample of {len(ids):,} look-ups has {blocks:,} blocks, too few to tell anything")
     scale = 1 << sample.halvings
     expected = sample.lookups / scale
     least = _distances(ids, request, tail_first)

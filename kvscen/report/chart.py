@@ -92,7 +92,7 @@ def _prefix(hits: Hits) -> float:
 
 
 def _gaps(hits: Hits, step: float) -> bool:
-    return (hits.hit_rate - _prefix(hits)) * 100 >= step / 2
+    return (hits.hit_rate - _prefix(hits)) * 100 >= step
 
 
 def _marks(found: Prediction) -> list[float]:

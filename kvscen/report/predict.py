@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -16,12 +16,22 @@ from kvscen.plan.columns import Cell
 from kvscen.predict import At, Hits, Prediction
 from kvscen.predict.block import BlockSize
 from kvscen.report.chart import hit_chart
-from kvscen.report.numbers import NOTHING, Scale, scale_for, show_one, show_percent
+from kvscen.report.columns import TableColumn
+from kvscen.report.numbers import NOTHING, Scale, plural, scale_for, show_one, show_percent
 from kvscen.report.table import bullet, facts_text
 from kvscen.trace import FORMATS
 
 #: Points of the curve in JSON, at most.
 _CURVE_POINTS = 256
+#: Key -> attribute of a BlockSize.
+_OF_BLOCK = {
+    "block_bytes": "total_bytes",
+    "block_rank_bytes": "rank_bytes",
+    "model": "model",
+    "kv_dtype": "kv_dtype",
+    "tp": "tp",
+    "pp": "pp",
+}
 _TIMES = (("s", 10**9), ("min", 60 * 10**9), ("h", 3600 * 10**9))
 
 
@@ -62,12 +72,7 @@ def _what(found: Prediction, block: BlockSize | None) -> dict[str, Cell]:
         "duration_ns": found.duration_ns,
         "sample_rate": found.curve.rate,
         "block_tokens": found.about.block_tokens,
-        "block_bytes": block and block.total_bytes,
-        "block_rank_bytes": block and block.rank_bytes,
-        "model": block and block.model,
-        "kv_dtype": block and block.kv_dtype,
-        "tp": block and block.tp,
-        "pp": block and block.pp,
+        **{key: getattr(block, name, None) for key, name in _OF_BLOCK.items()},
     }
 
 
@@ -114,12 +119,17 @@ def prediction_table(found: Prediction, block: BlockSize | None, width: int, cha
         Text.assemble((found.path, "bold"), f": {FORMATS[form].title if form in FORMATS else form}", overflow="fold"),
         Padding(facts_text(tuple(_facts(found, block)), width - 2), (0, 0, 1, 2)),
     ]
-    if chart:
-        parts += [Padding(line, (0, 0, 0, 2)) for line in hit_chart(found, block, min(width, 100) - 2)]
-        parts.append(Text())
-    parts.append(Padding(_grid(found, block), (0, 0, 1, 2)))
+    drawn = hit_chart(found, block, min(width, 100) - 2) if chart else []
+    if drawn:
+        parts += [*(Padding(line, (0, 0, 0, 2)) for line in drawn), Text()]
+    columns = _columns(found, block)
+    fitting = _fitting(columns, width - 2)
+    parts.append(Padding(_grid(fitting), (0, 0, 1, 2)))
     parts += [bullet(note, "") for note in _known(found, block)]
     parts += [bullet(note, "dim") for note in _meanings(found, block)]
+    if len(fitting) < len(columns):
+        names = ", ".join(column.name for column in columns if column not in fitting)
+        parts.append(bullet(f"left out for want of width: {names}; --format csv has everything", "dim"))
     parts += [bullet(note, "yellow") for note in (*found.about.notes, *(block.notes if block else ()))]
     return Group(*parts)
 
@@ -142,29 +152,43 @@ def _facts(found: Prediction, block: BlockSize | None) -> Iterator[tuple[str, st
         yield "pp", str(block.pp)
 
 
-def _grid(found: Prediction, block: BlockSize | None) -> Table:
+def _columns(found: Prediction, block: BlockSize | None) -> list[TableColumn]:
+    curve, at = found.curve, found.at
+    shares = [None if each.blocks is None else each.blocks / curve.distinct * 100 for each in at]
+    sizes = [None if each.blocks is None or block is None else each.blocks * block.total_bytes for each in at]
+    size, time = scale_for(sizes, "B"), _time_scale([each.fill_ns for each in at])
+    rates = [f"{each.hits.hit_rate * 100:.2f}" for each in at]
+    if curve.standard_error is not None:
+        errors = [f"{(each.hits.standard_error or 0) * 100:.2f}" for each in at]
+        rates = [f"{rate} ± {error}" for rate, error in zip(rates, errors, strict=True)]
+    prefixes = [each.hits.prefix_hit_rate for each in at]
+    columns = [
+        TableColumn("blocks", "", tuple("no limit" if each.blocks is None else f"{each.blocks:,}" for each in at)),
+        TableColumn("of unique", "%", tuple(NOTHING if share is None else _short(share) for share in shares), rank=2),
+        TableColumn("size", size.unit, tuple(map(size.show, sizes)), rank=1),
+        TableColumn("full after", time.unit, tuple(time.show(each.fill_ns) for each in at), rank=3),
+        TableColumn("hit rate", "%", tuple(rates)),
+        TableColumn("prefix", "%", tuple(NOTHING if rate is None else f"{rate * 100:.2f}" for rate in prefixes)),
+    ]
+    return [column for column in columns if set(column.cells) != {NOTHING}]
+
+
+def _fitting(columns: Sequence[TableColumn], width: int) -> list[TableColumn]:
+    """The columns that have room, the least needed given up first: rich would cut numbers."""
+    fitting = list(columns)
+    while sum(2 + max(map(len, (column.name, *column.cells))) for column in fitting) - 2 > width:
+        least = max(fitting, key=lambda column: column.rank)
+        if not least.rank:
+            break
+        fitting.remove(least)
+    return fitting
+
+
+def _grid(columns: Sequence[TableColumn]) -> Table:
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    columns = [("blocks", "", [("no limit" if at.blocks is None else f"{at.blocks:,}") for at in found.at])]
-    shares = [None if at.blocks is None else at.blocks / found.curve.distinct * 100 for at in found.at]
-    columns.append(("of unique", "%", [NOTHING if share is None else _short(share) for share in shares]))
-    if block is not None:
-        sizes = [None if at.blocks is None else at.blocks * block.total_bytes for at in found.at]
-        scale = scale_for(sizes, "B")
-        columns.append(("size", scale.unit, [scale.show(size) for size in sizes]))
-    if found.duration_ns is not None:
-        times = _time_scale([at.fill_ns for at in found.at])
-        columns.append(("full after", times.unit, [times.show(at.fill_ns) for at in found.at]))
-    rates = [f"{at.hits.hit_rate * 100:.2f}" for at in found.at]
-    if found.curve.standard_error is not None:
-        rates = [
-            f"{rate} ± {(at.hits.standard_error or 0) * 100:.2f}" for rate, at in zip(rates, found.at, strict=True)
-        ]
-    columns.append(("hit rate", "%", rates))
-    if found.curve.prefix_hits is not None:
-        columns.append(("prefix", "%", [f"{(at.hits.prefix_hit_rate or 0) * 100:.2f}" for at in found.at]))
-    for name, unit, _ in columns:
-        grid.add_column(Text.assemble(name, ("\n" + unit, "dim")), justify="right", no_wrap=True)
-    for cells in zip(*(cells for _, _, cells in columns), strict=True):
+    for column in columns:
+        grid.add_column(Text.assemble(column.name, ("\n" + column.unit, "dim")), justify="right", no_wrap=True)
+    for cells in zip(*(column.cells for column in columns), strict=True):
         grid.add_row(*(Text(cell, "dim" if cell == NOTHING else "") for cell in cells))
     return grid
 
@@ -179,7 +203,7 @@ def _known(found: Prediction, block: BlockSize | None) -> Iterator[str]:
     )
     for share, blocks in found.reached():
         percent = show_percent(share)
-        yield f"{percent} of all hits that are possible from {blocks:,} blocks{_in_bytes(blocks, block)} on"
+        yield f"{percent} of all hits that are possible from {plural(blocks, 'block')}{_in_bytes(blocks, block)} on"
 
 
 def _in_bytes(blocks: int, block: BlockSize | None) -> str:
