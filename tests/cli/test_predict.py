@@ -125,7 +125,7 @@ def test_matplotlib_is_imported_for_a_png_only() -> None:
     import subprocess
     import sys
 
-    run = "import sys; from kvscen.cli.main import main; main(['predict', 't.jsonl', '--text-chart'], None, None, None, False)"
+    run = "import sys; from kvscen.cli.main import main; main.main(['predict', 't.jsonl'], standalone_mode=False)"
     subprocess.run([sys.executable, "-c", f"{run}; assert 'matplotlib' not in sys.modules"], check=True)
 
 
