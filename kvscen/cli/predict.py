@@ -85,6 +85,8 @@ def command(
             trace = open_trace(file, trace_format, block_tokens=block_tokens, sort=sort, progress=progress)
             block = _block(trace, model, pins, outright)
             found = predict(trace, policy, given, None if block is None else block.total_bytes, halvings)
+        # First what was asked for: a PNG that cannot be written must not cost it.
+        _print(found, block, form, text_chart)
         if chart is not None:
             _draw(found, block, chart)
     except TraceError as error:
@@ -96,7 +98,6 @@ def command(
         fail("interrupted", code=130)
     except MemoryError:
         fail(f"{file} does not fit in memory", "look at a share of its blocks: --sample 1%")
-    _print(found, block, form, text_chart)
 
 
 def _check_model(model: str | None, block_bytes: str | None, settings: dict[str, str | None]) -> None:
