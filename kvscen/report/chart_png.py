@@ -81,6 +81,6 @@ def _draw(axes: Any, found: Prediction, block: BlockSize | None) -> None:
     size = "" if block is None else f" of {show_one(block.total_bytes, 'B')}"
     axes.set_title(
         f"{Path(found.path).name}: {curve.policy}{sample}\n{curve.lookups:,} look-ups of "
-        f"{curve.distinct:,} blocks{size}",
+        f"{'about ' if curve.rate < 1 else ''}{curve.distinct:,} blocks{size}",
         fontsize="medium",
     )
