@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kvscen.cli.loading import fail
+from kvscen.cli.reading import reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from kvscen.trace import Counter, Trace
-    from kvscen.trace.source import Progress
 
 _HELP_FORMAT = "mooncake, qwen, kv_cache_tester, sharegpt, burstgpt or azure.  [default: seen by the content]"
 _SUFFIXES = frozenset({".gz", ".zst", ".zstd", ".json", ".jsonl", ".csv", ".parquet"})
@@ -47,7 +46,7 @@ def command(file: Path, form: str | None, out: Path | None, block_tokens: int | 
     if out.exists() or out.is_symlink():
         fail(f"{out} is there already", "name another file with --out, or remove it")
     try:
-        with _progress(file) as progress:
+        with reading(file) as progress:
             trace = open_trace(file, form, block_tokens=block_tokens, sort=sort, progress=progress)
             counter = Counter(trace.about)
             write_parquet(out, trace.about, _counted(trace, counter))
@@ -72,20 +71,3 @@ def _stem(path: Path) -> str:
     while path.suffix in _SUFFIXES:
         path = path.with_suffix("")
     return path.name
-
-
-@contextmanager
-def _progress(file: Path) -> Iterator[Progress]:
-    """A bar on stderr over the bytes of the file; nothing where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    try:
-        size = file.stat().st_size
-    except (OSError, ValueError):
-        size = 0
-    columns = (TextColumn("{task.description}"), BarColumn(24), DownloadColumn(True), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"reading {file.name}", total=size)
-        yield lambda nbytes: bar.advance(task, nbytes)

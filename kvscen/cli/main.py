@@ -14,6 +14,7 @@ VERBS = {
     "run": ("run", "Run a scenario and write its tables."),
     "plan": ("plan", "Show what a run would do: points, bytes, space and time. Runs nothing."),
     "size": ("size", "Show how large the blocks of a model's KV are, exactly and as KVBench has it."),
+    "predict": ("predict", "Predict from a trace what a cache of each capacity would hit."),
     "lint": ("lint", "Check scenario files."),
     "import": ("imports", "Read a trace, or make a scenario from the files of another tool."),
     "show": ("show", "Print a run's table again."),

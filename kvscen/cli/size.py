@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from kvscen.cli.catalogue import catalogue_name
 from kvscen.cli.loading import fail, load_plan, refuse
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def command(what: str, pins: tuple[str, ...], sweeps: tuple[str, ...], form: str
     from kvscen.language.define import catalogue_names
 
     given = {name: value for name, value in flags.items() if value is not None}
-    name = _catalogue_name(what)
+    name = catalogue_name(what)
     of_scenario = what.endswith(".kvs") or what == "-" or Path(what).is_file()
     if not of_scenario and name not in catalogue_names():
         _unknown(what, name)
@@ -106,19 +107,6 @@ def _of_model(name: str, given: dict[str, str], pins: Sequence[str], sweeps: Seq
 
 def _value(setting: str, value: str) -> str:
     return f"{value} tokens" if setting in _TOKENS and re.fullmatch(r"[\d_]+", value) else value
-
-
-def _catalogue_name(what: str) -> str:
-    """The catalogue's name for KVBench's `LLAMA3.1_8B` or Hugging Face's `meta-llama/Llama-3.1-8B`: alike but for the
-    signs between letters and digits."""
-    from kvscen.language.define import catalogue_names
-
-    wanted = _bare(what.rpartition("/")[2])
-    return next((name for name in catalogue_names() if _bare(name) == wanted), what)
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _unknown(what: str, name: str) -> NoReturn:

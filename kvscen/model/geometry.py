@@ -75,6 +75,16 @@ class Geometry:
     def stage_layers(self) -> tuple[int, ...]:
         return tuple(map(sum, self.stages))
 
+    @property
+    def all_ranks_token_bytes(self) -> int:
+        """One token in all layers as all tp x pp ranks together keep it: what several ranks keep counts for each."""
+        return self.tp * sum(map(self.rank_token_bytes, range(len(self.stages))))
+
+    @property
+    def fullest_rank_token_bytes(self) -> int:
+        """One token as a rank of the stage with the most bytes keeps it."""
+        return max(map(self.rank_token_bytes, range(len(self.stages))))
+
     def page_bytes(self, page_tokens: int) -> int:
         """A page in all layers, each byte counted once."""
         return page_tokens * self.token_bytes

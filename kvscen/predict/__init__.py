@@ -3,8 +3,28 @@
 A workload is two arrays: request r looks up ids[offsets[r]:offsets[r + 1]], all against the state before it.
 """
 
+from kvscen.predict.capacity import Capacity, parse_bytes, parse_capacity
 from kvscen.predict.curve import HitCurve, Hits, lru_curve
+from kvscen.predict.errors import PredictionError
+from kvscen.predict.prediction import At, Prediction, predict
 from kvscen.predict.replay import Replayed, curve_at, replay
-from kvscen.predict.sample import Sample, sampled_curve
+from kvscen.predict.sample import Sample, curve_of, sampled_curve
 
-__all__ = ["HitCurve", "Hits", "Replayed", "Sample", "curve_at", "lru_curve", "replay", "sampled_curve"]
+__all__ = [
+    "At",
+    "Capacity",
+    "HitCurve",
+    "Hits",
+    "Prediction",
+    "PredictionError",
+    "Replayed",
+    "Sample",
+    "curve_at",
+    "curve_of",
+    "lru_curve",
+    "parse_bytes",
+    "parse_capacity",
+    "predict",
+    "replay",
+    "sampled_curve",
+]

@@ -43,45 +43,62 @@ def hashed(ids: Int64s) -> npt.NDArray[np.uint64]:
 
 
 class Sample:
-    """Takes a workload piece by piece and keeps at most `most_lookups` of its look-ups."""
+    """Takes a workload piece by piece and keeps at most `most_lookups` of its look-ups, those of one of 2^halvings
+    blocks to begin with."""
 
-    def __init__(self, most_lookups: int = MOST_LOOKUPS) -> None:
+    def __init__(self, most_lookups: int = MOST_LOOKUPS, halvings: int = 0) -> None:
         if most_lookups < 1:
             raise ValueError("a sample needs at least one look-up")
         self.most_lookups = most_lookups
         self.lookups = 0
         self.requests = 0
         #: Blocks are sampled at a rate of 1 / 2^halvings.
-        self.halvings = 0
-        self._ids: list[Int64s] = []
-        self._requests: list[Int64s] = []
+        self.halvings = halvings
+        # Columns of what is kept: ids, numbers of their requests and, where they are known, arrivals.
+        self._parts: list[tuple[Int64s, ...]] = []
         self._kept = 0
 
-    def add(self, ids: Int64s, offsets: Int64s) -> None:
-        """More requests, as `lru_curve` takes them."""
+    def add(self, ids: Int64s, offsets: Int64s, arrival_ns: Int64s | None = None) -> None:
+        """More requests, as `lru_curve` takes them; `arrival_ns` of each, for all pieces or for none."""
         check_workload(ids, offsets)
-        request = np.repeat(np.arange(self.requests, self.requests + len(offsets) - 1), np.diff(offsets))
+        lengths = np.diff(offsets)
+        numbers = np.arange(self.requests, self.requests + len(lengths))
+        of_requests = (numbers,) if arrival_ns is None else (numbers, arrival_ns)
         self.lookups += len(ids)
-        self.requests += len(offsets) - 1
-        mine = self._sampled(ids)
-        self._ids.append(ids[mine])
-        self._requests.append(request[mine])
-        self._kept += len(mine)
+        self.requests += len(lengths)
+        self._keep((ids, *(np.repeat(column, lengths) for column in of_requests)))
         while self._kept > self.most_lookups:
             self.halvings += 1
-            ids, request = self.kept()
-            mine = self._sampled(ids)
-            self._ids, self._requests, self._kept = [ids[mine]], [request[mine]], len(mine)
+            columns = self._columns()
+            self._parts, self._kept = [], 0
+            self._keep(columns)
 
-    def _sampled(self, ids: Int64s) -> Int64s:
-        if not self.halvings:
-            return np.arange(len(ids))
-        return np.flatnonzero(hashed(ids) >> np.uint64(64 - self.halvings) == 0)
+    def _keep(self, columns: tuple[Int64s, ...]) -> None:
+        if self.halvings:
+            mine = hashed(columns[0]) >> np.uint64(64 - self.halvings) == 0
+            columns = tuple(column[mine] for column in columns)
+        self._parts.append(columns)
+        self._kept += len(columns[0])
+
+    def _columns(self) -> tuple[Int64s, ...]:
+        return tuple(np.concatenate(column) for column in zip(*self._parts, strict=True))
 
     def kept(self) -> tuple[Int64s, Int64s]:
         """Ids, and the number of the request of each; shape (n,) both."""
         empty = np.zeros(0, np.int64)
-        return np.concatenate([empty, *self._ids]), np.concatenate([empty, *self._requests])
+        ids, requests, *_ = self._columns() or (empty, empty)
+        return ids, requests
+
+    def first_arrivals(self) -> Int64s | None:
+        """When each of the sampled blocks was first asked for, ascending; None where the arrivals are not known."""
+        ids, _, *arrivals = self._columns() or (np.zeros(0, np.int64),) * 2
+        return first_arrivals(ids, arrivals[0]) if arrivals else None
+
+
+def first_arrivals(ids: Int64s, arrival_ns: Int64s) -> Int64s:
+    """When each block was first asked for, ascending; of look-ups in the order of their arrivals."""
+    _, first = np.unique(ids, return_index=True)
+    return np.sort(arrival_ns[first])
 
 
 def sampled_curve(
@@ -95,6 +112,11 @@ def sampled_curve(
     sample = Sample(most_lookups)
     for ids, offsets in pieces:
         sample.add(ids, offsets)
+    return curve_of(sample, policy)
+
+
+def curve_of(sample: Sample, policy: str = "lru") -> HitCurve:
+    """As `sampled_curve`, of a workload that a sample has taken."""
     ids, request = sample.kept()
     if not sample.halvings:
         return lru_curve(ids, np.searchsorted(request, np.arange(sample.requests + 1)), policy)
@@ -103,9 +125,7 @@ def sampled_curve(
     tail_first = policy == "lru_tail_first"
     blocks = len(np.unique(ids))
     if blocks < _FEWEST_BLOCKS:
-        raise ValueError(
-            f"a sample of at most {most_lookups:,} look-ups has {blocks} blocks, too few to tell anything: keep more"
-        )
+        raise ValueError(f"a sample of {len(ids):,} look-ups has {blocks:,} blocks, too few to tell anything")
     scale = 1 << sample.halvings
     expected = sample.lookups / scale
     least = _distances(ids, request, tail_first)

@@ -36,7 +36,7 @@ def run_table(report: Report, width: int = WIDTH) -> RenderableType:
     if report.verdicts:
         parts += [*_verdicts(report), Text()]
     for note in report.notes:
-        parts.append(_bullet(note, "yellow"))
+        parts.append(bullet(note, "yellow"))
     parts.append(Text(f"{plural(report.trials_ended, 'trial')} in {report.folder}", "dim"))
     return Group(*parts)
 
@@ -72,8 +72,8 @@ def _sweep(report: Report, content: SweepTable, width: int) -> list[RenderableTy
         footnotes += steps_notes(report, content.sweep)
     lines.append(Text())
     for number, note in enumerate(content.notes, 1):
-        lines.append(_bullet(note, "yellow", str(number).translate(_SUPERSCRIPT)))
-    lines += [_bullet(note, "dim") for note in footnotes]
+        lines.append(bullet(note, "yellow", str(number).translate(_SUPERSCRIPT)))
+    lines += [bullet(note, "dim") for note in footnotes]
     return lines
 
 
@@ -165,7 +165,7 @@ def _column_width(content: SweepTable, column: TableColumn, longest: int) -> int
     return max(heads, widest if column.numeric else min(longest, widest))
 
 
-def _bullet(text: str, style: str, mark: str = "") -> RenderableType:
+def bullet(text: str, style: str, mark: str = "") -> RenderableType:
     line = Table.grid(padding=(0, 1, 0, 0))
     line.add_column(width=2 if len(mark) < 3 else len(mark), justify="right")
     line.add_column(overflow="fold")

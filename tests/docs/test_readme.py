@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from tests.e2e.support import ROOT, kvscen
+from tests.trace.support import write
 
 README = (ROOT / "README.md").read_text()
 
@@ -40,6 +41,7 @@ def test_the_scenario_is_the_shipped_one_in_ten_lines() -> None:
 @pytest.mark.slow
 def test_every_command_runs_as_written(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "scenarios", tmp_path / "scenarios")
+    write(tmp_path, "mooncake").rename(tmp_path / "mooncake_conversation.jsonl")
     short = [*SHORT, "--set", "pages.requests=1"]
     assert kvscen(tmp_path, "run", "scenarios/llama70b.kvs", *short, "--out", "earlier").returncode == 0
     seen = set()
@@ -52,7 +54,7 @@ def test_every_command_runs_as_written(tmp_path: Path) -> None:
         done = kvscen(tmp_path, *given)
         assert done.returncode == 0, (given, done.stdout, done.stderr)
         seen.add(command[0])
-    assert seen == {"lint", "doctor", "plan", "size", "run", "show", "drivers"}
+    assert seen == {"lint", "doctor", "plan", "size", "predict", "run", "show", "drivers"}
     (query,) = fences("sql")
     answer = duckdb.sql(query.replace("'runs/", f"'{tmp_path}/runs/")).fetchall()
     assert {row[0] for row in answer} == {"read", "write"}

@@ -90,6 +90,9 @@ QWEN = Format(
     "ids",
     16,
     _read_qwen,
-    notes=("a session is a chain of parent_chat_id; one that began before the trace begins with its first turn in it",),
+    notes=(
+        "a session is a chain of parent_chat_id; one that began before the trace begins with its first turn in it",
+        "an id names the content of a block, not what stands before it: a known block need not be KV that can be used",
+    ),
     is_record=lambda record: "chat_id" in record and bool({"hash_ids", "input_length"} & record.keys()),
 )
