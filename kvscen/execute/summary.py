@@ -170,7 +170,7 @@ def _looked_up(part: Measured, measures: Mapping[str, Any]) -> dict[str, int | f
         "hit_rate": found.hits / found.lookups,
         "prefix_hits": found.prefix_hits,
         "prefix_hit_rate": found.prefix_hits / found.lookups,
-        "requests_per_s": found.requests / seconds if seconds > 0 else None,
+        "request_rate_per_s": found.requests / seconds if seconds > 0 else None,
         "sequence": found.sequence,
     }
 

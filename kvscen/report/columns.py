@@ -153,8 +153,8 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
         digits = scale.digits_for(one.median for one in cells)
         shown = tuple(digits.show(one.median) for one in cells)
         columns.append(TableColumn(name, scale.unit, shown, rank=2 if name == "p99.9" else 0))
-    if _any(points, "requests_per_s"):
-        columns.append(attrs.evolve(_median("requests", "requests_per_s", points), rank=4))
+    if _any(points, "request_rate_per_s"):
+        columns.append(attrs.evolve(_median("requests", "request_rate_per_s", points), rank=4))
         for name in ("p50", "p99"):
             columns.append(attrs.evolve(_median(f"request {name}", f"request_latency_{name}_ns", points), rank=4))
     for name, column in (("hit rate", "hit_rate"), ("prefix", "prefix_hit_rate")):
