@@ -229,8 +229,8 @@ class Recorder:
         self._by_due = open_loop or window.end_ns is None
         self._batches = Groups(batch) if batch > 1 else None
         self._mixed_requests = isinstance(request, np.ndarray)
-        several = request is not None and (isinstance(request, np.ndarray) or request > 1)
-        self._requests = Groups(request) if several else None  # type: ignore[arg-type]
+        alone = request is None or (isinstance(request, int) and request <= 1)
+        self._requests = None if request is None or alone else Groups(request)
         self._kind = kind
         needed = {"kind": kind is None, "due": self._by_due, "batch": batch > 1, "request": self._requests is not None}
         self._needed = tuple(name for name, wanted in needed.items() if wanted)

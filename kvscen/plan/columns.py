@@ -131,6 +131,9 @@ def settings(point: Point) -> dict[str, str]:
             add_tier(level)
 
     add(point.sweep, point.sweep_settings)
+    if point.work.replay is not None:
+        for name in ("warmup", "time"):  # a replay has its own beginning and end
+            shown.pop(f"{point.sweep}.{name}", None)
     add(point.pattern.name, point.pattern.settings)
     if point.model is not None:
         for model in (point.model, *point.model.parts):

@@ -155,8 +155,9 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
         columns.append(TableColumn(name, scale.unit, shown, rank=2 if name == "p99.9" else 0))
     if _any(points, "request_rate_per_s"):
         columns.append(attrs.evolve(_median("requests", "request_rate_per_s", points), rank=4))
-        for name in ("p50", "p99"):
-            columns.append(attrs.evolve(_median(f"request {name}", f"request_latency_{name}_ns", points), rank=4))
+        for name, column in (("request p50", "request_latency_p50_ns"), ("request p99", "request_latency_p99_ns")):
+            if _any(points, column):
+                columns.append(attrs.evolve(_median(name, column, points), rank=4))
     for name, column in (("hit rate", "hit_rate"), ("prefix", "prefix_hit_rate")):
         if _any(points, column):
             columns.append(_percent(name, column, points))

@@ -51,6 +51,11 @@ def read_requests(path: Path, page_tokens: int | None = None) -> Requests:
     """All requests of a trace, in memory. `page_tokens` is the size of a block where the trace does not tell it. Raises
     TraceError."""
     trace = _opened(path, page_tokens)
+    if trace.about.block_tokens is None and page_tokens is None:
+        raise TraceError(
+            f"{path} has lengths and no blocks, and how many tokens a block has was not given",
+            "give it with --block-tokens",
+        )
     blocks = trace.blocks(page_tokens)
     size = trace.about.block_tokens or page_tokens
     assert size is not None, "without a size there are no blocks"

@@ -61,6 +61,7 @@ def test_from_a_trace_to_tables(tmp_path: Path) -> None:
     assert plain[0]["hits"] == 360 - plain[0]["keys"]  # type: ignore[operator]
     levels = [row for row in pq.read_table(tmp_path / "out" / "tiers.parquet").to_pylist() if row["to_tier"] is None]
     assert sum(row["hits"] for row in levels if row["trial"] == 1) == cache[0]["hits"]
+    assert "replay a trace" in kvscen(tmp_path, "size", path).stderr
     # Others' times, the same work.
     timed = scenario(tmp_path, TEXT.format(pattern="speed = 10; depth = 2"), "timed.kvs")
     assert kvscen(tmp_path, "run", timed, "--set", "s.trials=1", "--out", "timed").returncode == 0
@@ -68,7 +69,7 @@ def test_from_a_trace_to_tables(tmp_path: Path) -> None:
     assert [tuple(row[name] for name in WORK) for row in again] == [
         tuple(row[name] for name in WORK) for row in (cache[0], plain[0])
     ]
-    assert again[0]["window_ns"] >= 35 * 10**6  # type: ignore[operator]
+    assert (again[0]["speed"], again[0]["users"]) == (10, None)
     # With another trace it is another plan.
     lay_out(tmp_path, count=119)
     other = kvscen(tmp_path, "run", path, "--resume", "out")

@@ -84,6 +84,7 @@ def test_a_block_has_the_kv_of_its_tokens(folder: Path) -> None:
     # As they stand in the table of trials, whatever the pattern does not say itself.
     shown = plan_json(expanded(folder, "model = m").plan)["points"][0]  # type: ignore[arg-type]
     assert (shown["page_tokens"], shown["requests"], shown["trace_lookups"], shown["users"]) == (512, 3, 8, 1)
+    assert "s.seed" in shown["settings"] and not {"s.time", "s.warmup"} & set(shown["settings"])
     assert shown["read_share"] is None and shown["batch"] is None and shown["op"] == "mixed"
 
 
@@ -141,7 +142,8 @@ def test_lengths_alone(folder: Path) -> None:
     (folder / "requests.jsonl").write_text(
         "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,33,4\n2023-11-16 18:15:50.99,16,1\n"
     )
-    assert [code for code, _ in said(folder, "block = 4 KiB")] == ["KVS230"]  # how large is a block?
+    (found,) = expanded(folder, "block = 4 KiB").diagnostics
+    assert found.code == "KVS230" and found.help == "give it with `page`"
     assert [code for code, _ in said(folder, "block = 4 KiB; page = 16 tokens")] == ["KVS231"]
     (point,) = points(folder, "block = 4 KiB; page = 16 tokens", tier="dram")
     assert point.work.keys == 4 and point.work.read_share == 0
