@@ -42,6 +42,9 @@ class Channel(Protocol):
 
     async def kill(self) -> None: ...
 
+    async def death(self) -> WorkerDied | None:
+        """How the worker has ended; None: it has not."""
+
     @property
     def pid(self) -> int: ...
 
@@ -106,6 +109,10 @@ class ProcessChannel:
                 raise await self._death()
             pieces += piece
         return bytes(pieces)
+
+    async def death(self) -> WorkerDied | None:
+        """How the worker has ended; None: it has not."""
+        return None if self._process.poll() is None else await self._death()
 
     async def _death(self) -> WorkerDied:
         """Why the worker is gone: its pipe is closed, so it ends now."""

@@ -33,6 +33,8 @@ from kvscen.results.schema import misfit_of_record
 
 # From "all workers are ready" to the common start of their load.
 _START_LEAD_NS = 5_000_000
+# From the moment at which others notice that a worker is gone to the one at which the kernel says so.
+_DYING_S = 0.05
 
 
 class Watcher(Protocol):
@@ -150,8 +152,12 @@ class Conductor:
             raise await self._workers.kill(point, TrialFailed("error", str(error), False)) from None
         except TrialFailed as failed:
             if len(group) > 1:
+                # Where a worker has died, that is the reason, whatever the others say of it; it may be dying yet.
+                await trio.sleep(_DYING_S)
+                died = [death for channel in group if (death := await channel.death()) is not None]
+                why = TrialFailed("error", str(died[0]), False) if died else failed
                 # The others may still be at it, or wait for the one that failed: their replies would come too late.
-                raise await self._workers.kill(point, failed) from None
+                raise await self._workers.kill(point, why) from None
             raise
         summary = summarise(point, opened, parts, self._verified.get(point.id))
         self._windows[point.id] = int(summary.measures["window_ns"] or 0)

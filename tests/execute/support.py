@@ -107,6 +107,10 @@ class InProcessChannel:
         self._creeping += bool(self._creeping)
         return Pulse(self._session.beat.read().progress + self._creeping)
 
+    async def death(self) -> WorkerDied | None:
+        await trio.lowlevel.checkpoint()
+        return None
+
     async def kill(self) -> None:
         await trio.lowlevel.checkpoint()
         self.killed = True

@@ -21,7 +21,9 @@ from kvscen.results.record import TrialRecord
 from kvscen.testing.fake import FakeDriver
 from tests.execute.support import Silent, make_plan, make_point, registry_of
 
-WORK = Work(op="read", block_bytes=4096, batch=4, keys=16, time_ns=100_000_000, timeout_ns=600_000_000)
+# Where nothing hangs, a machine that is busy with something else is no fault.
+WORK = Work(op="read", block_bytes=4096, batch=4, keys=16, time_ns=100_000_000, timeout_ns=10**10)
+HANGING = attrs.evolve(WORK, timeout_ns=600_000_000)
 REGISTRY = registry_of(fake=FakeDriver)
 
 
@@ -74,9 +76,7 @@ def run(folder: Path, work: Work, *tiers: Tier, trials: int = 1) -> list[TrialRe
 def test_a_fault_has_its_status_and_the_run_goes_on(
     tmp_path: Path, fault: str, after: int, status: str, words: str
 ) -> None:
-    # Where nothing hangs, a machine that is busy with something else is no fault.
-    work = WORK if status == "hang" else attrs.evolve(WORK, timeout_ns=10**10)
-    bad, good = run(tmp_path, work, fake("bad", fault, after), fake("good", "none"))
+    bad, good = run(tmp_path, HANGING if status == "hang" else WORK, fake("bad", fault, after), fake("good", "none"))
     assert (bad.status, good.status) == (status, "ok"), bad.reason
     assert words in bad.reason
     assert bool(bad.reason) == (status != "ok")
@@ -84,7 +84,7 @@ def test_a_fault_has_its_status_and_the_run_goes_on(
 
 
 #: 16 operations lay the data out; what settles after the 17th is the end of the load.
-DURABLE = attrs.evolve(WORK, op="write", durability="end", verify="off", sync_timeout_ns=10**10)
+DURABLE = attrs.evolve(HANGING, op="write", durability="end", verify="off", sync_timeout_ns=10**10)
 
 
 def test_making_it_durable_may_take_longer_than_operations_may(tmp_path: Path) -> None:

@@ -50,6 +50,9 @@ class ScriptedChannel:
     def pulse(self) -> Pulse:
         return self.beat.read()
 
+    async def death(self) -> None:
+        raise NotImplementedError
+
     async def kill(self) -> None:
         raise NotImplementedError
 

@@ -41,7 +41,8 @@ def test_every_byte_arrives_and_every_step_is_measured(tmp_path: Path, settings:
     of_nixl = [row for row in rows if row["driver"] == "nixl"]
     for row in of_nixl:
         assert row["nixl_version"] == wheel.version() and row["transfers"] and row["post_mean_ns"]
-        assert row["path"] == ("tcp" if "tcp" in settings else "shm"), row["path_evidence"]
+        # Whoever else uses the loopback meanwhile stands in its counter too.
+        assert row["path"] in (("tcp",) if "tcp" in settings else ("shm", "mixed")), row["path_evidence"]
         # Requests are posted again, unless each is to be made.
         assert row["requests_made"] == (row["transfers"] if "recreate" in settings else 0)
     steps = pq.read_table(tmp_path / "out" / "steps.parquet").to_pylist()
