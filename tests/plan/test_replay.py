@@ -22,6 +22,8 @@ from kvscen.trace.requests import read_requests
 
 TEXT = """kvs 1
 model m : gqa {{ layers = 2; kv_heads = 8; head_dim = 4; kv_dtype = fp16 }}
+model w : gqa {{ layers = 2; kv_heads = 8; head_dim = 4; kv_dtype = fp16; window = 128 tokens }}
+model h : hybrid {{ parts = [m, w] }}
 tier dram : memory {{ }}
 tier cache : tiered {{ levels = [dram]; capacities = [8 MiB] }}
 tier bench : nixlbench {{ backend = POSIX; filepath = "/d" }}
@@ -116,6 +118,7 @@ def test_what_is_in_the_trace_makes_the_point(folder: Path) -> None:
     [
         ("", "", "cache", "KVS113", "how large a block is"),
         ("block = 4 KiB; model = m", "", "cache", "KVS203", "both say how large"),
+        ("model = h", "", "cache", "KVS207", "keep different tokens"),
         ("block = 4 KiB; users = 2; speed = 10", "", "cache", "KVS114", "both say when a request begins"),
         ("block = 4 KiB; speed = 0", "", "cache", "KVS105", "speed of zero"),
         ("block = 4 KiB; requests = 4", "", "cache", "KVS231", "the trace has 3 requests"),
