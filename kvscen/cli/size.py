@@ -84,6 +84,11 @@ def _of_scenario(
             f"the points of {what} move no blocks: ranks send to each other what a matrix says",
             f"see what they send: kvscen plan {what}",
         )
+    if not sizes and any(point.work.replay is not None for point in plan.points):
+        fail(
+            f"the points of {what} replay a trace: how many blocks a request has, the trace says",
+            f"see how large they are: kvscen plan {what}",
+        )
     if not sizes:
         fail(
             f"no point of {what} moves the KV of a model: their patterns say `block` themselves",

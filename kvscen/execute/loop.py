@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from kvscen.execute.slots import ContractBroken, Slots
 from kvscen.measure.recorder import Recorder
+from kvscen.pattern.replay_source import ReplaySource
 from kvscen.pattern.source import LaneSource, ListSource, StepSource
 from kvscen.plugin.contract import COMPLETION, ERROR, KINDS, OPERATION, Lane, Rows, Store, VirtualLane
 
@@ -120,7 +121,7 @@ class LaneLoop:
         self,
         store: Store,
         lane: Lane,
-        source: LaneSource | ListSource | StepSource,
+        source: LaneSource | ListSource | StepSource | ReplaySource,
         shape: Shape,
         beat: Beat,
         *,
@@ -132,14 +133,16 @@ class LaneLoop:
         cpus: frozenset[int] = frozenset(),
         poll_ns: int = POLL_NS,
     ) -> None:
-        """Stops submitting at `stop_ns` or when `quota` is used up; what is due before `counted_from_ns` does not
-        use the quota. The lane's thread is pinned to `cpus`, if any. `poll_ns` is the longest wait in one `step`.
+        """Stops submitting at `stop_ns`, when `quota` is used up or at the end of a replay; what is due before
+        `counted_from_ns` does not use the quota. The lane's thread is pinned to `cpus`, if any. `poll_ns` is the
+        longest wait in one `step`.
         """
         self._store = store
         # The method costs a call more than the function that it calls.
         self._clock = time.perf_counter_ns if type(store).clock is Store.clock else store.clock
         self._lane = lane
         self._source = source
+        self._replay = source if isinstance(source, ReplaySource) else None
         self._shape = shape
         self._beat = beat
         self._recorder = recorder
@@ -220,6 +223,8 @@ class LaneLoop:
         if not self._flying and not self._store.virtual:
             if timeout:
                 _sleep_until(self._store, self._clock() + timeout)
+            if self._replay is not None:
+                self._beat.add(1)  # a trace may have long pauses, in which nothing can hang
             return
         # A whole batch at a time where that is what is waited for: nothing is refilled before its end.
         whole = self._batch is not None and self._shape.batches == 1 and not self._room and not len(self._waiting)
@@ -281,6 +286,8 @@ class LaneLoop:
     def _must_stop(self, now: int) -> bool:
         if self._stop_ns is not None and now >= self._stop_ns:
             return True
+        if self._replay is not None and self._replay.ended and not len(self._waiting):
+            return True
         return self._quota is not None and not self._quota.left and now >= self._counted_from and not len(self._waiting)
 
     def _drop_waiting(self) -> None:
@@ -331,6 +338,8 @@ class LaneLoop:
             recorder.push(ops)
         if self._content is not None:
             self._content.after(ops, done)
+        if self._replay is not None:
+            self._replay.done(ops)
         if self._batch is not None:
             self._end_batches(ops["batch"])
         self._beat.add(count)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from kvscen.measure.recorder import Sample
 from kvscen.measure.steady import Steadiness
+from kvscen.pattern.replay_source import LookedUp
 from kvscen.plan.point import Tier, Work
 from kvscen.plugin.peer import Peer
 
@@ -169,6 +170,7 @@ class Measured:
     sync_ns: int | None = None
     approach: Approach | None = None
     steps: tuple[StepTimes, ...] = ()
+    looked_up: LookedUp | None = None
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import TypeAlias
 
 import attrs
@@ -21,16 +22,20 @@ from kvscen.execute.content import Stamped, content
 from kvscen.execute.loop import Beat, LaneLoop, Quota, Shape, run_loops
 from kvscen.execute.opening import open_stores
 from kvscen.execute.pinning import lane_cpus, pinned
+from kvscen.execute.planned import planned_requests
 from kvscen.execute.ranks import RankPoint, open_rank
 from kvscen.execute.slots import MAX_SLOTS, ContractBroken
 from kvscen.execute.steps import run_steps
 from kvscen.execute.trial import run_trial
 from kvscen.pattern.order import Keys, share
+from kvscen.pattern.replay_source import ReplaySource
 from kvscen.pattern.source import LaneSource, ListSource
 from kvscen.plan.point import Work
+from kvscen.plan.replay import Replay
 from kvscen.plugin.arena import buffers_for
 from kvscen.plugin.contract import READ, WRITE, Arena, DriverError, Lane, Layout, Store, Unavailable
 from kvscen.plugin.peer import Load
+from kvscen.trace.requests import Requests
 
 _PAGE_BYTES = 4096
 # What a lane is given ahead of time: so many times what is in flight, or so many batches, up to so many bytes. Batches
@@ -57,6 +62,19 @@ class OpenPoint:
     in_flight: int
     ahead: int
     content_seed: int
+    requests: Requests | None = None
+
+    def replay(self, users: int | None, speed: Fraction | None) -> ReplaySource:
+        """The operations of a replay, from its beginning on."""
+        assert self.requests is not None
+        return ReplaySource(
+            self.requests,
+            self.store.decide,
+            self.stride_bytes,
+            first_key=self.keys.first,
+            users=users,
+            speed=speed,
+        )
 
     @property
     def store(self) -> Store:
@@ -83,8 +101,9 @@ class OpenPoint:
             store.close()
 
 
-#: What a lane does outside of trials: (lane, operations, content if it is looked at, how many operations).
-Pass: TypeAlias = tuple[int, LaneSource | ListSource, Stamped | None, int]
+#: What a lane does outside of trials: (lane, operations, content if it is looked at, how many operations; None: to its
+#: end).
+Pass: TypeAlias = tuple[int, LaneSource | ListSource | ReplaySource, Stamped | None, int | None]
 
 
 @attrs.define
@@ -185,6 +204,10 @@ class Session:
 
     def _open_point(self, request: messages.Open) -> OpenPoint:
         work = request.work
+        requests = None
+        if work.replay is not None:
+            with self.beat.syncing():  # a long trace takes a while, and nothing is in flight
+                requests = planned_requests(work.replay)
         stores = open_stores(request.tier, work, request.targets)
         point = None
         arenas: list[Arena] = []
@@ -213,7 +236,7 @@ class Session:
             where = tuple(asked or lane.cpus for asked, lane in zip(cpus, lanes, strict=True))
             point = OpenPoint(
                 *(work, request.process, stores, arenas, lanes, keys, lane_keys, where, stride),
-                *(in_flight, ahead, request.content_seed),
+                *(in_flight, ahead, request.content_seed, requests),
             )
             return point
         finally:
@@ -260,6 +283,8 @@ class Session:
         if point.store.virtual:
             return messages.Verified(None)
         work = point.work
+        if work.replay is not None:
+            return self._verify_replay(point, work.replay, seed)
         generations = _generations(point.keys)
         lanes = _lanes_apart(point)
         stamped = [Stamped(point.arenas[lane].view, seed, point.keys.first, generations) for lane in lanes]
@@ -283,6 +308,18 @@ class Session:
                 self._settle(point)
         return messages.Verified(sum(c.verified_bytes for c in stamped), sum(c.misses for c in stamped))
 
+    def _verify_replay(self, point: OpenPoint, replay: Replay, seed: int) -> messages.Reply:
+        """The replay itself, as fast as it goes. What a block holds follows from its key: it is the same whenever it is
+        written, as the KV of a prompt is."""
+        with self.beat.syncing():
+            point.store.reset()
+        generations = _generations(point.keys)
+        stamped = Stamped(point.arenas[0].view, seed, point.keys.first, generations, advance=False)
+        source = point.replay(replay.users or point.in_flight, None)
+        self._pass(point, [(0, source, stamped, None)], point.shape)
+        self._settle(point)
+        return messages.Verified(stamped.verified_bytes, stamped.misses, stamped.mismatch)
+
     def _precondition(self, point: OpenPoint) -> messages.Reply:
         """Write every key `work.precondition` times, in random order, with what the measured writes write."""
         work = attrs.evolve(point.work, order="random")
@@ -293,7 +330,7 @@ class Session:
             passes.append((lane, source, None, keys.count * work.precondition))
         self._pass(point, passes, attrs.evolve(point.shape, batch=None))
         self._settle(point)
-        return messages.Preconditioned(sum(count for _, _, _, count in passes) * point.stride_bytes)
+        return messages.Preconditioned(sum(count or 0 for _, _, _, count in passes) * point.stride_bytes)
 
     def _pass(self, point: OpenPoint, passes: Sequence[Pass], shape: Shape) -> None:
         loops = [
@@ -304,7 +341,7 @@ class Session:
                 shape,
                 self.beat,
                 content=content_,
-                quota=Quota(count),
+                quota=None if count is None else Quota(count),
                 cpus=point.lane_cpus[lane],
             )
             for lane, source, content_, count in passes
@@ -348,9 +385,9 @@ class Session:
 def _ahead(work: Work, in_flight: int, most: int, stride_bytes: int) -> int:
     """How many operations beyond those in flight a lane is given ahead of time: the more there are, the more seldom the
     core is asked, and a round costs it about as much for many as for a few. They also run on after the window, so they
-    are few where they are large. None where arrivals set the pace, or where no whole batch fits.
+    are few where they are large. None where arrivals or requests set the pace, or where no whole batch fits.
     """
-    if work.rate_per_s is not None:
+    if work.rate_per_s is not None or work.replay is not None:
         return 0
     if work.wait == "batch":
         if in_flight % work.batch:

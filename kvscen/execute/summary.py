@@ -60,6 +60,7 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
         "verified_bytes": verified_bytes,
     }
     measures |= _counts(point, total, window_ns, sync_ns)
+    measures |= _looked_up(parts[0], measures)
     measures |= _steadiness(point.work, parts)
     measures |= _latencies(point, total)
     measures |= _cost(point, total, parts)
@@ -156,6 +157,24 @@ def _counts(point: Point, total: Sample, window_ns: int, sync_ns: int | None) ->
     }
 
 
+def _looked_up(part: Measured, measures: Mapping[str, Any]) -> dict[str, int | float | str | None]:
+    """Of a replay, which has one worker: what was decided about its requests."""
+    found = part.looked_up
+    if found is None:
+        return {}
+    seconds = ((measures["window_ns"] or 0) + (measures["sync_ns"] or 0)) / 1e9
+    return {
+        "lookups": found.lookups,
+        "hits": found.hits,
+        "misses": found.lookups - found.hits,
+        "hit_rate": found.hits / found.lookups,
+        "prefix_hits": found.prefix_hits,
+        "prefix_hit_rate": found.prefix_hits / found.lookups,
+        "request_rate_per_s": found.requests / seconds if seconds > 0 else None,
+        "sequence": found.sequence,
+    }
+
+
 def _steadiness(work: Work, parts: Sequence[Measured]) -> dict[str, int | float | bool | None]:
     """Of a trial that waited for a steady load; such a trial has one worker."""
     verdicts = [part.approach.verdict for part in parts if part.approach is not None]
@@ -192,6 +211,8 @@ def _timed(work: Work) -> bool:
 
 def _tokens_per_block(point: Point) -> float | None:
     """Tokens whose KV one operation moves: a page, or a layer's share of it. None without a model."""
+    if point.work.replay is not None:
+        return float(point.work.replay.block_tokens)
     page = getattr(point.pattern.settings, "page_tokens", None)
     if point.model is None or page is None or point.work.traffic is not None:
         return None
@@ -227,7 +248,8 @@ def _latencies(point: Point, total: Sample) -> dict[str, int | float | None]:
             values |= _percentiles(f"{operation}_latency", _merged(total, "block", "latency", [operation]), _SOME)
     for unit in ("batch", "request"):
         values |= _percentiles(f"{unit}_latency", _merged(total, unit, "latency"), _SOME)
-    if point.work.rate_per_s is not None:
+    replay = point.work.replay
+    if point.work.rate_per_s is not None or (replay is not None and replay.speed is not None):
         values |= _percentiles("delay", _merged(total, "block", "delay"), ("p99",))
     return values
 

@@ -15,6 +15,7 @@ from kvscen.execute.pinning import node_of
 from kvscen.execute.window import Rounds, UntilSteady, fixed
 from kvscen.language.cpus import show_cpus
 from kvscen.measure.recorder import Recorder, Sample, Window
+from kvscen.pattern.replay_source import ReplaySource
 from kvscen.pattern.source import LaneSource
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
     for lane in range(work.threads):
         source = _source(point, lane, seed)
         source.start(start)
-        request = work.request_blocks
+        request = source.sizes if isinstance(source, ReplaySource) else work.request_blocks
         during.append(Recorder(window, work.batch, request, source.open_loop, kind=source.kind))
         if rounds:
             record = (rounds.window, work.batch, request, source.open_loop, rounds.length_ns)
@@ -75,6 +76,7 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
     finally:
         gc.enable()
     after = store.counters()
+    looked_up = source.looked_up() if isinstance(source, ReplaySource) else None
     sample = _merged(loops, during)
     ended = window.end_ns if window.end_ns is not None else sample.last_ns
     report = store.path()
@@ -91,9 +93,10 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
         path_evidence=report.evidence,
         facts=facts(point.lane_cpus),
         logical_bytes=sample.operations * work.block_bytes,
-        expected_operations=mine,
+        expected_operations=mine if looked_up is None else looked_up.operations,
         sync_ns=sync_ns,
         approach=_approach(until, sample) if until else None,
+        looked_up=looked_up,
     )
 
 
@@ -102,8 +105,10 @@ def part(count: int, parts: int, index: int) -> int:
     return count * (index + 1) // parts - count * index // parts
 
 
-def _source(point: OpenPoint, lane: int, seed: int) -> LaneSource:
+def _source(point: OpenPoint, lane: int, seed: int) -> LaneSource | ReplaySource:
     work = point.work
+    if work.replay is not None:
+        return point.replay(work.replay.users, work.replay.speed)
     number = point.process * work.threads + lane
     lanes_in_all = work.threads * work.processes
     return LaneSource(work, point.lane_keys[lane], point.stride_bytes, seed + number, lane=number, lanes=lanes_in_all)

@@ -11,6 +11,7 @@ import attrs
 
 from kvscen.language.cpus import CpuList
 from kvscen.language.matrix import MatrixSettings
+from kvscen.language.replay import ReplaySettings
 from kvscen.language.schema import (
     Count,
     Duration,
@@ -389,4 +390,8 @@ FAMILIES: Mapping[str, type] = {
 }
 
 #: The types of patterns by name.
-PATTERN_TYPES: Mapping[str, type] = {"transfer": TransferSettings, "matrix": MatrixSettings}
+PATTERN_TYPES: Mapping[str, type] = {
+    "transfer": TransferSettings,
+    "matrix": MatrixSettings,
+    "replay": ReplaySettings,
+}

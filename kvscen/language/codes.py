@@ -88,6 +88,8 @@ _TABLE = (
     Code("KVS212", "KVBench leaves a setting out", Severity.INFO),
     Code("KVS220", "A traffic matrix is malformed"),
     Code("KVS221", "Traffic matrices of different sizes"),
+    Code("KVS230", "A trace cannot be read"),
+    Code("KVS231", "A trace does not have what a replay needs"),
     # ---- drivers and tiers (KVS3xx)
     Code("KVS301", "A driver is unknown or cannot be used"),
     Code("KVS302", "A driver cannot do this work"),

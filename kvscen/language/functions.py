@@ -44,7 +44,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "poisson": Function("poisson(mean)", distributions.poisson, shown=False),
     "zipf": Function("zipf(count, skew)", distributions.zipf, shown=False),
     "empirical": Function("empirical(values[, weights])", distributions.empirical, shown=False),
-    "trace": Function("trace(file)", outside.trace_file, shown=False),
+    "trace": Function("trace(file)", outside.trace_file),
 }
 _SHOWN = tuple(name for name, function in FUNCTIONS.items() if function.shown)
 

@@ -165,10 +165,11 @@ def _pairs(array: npt.NDArray[Count]) -> npt.NDArray[Count]:
 class Groups:
     """Latency of batches and requests: from the first operation's due time to the last one's end.
 
-    Only groups that are still incomplete are kept. A group with a failed operation has no latency.
+    Only groups that are still incomplete are kept. A group with a failed operation has no latency. `size` is how many
+    operations each has, or an array with a size for each id, which is filled in before its operations end.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int | npt.NDArray[np.int64]) -> None:
         self.size = size
         none = np.zeros(0, np.int64)
         self._kept = (none, none, none, none, none)  # id, operations seen, first due, last end, failed
@@ -196,7 +197,8 @@ class Groups:
             np.maximum.reduceat(end, starts),
             np.add.reduceat(failed, starts),
         )
-        complete = merged[1] >= self.size
+        size = self.size
+        complete = merged[1] >= (size if isinstance(size, int) else size[merged[0]])
         self._kept = cast("Any", tuple(column[~complete] for column in merged))
         whole = complete & (merged[4] == 0)
         return merged[2][whole], merged[3][whole]
@@ -204,7 +206,8 @@ class Groups:
 
 class Recorder:
     """Records one lane's operations of one trial. `batch` and `request` are operations per batch and per request; where
-    requests have no operations of their own `request` is None, and they have no latency. `interval_ns` is the length of
+    requests have no operations of their own `request` is None, and they have no latency; where they differ it is an
+    array with a number for each. `interval_ns` is the length of
     the timeline's intervals, where the caller wants one of its own; `kind` is that of all operations, None where they
     differ.
     """
@@ -213,7 +216,7 @@ class Recorder:
         self,
         window: Window,
         batch: int,
-        request: int | None,
+        request: int | npt.NDArray[np.int64] | None,
         open_loop: bool,
         interval_ns: int | None = None,
         kind: int | None = None,
@@ -225,7 +228,9 @@ class Recorder:
         # operations are counted, those that were asked for after its start, so that they are as many as were asked for.
         self._by_due = open_loop or window.end_ns is None
         self._batches = Groups(batch) if batch > 1 else None
-        self._requests = Groups(request) if request is not None and request > 1 else None
+        self._mixed_requests = isinstance(request, np.ndarray)
+        alone = request is None or (isinstance(request, int) and request <= 1)
+        self._requests = None if request is None or alone else Groups(request)
         self._kind = kind
         needed = {"kind": kind is None, "due": self._by_due, "batch": batch > 1, "request": self._requests is not None}
         self._needed = tuple(name for name, wanted in needed.items() if wanted)
@@ -410,6 +415,8 @@ class Recorder:
             inside = first_due >= self.window.start_ns
             if self.window.end_ns is not None:
                 inside &= first_due < self.window.end_ns
+            if unit == "request" and self._mixed_requests:
+                name = "read"
             self.sample.series[name, unit, "latency"].add((last_end - first_due)[inside])
 
     def _count_intervals(

@@ -9,6 +9,7 @@ from kvscen.language.cpus import show_cpus
 from kvscen.language.schema import show_settings
 from kvscen.language.values import TIME, Quantity, Symbol, Value, format_value
 from kvscen.plan.point import Point, Tier
+from kvscen.plan.replay import Replay
 
 Cell: TypeAlias = "int | float | str | bool | None"
 
@@ -20,11 +21,27 @@ _NOT_OF_TRAFFIC: dict[str, Cell] = dict.fromkeys(
 
 def describe(point: Point) -> dict[str, Cell]:
     """The fixed columns that are known before the run. Raw numbers carry their unit in the name."""
-    return _common(point) | (_NOT_OF_TRAFFIC if point.work.traffic is not None else {})
+    found = _common(point)
+    if point.work.traffic is not None:
+        found |= _NOT_OF_TRAFFIC
+    if point.work.replay is not None:
+        found |= _of_replay(point, point.work.replay)
+    return found
+
+
+def _of_replay(point: Point, replay: Replay) -> dict[str, Cell]:
+    """A replay has no batches, and no order but the trace's; how much it reads from a cache, its policy decides."""
+    share = None if point.tier.levels else float(point.work.read_share)
+    return {
+        **dict.fromkeys(("batch", "order", "wait", "until", "ceiling")),
+        "requests": replay.requests,
+        "page_tokens": replay.block_tokens,
+        "read_share": share,
+    }
 
 
 def _common(point: Point) -> dict[str, Cell]:
-    work, traffic = point.work, point.work.traffic
+    work, traffic, replay = point.work, point.work.traffic, point.work.replay
     return {
         "model": point.model.name if point.model else None,
         "pattern": point.pattern.name,
@@ -35,6 +52,10 @@ def _common(point: Point) -> dict[str, Cell]:
         "traffic_steps": None if traffic is None else len(traffic.steps),
         "traffic_transfers": None if traffic is None else traffic.transfers,
         "traffic_bytes": None if traffic is None else traffic.nbytes,
+        "trace_digest": None if replay is None else replay.digest,
+        "trace_lookups": None if replay is None else replay.lookups,
+        "users": None if replay is None else replay.users,
+        "speed": None if replay is None or replay.speed is None else float(replay.speed),
         "block_bytes": work.block_bytes,
         "batch": work.batch,
         "depth": work.depth,
@@ -110,6 +131,9 @@ def settings(point: Point) -> dict[str, str]:
             add_tier(level)
 
     add(point.sweep, point.sweep_settings)
+    if point.work.replay is not None:
+        for name in ("warmup", "time"):  # a replay has its own beginning and end
+            shown.pop(f"{point.sweep}.{name}", None)
     add(point.pattern.name, point.pattern.settings)
     if point.model is not None:
         for model in (point.model, *point.model.parts):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from kvscen.plan.point import Plan, Point, Tier, Work
+from kvscen.plan.replay import Replay
 from kvscen.plan.traffic import Traffic
 from kvscen.plan.writes import TierWrites, writes
 from kvscen.plugin.contract import Driver, Tool
@@ -23,12 +24,13 @@ ALLOWED_START_NS = 500 * 10**6
 class PointCost:
     """What one point will cost.
 
-    `measured_operations` and `measured_bytes` of a trial are known where operations are counted, or where a rate limits
-    them (then: at most); else None, and `batch_bytes` says what one batch moves. `layout_bytes` are written before the
-    first trial where they are not there yet, `verify_bytes` are moved by verification, `precondition_bytes` are written
-    by preconditioning. `load_ns` is trials x (warm-up + window) where the window is a time, and with `until = steady`
-    the whole cap more: that is the most; `ceiling_ns` is trials x (warm-up + window) again where `ceiling` asks for
-    another program beside each trial, which moves about as many bytes as the trial.
+    `measured_operations` and `measured_bytes` of a trial are known where operations are counted, or where a rate
+    limits them (then: at most); of a replay they are its look-ups, each of which is a read or a write; else None, and
+    `batch_bytes` says what one batch moves. `layout_bytes` are written before the first trial where they are not
+    there yet, `verify_bytes` are moved by verification, `precondition_bytes` are written by preconditioning.
+    `load_ns` is trials x (warm-up + window) where the window is a time, and with `until = steady` the whole cap more:
+    that is the most; `ceiling_ns` is trials x (warm-up + window) again where `ceiling` asks for another program
+    beside each trial, which moves about as many bytes as the trial.
     """
 
     batch_bytes: int
@@ -94,6 +96,8 @@ def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
         disk += footprint.disk_bytes
     if work.traffic is not None:
         return _traffic_cost(point, work.traffic, memory, disk)
+    if work.replay is not None:
+        return _replay_cost(point, work.replay, memory, disk)
     is_tool = isinstance(drivers[point.tier.driver], Tool)
     load_ns = ceiling_ns = None
     if work.time_ns is not None:
@@ -130,6 +134,24 @@ def _traffic_cost(point: Point, traffic: Traffic, memory: int, disk: int) -> Poi
         verify_bytes=traffic.nbytes if work.verify == "full" else 0,
         precondition_bytes=0,
         load_ns=load_ns,
+        ceiling_ns=0,
+        memory_bytes=memory,
+        disk_bytes=disk,
+    )
+
+
+def _replay_cost(point: Point, replay: Replay, memory: int, disk: int) -> PointCost:
+    """Verification is a replay too."""
+    work = point.work
+    moved = replay.lookups * work.block_bytes
+    return PointCost(
+        batch_bytes=moved,
+        measured_operations=replay.lookups,
+        measured_bytes=moved,
+        layout_bytes=work.working_set_bytes,
+        verify_bytes=moved if work.verify == "full" else 0,
+        precondition_bytes=0,
+        load_ns=None if replay.lasts_ns is None else point.trials * replay.lasts_ns,
         ceiling_ns=0,
         memory_bytes=memory,
         disk_bytes=disk,

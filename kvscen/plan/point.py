@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from kvscen.language.values import Value
+from kvscen.plan.replay import Replay
 from kvscen.plan.traffic import Traffic
 
 Operation: TypeAlias = Literal["read", "write", "mixed"]
@@ -28,6 +29,9 @@ class Work:
 
     With `traffic` the `processes` are ranks that write to each other's memory: `block_bytes` is the largest transfer,
     `batch` the most of them in a step, `keys` are the ranks.
+
+    With `replay` the operations are what the requests of a trace come to, and end with it: neither `time_ns` nor
+    `operations` is set, there is one lane, and `read_share` is that of a tier that keeps every block.
     """
 
     op: Operation
@@ -61,6 +65,7 @@ class Work:
     verify: Literal["full", "off"] = "full"
     seed: int = 0
     traffic: Traffic | None = None
+    replay: Replay | None = None
 
     @property
     def working_set_bytes(self) -> int:

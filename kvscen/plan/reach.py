@@ -11,16 +11,18 @@ import attrs
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
 from kvscen.language.matrix import MatrixSettings
+from kvscen.language.replay import ReplaySettings
 from kvscen.language.scenario import Assigned
 from kvscen.language.schema import Finding, settings_of
 from kvscen.language.suggest import listed
-from kvscen.pattern import matrix, transfer
+from kvscen.pattern import matrix, replay, transfer
 from kvscen.pattern.matrix_file import MatrixFile
-from kvscen.plan import matrices
+from kvscen.plan import matrices, traces
 from kvscen.plan.late import Late
 from kvscen.plan.pins import Pin
 from kvscen.plan.point import ModelBlock, Tier, Work
 from kvscen.plan.resolve import Resolved, Resolver, failed, to_diagnostic
+from kvscen.plan.traces import TraceRead
 from kvscen.plugin.contract import Driver, Tool
 
 
@@ -28,7 +30,7 @@ from kvscen.plugin.contract import Driver, Tool
 class Reached:
     """The blocks that a point reaches, whether or not it can be run: it may be skipped yet. `models` are the pattern's
     model and the parts that it is made of, `tiers` the tier and its levels, each once, `matrices` the files of traffic
-    that the pattern names."""
+    that the pattern names, `trace` the trace."""
 
     own: Resolved
     pattern: Resolved
@@ -36,6 +38,7 @@ class Reached:
     tiers: tuple[Resolved, ...]
     tier: Tier
     matrices: tuple[MatrixFile, ...] = ()
+    trace: TraceRead | None = None
 
     @property
     def blocks(self) -> tuple[Resolved, ...]:
@@ -83,7 +86,7 @@ def reach(resolver: Resolver, late: Late, choice: Mapping[int, int]) -> Reached:
     tier = _tier(resolver, late, own.settings.tier, own.span_of("tier"), choice, (), tiers, problems)
     if problems or pattern is None or tier is None:
         raise ScenarioError(problems)
-    return Reached(own, pattern, models, tuple(tiers), tier, resolver.files.of(pattern))
+    return Reached(own, pattern, models, tuple(tiers), tier, resolver.files.of(pattern), resolver.traces.of(pattern))
 
 
 def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None, tuple[Diagnostic, ...]]:
@@ -99,6 +102,12 @@ def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None,
         if has_errors(said):
             return None, tuple(said)
         work, findings = matrix.work(settings, point.model, own, [file.cells for file in point.matrices if file.cells])
+    elif isinstance(settings, ReplaySettings):
+        assert point.trace is not None
+        said += traces.problems(point.trace, settings, point.pattern.span_of("trace"))
+        if has_errors(said):
+            return None, tuple(said)
+        work, findings = replay.work(settings, point.model, own, point.trace, point.own.found)
     else:
         work, findings = transfer.work(settings, point.model, own)
     said += [to_diagnostic(finding, place(finding, parts)) for finding in findings]
@@ -218,7 +227,12 @@ def _ask_drivers(point: Reached, work: Work, drivers: Mapping[str, Driver]) -> I
             help="use a tier of a driver that does: `nixl` with a network backend (`backend = UCX`), or `memory`",
         )
         return
-    if work.op not in driver.operations:
+    if work.replay is not None:
+        said = tuple(_ask_to_replay(point, driver))
+        if said:
+            yield from said
+            return
+    elif work.op not in driver.operations:
         yield diagnostic(
             "KVS302",
             f"the driver `{tier.driver}` of the tier `{tier.name}` cannot do `op = {work.op}`",
@@ -239,6 +253,26 @@ def _ask_drivers(point: Reached, work: Work, drivers: Mapping[str, Driver]) -> I
         yield from _ask_tool(point, work)
     resolved = {part.name: part for part in point.tiers}
     yield from _ask_each(tier, work, point.pattern, resolved, drivers)
+
+
+def _ask_to_replay(point: Reached, driver: Driver) -> Iterator[Diagnostic]:
+    tier, read = point.tier, point.trace
+    assert read is not None and read.requests is not None
+    if isinstance(driver, Tool) or "mixed" not in driver.operations:
+        yield diagnostic(
+            "KVS302",
+            f"the driver `{tier.driver}` of the tier `{tier.name}` cannot do a `replay`: which block is read and which "
+            "is written is decided request by request",
+            point.own.span_of("tier"),
+            help="use a tier whose operations kvscen posts itself, such as `tiered`, `posix` or `memory`",
+        )
+    if tier.levels and not read.requests.known_blocks:
+        yield diagnostic(
+            "KVS231",
+            "the trace does not say which blocks its requests share, so a cache would find none of them",
+            point.pattern.span_of("trace"),
+            help="take a trace with ids of blocks, or a tier that is no cache to measure the writes alone",
+        )
 
 
 def _ask_tool(point: Reached, work: Work) -> Iterator[Diagnostic]:

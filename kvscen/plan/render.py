@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kvscen.language.values import format_value
+from kvscen.language.values import Quantity, format_value
 from kvscen.plan.columns import Cell, axes, describe, settings
 from kvscen.plan.cost import ALLOWED_BYTES_PER_S, PlanCost, PointCost
 from kvscen.plan.point import Plan, Point, Skipped, Tier
@@ -146,11 +146,12 @@ def _columns(
         "model": [p.model.name if p.model else NOTHING for p in points],
         "op": [p.work.op if p.work.traffic is None else NOTHING for p in points],
         **traffic_columns(points),
+        **_replay_columns(points),
         "block": [show_one(None if p.work.traffic else p.work.block_bytes, "B") for p in points],
-        "batch": [NOTHING if p.work.traffic else f"{p.work.batch:,}" for p in points],
+        "batch": [NOTHING if p.work.traffic or p.work.replay else f"{p.work.batch:,}" for p in points],
         "data set": [show_one(None if p.work.traffic else p.work.working_set_bytes, "B") for p in points],
         "a batch moves": [
-            show_one(None if p.work.traffic else price.batch_bytes, "B")
+            show_one(None if p.work.traffic or p.work.replay else price.batch_bytes, "B")
             for p, price in zip(points, prices, strict=True)
         ],
         "operations a trial": [_operations(p, price) for p, price in zip(points, prices, strict=True)],
@@ -171,8 +172,18 @@ def _columns(
     return columns, shared
 
 
+def _replay_columns(points: Sequence[Point]) -> dict[str, list[str]]:
+    found = [point.work.replay for point in points]
+    return {
+        "requests": [NOTHING if r is None else f"{r.requests:,}" for r in found],
+        "look-ups": [NOTHING if r is None else f"{r.lookups:,}" for r in found],
+        "users": [NOTHING if r is None or r.users is None else f"{r.users:,}" for r in found],
+        "speed": [NOTHING if r is None or r.speed is None else format_value(Quantity(r.speed)) for r in found],
+    }
+
+
 def _operations(point: Point, price: PointCost) -> str:
-    if price.measured_operations is None:
+    if price.measured_operations is None or point.work.replay is not None:
         return NOTHING
     most = "" if point.work.operations is not None else "at most "
     return f"{most}{price.measured_operations:,}"

@@ -17,6 +17,7 @@ from kvscen.language.values import Value
 from kvscen.plan.late import Found, Late
 from kvscen.plan.matrices import MatrixFiles
 from kvscen.plan.pins import Pin
+from kvscen.plan.traces import TraceFiles
 
 
 @attrs.frozen(eq=False)
@@ -67,10 +68,11 @@ def failed(driver: str, error: Exception, span: Span) -> Diagnostic:
 @attrs.define
 class Resolver:
     """Resolves blocks, and keeps those that it has seen: what a block's values depend on is the same at every point.
-    `files` keeps the files that they name."""
+    `files` and `traces` keep what they name."""
 
     late: Late
     files: MatrixFiles = attrs.field(factory=MatrixFiles)
+    traces: TraceFiles = attrs.field(factory=TraceFiles)
     _axes: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
     _known: dict[tuple[str, tuple[int, ...]], Resolved] = attrs.field(factory=dict)
 

@@ -16,9 +16,9 @@ from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
 from kvscen.language.scenario import Assigned
 from kvscen.language.values import Value, format_value
+from kvscen.plan import matrices, traces
 from kvscen.plan.identity import point_id
 from kvscen.plan.late import Flat, Late, Unchosen
-from kvscen.plan.matrices import digest
 from kvscen.plan.pins import Pin
 from kvscen.plan.reach import Reached, reach
 from kvscen.plan.resolve import Resolver
@@ -131,7 +131,9 @@ def _identity(flat: Flat, point: Reached) -> str:
         and setting in point.own.found
         and any(key in flat.axis_of for key in point.own.found[setting].trace.used)
     }
-    return point_id(flat.sweep.name, varied, point.blocks, digest(point.matrices))
+    return point_id(
+        flat.sweep.name, varied, point.blocks, (*matrices.digest(point.matrices), *traces.digest(point.trace))
+    )
 
 
 def _too_many(flat: Flat) -> Diagnostic:

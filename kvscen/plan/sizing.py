@@ -66,10 +66,10 @@ def sized(pattern: PatternBlock, model: ModelBlock) -> Sized:
 
 def sizes_of(plan: Plan) -> tuple[Sized, ...]:
     """The sizes of every pattern and model of a plan, each combination once, in the order of the points. A matrix has
-    no blocks: its plan says how much is sent."""
+    no blocks, and a replay those of its trace: their plans say how much is moved."""
     found: dict[object, Sized] = {}
     for point in plan.points:
-        if point.model is None or point.work.traffic is not None:
+        if point.model is None or point.pattern.type != "transfer":
             continue
         settings = point.pattern.settings
         key = (point.pattern.name, point.model, *(getattr(settings, name) for name in _ASKED))

@@ -56,12 +56,14 @@ def writes(plan: Plan, drivers: Mapping[str, Driver]) -> tuple[TierWrites, ...]:
 def _of_point(point: Point) -> TierWrites:
     work, size = point.work, point.work.working_set_bytes
     share = 1 - work.read_share
+    mixed = work.op == "mixed" and work.replay is None
     operations, open_ns = _operations(point)
     return TierWrites(
         tier=point.tier.name,
         layout_bytes=size,
-        # Verification writes all, then (mixed) runs the pattern's own operations, then reads all.
-        verify_bytes=0 if work.verify == "off" else size + (int(size * share) if work.op == "mixed" else 0),
+        # Verification of a replay writes each block once; another one writes all, then (mixed) runs the pattern's own
+        # operations, then reads all.
+        verify_bytes=0 if work.verify == "off" else size + (int(size * share) if mixed else 0),
         precondition_bytes=work.precondition * size,
         trial_bytes=point.trials * int(operations * share * work.block_bytes),
         open_ns=point.trials * open_ns if share else 0,
@@ -80,6 +82,8 @@ def _of_tool(point: Point, kept_bytes: int) -> TierWrites:
 def _operations(point: Point) -> tuple[Fraction, int]:
     """(operations of a trial that are known, how long it goes on with more, in ns)."""
     work = point.work
+    if work.replay is not None:
+        return Fraction(work.replay.lookups), 0
     if work.operations is not None:
         return Fraction(work.operations), work.warmup_ns
     longest_ns = work.warmup_ns + (work.cap_ns or 0) + (work.time_ns or 0)

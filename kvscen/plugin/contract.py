@@ -25,7 +25,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import attrs
 import numpy as np
@@ -90,6 +90,16 @@ RAW_OPERATION = np.dtype(f"V{OPERATION.itemsize}")
 RAW_COMPLETION = np.dtype(f"V{COMPLETION.itemsize}")
 
 Rows: TypeAlias = npt.NDArray[np.void]
+
+
+class Decided(NamedTuple):
+    """What a cache decided about the blocks of a request: for each the level that had it, -1 where none did; and which
+    are to be written, in this order."""
+
+    found: list[int]
+    writes: list[int]
+
+
 Memory: TypeAlias = Literal["dram", "vram"]
 PathKind: TypeAlias = Literal[
     "direct", "page cache", "memory", "p2p", "compat", "tcp", "rdma", "shm", "simulated", "mixed", "unknown"
@@ -266,6 +276,15 @@ class Store:
 
     def lane(self, index: int, arena: Arena) -> Lane:
         raise NotImplementedError
+
+    def decide(self, request: Sequence[int]) -> Decided | None:
+        """Of a cache, for the pattern `replay` (`work.replay`): look up all blocks of a request, as they are before it,
+        then decide at once what becomes of each. The core submits a read of each that was found, in the order of the
+        request, then the writes in their order; all of a request before any of the next. A block that was found may
+        have to be written as well, where the request itself pushed it out. The lane carries out what was decided, and
+        `reset` empties the cache. None: the tier is no cache, and keeps every block that it is given.
+        """
+        return None
 
     def offer(self, nbytes: int) -> Inbox:
         """Of a tier whose workers are ranks (`Driver.ranks`, `work.traffic`): this rank's memory that the others write

@@ -63,7 +63,9 @@ _VARIABLES: tuple[tuple[str, Callable[[PointReport], str], tuple[str, ...]], ...
 
 
 #: What other columns are called.
-_HEADERS = frozenset({"path", "pages", "verified", "trials", "errors", "misses", "throughput", "CPU", "driver"})
+_HEADERS = frozenset(
+    {"path", "pages", "verified", "trials", "errors", "misses", "throughput", "CPU", "driver", "prefix"}
+)
 
 
 def tables_of(report: Report) -> list[SweepTable]:
@@ -151,11 +153,14 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
         digits = scale.digits_for(one.median for one in cells)
         shown = tuple(digits.show(one.median) for one in cells)
         columns.append(TableColumn(name, scale.unit, shown, rank=2 if name == "p99.9" else 0))
-    if _any(points, "hit_rate"):
-        hit_rates = [aggregate(point.trials, "hit_rate").median for point in points]
-        percent = scale_for([None if rate is None else rate * 100 for rate in hit_rates], "1")
-        shown = tuple(percent.show(None if rate is None else rate * 100) for rate in hit_rates)
-        columns.append(TableColumn("hit rate", "%", shown))
+    if _any(points, "request_rate_per_s"):
+        columns.append(attrs.evolve(_median("requests", "request_rate_per_s", points), rank=4))
+        for name, column in (("request p50", "request_latency_p50_ns"), ("request p99", "request_latency_p99_ns")):
+            if _any(points, column):
+                columns.append(attrs.evolve(_median(name, column, points), rank=4))
+    for name, column in (("hit rate", "hit_rate"), ("prefix", "prefix_hit_rate")):
+        if _any(points, column):
+            columns.append(_percent(name, column, points))
     for name in ("errors", "misses"):
         totals = [total(point.trials, name).value if has_count(point.trials, name) else None for point in points]
         if any(totals):
@@ -168,6 +173,13 @@ def _median(name: str, column: str, points: Sequence[PointReport]) -> TableColum
     medians = [aggregate(point.trials, column).median for point in points]
     scale = scale_for(medians, next(m.unit for m in MEASURES.values() if m.column == column))
     return TableColumn(name, scale.unit, tuple(scale.show(median) for median in medians))
+
+
+def _percent(name: str, column: str, points: Sequence[PointReport]) -> TableColumn:
+    rates = [aggregate(point.trials, column).median for point in points]
+    percents = [None if rate is None else rate * 100 for rate in rates]
+    scale = scale_for(percents, "1")
+    return TableColumn(name, "%", tuple(map(scale.show, percents)))
 
 
 def _with_spread(name: str, column: str, points: Sequence[PointReport]) -> TableColumn:
@@ -270,10 +282,14 @@ def _footnotes(points: Sequence[PointReport]) -> tuple[str, ...]:
         named = " or ".join(tool for tool in tools if tool)
         notes.append(f"of ceiling: throughput / that of {named}, beside each trial; the median over the trials")
     if _any(points, "latency_p50_ns"):
-        opened = _any(points, "offered_per_s")
+        opened = _any(points, "offered_per_s") or any(point.row.get("speed") for point in points)
         start = "from when it was due" if opened else "from its submission"
         what = "transfer" if all(point.row.get("traffic_mode") for point in points) else "block"
         notes.append(f"p50, p99 and p99.9 are the latency of one {what}, {start} to its completion")
+    if _any(points, "prefix_hit_rate"):
+        notes.append(
+            "hit rate: blocks found / blocks looked up; prefix: those before the first of their request that was not"
+        )
     lacking: dict[str, str] = {}
     for name, label in (("latency_p50", "p50"), ("latency_p99", "p99"), ("latency_p999", "p99.9")):
         gaps = [

@@ -118,6 +118,11 @@ def _all() -> Iterator[MeasureInfo]:
     yield _measure("lookups", "operations", "blocks looked up", count=True)
     yield _measure("hits", "operations", "blocks found", count=True)
     yield _measure("hit_rate", "1", "blocks found / blocks looked up", "float64", percent=True)
+    yield _measure(
+        "prefix_hits", "operations", "blocks found before the first of their request that was not", count=True
+    )
+    yield _measure("prefix_hit_rate", "1", "prefix_hits / blocks looked up", "float64", percent=True)
+    yield _measure("request_rate_per_s", "1/s", "requests of a trace completed / (window + sync)", "float64")
     yield _measure("throughput_bytes_per_s", "B/s", "bytes completed inside the window / (window + sync)", "float64")
     yield _measure("operations_per_s", "1/s", "operations completed inside the window / (window + sync)", "float64")
     yield _measure("offered_per_s", "1/s", "operations that were due per second (open loop)", "float64")

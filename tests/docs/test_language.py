@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("text", fences("kvs"))
 def test_scenarios_have_no_fault(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "scenarios" / "traces", "traces")
     Path("page.kvs").write_text(text, encoding="utf-8")
     found = lint_file(Path("page.kvs")).diagnostics
     assert not found, render(found)

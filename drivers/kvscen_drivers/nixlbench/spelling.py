@@ -17,7 +17,7 @@ from kvscen_drivers.nixlbench.flags import FLAGS
 from kvscen_drivers.nixlbench.invocation import Iterations, argv, flags, grouped, iterations, process_count
 from kvscen_drivers.nixlbench.limits import findings
 from kvscen_drivers.nixlbench.settings import processes
-from kvscen_drivers.nixlbench.verbatim import NO_MATRIX
+from kvscen_drivers.nixlbench.verbatim import NO_MATRIX, NO_REPLAY
 
 
 def command_lines(points: Sequence[Point]) -> list[CommandLine]:
@@ -39,6 +39,8 @@ def _unlike(point: Point, settings: Any) -> str:
     """Why nixlbench has no command line for a point; empty where it has one."""
     if point.work.traffic is not None:
         return NO_MATRIX
+    if point.work.replay is not None:
+        return NO_REPLAY
     if settings is None:
         return f"nixlbench has nothing like the driver `{point.tier.driver}` ({point.tier.name})"
     return "nixlbench reads or writes: it has nothing like `op = mixed`" if point.work.op == "mixed" else ""

@@ -36,6 +36,9 @@ _RULE = "=" * 80
 #: Of a point whose ranks send to each other.
 NO_MATRIX = "nixlbench sends no matrix from rank to rank: KVBench's tests of traffic are programs of their own"
 
+#: Of a point that replays a trace.
+NO_REPLAY = "nixlbench replays no trace: it has nothing that decides what is read and what is written"
+
 
 def command_lines(points: Sequence[Point]) -> list[CommandLine]:
     return [_line(point) for point in points]
@@ -45,6 +48,8 @@ def _line(point: Point) -> CommandLine:
     """KVBench's line for one point. `source` and `destination` are those that a user would give for its `op`."""
     if point.work.traffic is not None:
         return CommandLine((point,), (), notes=(NO_MATRIX,))
+    if point.work.replay is not None:
+        return CommandLine((point,), (), notes=(NO_REPLAY,))
     if point.model is None:
         return CommandLine((point,), (), notes=("KVBench needs a model: this pattern says its blocks itself",))
     if point.work.op == "mixed":

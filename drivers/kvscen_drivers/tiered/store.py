@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from kvscen.plugin import (
     DISCARD,
@@ -21,12 +21,15 @@ from kvscen.plugin import (
     WRITE,
     Arena,
     CacheLevel,
+    Decided,
     DriverError,
     Histogram,
     Lane,
     Layout,
     Limits,
+    Move,
     PathReport,
+    Place,
     Rows,
     Store,
     Tier,
@@ -61,6 +64,17 @@ def _tallied(*tallies: Tally) -> dict[str, Any]:
     }
 
 
+class Step(NamedTuple):
+    """What was decided about a block of a request: the moves, and after them the operation that the core submits, if
+    there is one. `level` is the one that had the block."""
+
+    moves: Sequence[Move]
+    kind: int | None = None
+    key: int = 0
+    places: Sequence[Place] = ()
+    level: int = 0
+
+
 class TieredArena(Arena):
     """The core's buffers, and behind them the bounce buffers, in one arena of a level."""
 
@@ -89,12 +103,16 @@ class TieredStore(Store):
         alignment = math.lcm(*(store.limits.alignment_bytes for store in levels))
         self.limits = Limits(alignment, min(store.limits.max_in_flight for store in levels))
         self._bounce_bytes = _round_up(_round_up(work.block_bytes, alignment), _PAGE_BYTES)
+        self._replays = work.replay is not None
         self._lane: TieredLane | None = None
         self._laid_out: Layout | None = None
+        self._slots_of: list[int] = []
         self.cache: TieredCache | None = None
         self.request_blocks = request_blocks(work)
         self.block_bytes = 0
         self.keys = range(0)
+        #: What was decided about requests and not carried out yet (`decide`).
+        self.decided: deque[Step] = deque()
 
     def allocate(self, nbytes: int, memory: str) -> Arena:
         """Buffers of the level that asks for the coarsest alignment; the others take them too."""
@@ -128,7 +146,7 @@ class TieredStore(Store):
         slots = [self._slots(level, layout) for level in range(len(self._levels))]
         for store, count in zip(self._levels, slots, strict=True):
             store.prepare(Layout(count, layout.block_bytes, layout.stride_bytes, 0, count))
-        self.cache = self._cache(slots, layout)
+        self.cache, self._slots_of = self._cache(slots, layout), slots
         self.block_bytes = layout.stride_bytes
         self.keys = range(layout.first_key, layout.first_key + layout.keys)
         self._laid_out = layout
@@ -176,16 +194,44 @@ class TieredStore(Store):
             store.settle()
 
     def reset(self) -> None:
-        """Ends what is still moving and sets the counts to zero. What is cached stays: the next trial finds a warm
-        cache.
+        """Ends what is still moving and sets the counts to zero. What is cached stays, and the next trial finds a warm
+        cache; but a replay begins with an empty one.
         """
         self._drain()
         for store in self._levels:
             store.reset()
+        self.decided.clear()
         if self.cache is not None:
+            if self._replays:
+                assert self._laid_out is not None
+                self.cache = self._cache(self._slots_of, self._laid_out)
             self.cache.reset_counts()
         if self._lane is not None:
             self._lane.mover.reset_tallies()
+
+    def decide(self, request: Sequence[int]) -> Decided:
+        """All look-ups of the request against the state before it, then the touches in the order of the policy. What
+        was found is read where it was, before anything moves."""
+        cache = self.cache
+        if cache is None:
+            raise RuntimeError("decide before prepare")
+        steps = self.decided
+        found = cache.look(request)
+        for key, level in zip(request, found, strict=True):
+            if level >= 0:
+                place = cache.find(key)
+                assert place is not None, "it was just found"
+                steps.append(Step((), READ, key, (place,), level))
+        writes: list[int] = []
+        size = len(request)
+        for key in cache.order(request):
+            places, moves = cache.keep(key, size)
+            if places:
+                writes.append(key)
+                steps.append(Step(moves, WRITE, key, places))
+            elif moves:
+                steps.append(Step(moves))
+        return Decided(found, writes)
 
     def counters(self) -> Mapping[str, int]:
         total: Counter[str] = Counter()
@@ -283,6 +329,8 @@ class TieredLane(Lane):
         ].tolist():
             if self._wrong(key, offset, nbytes, buffer, kind):
                 self._instant.append((ident, now, now, 0, 0, errno.EINVAL, ERROR, 0, 0))
+            elif self._store.decided:
+                self._carry_out(ident, key, kind, offset, nbytes, buffer, now)
             elif kind == WRITE:
                 written = cache.write(key, request, blocks)
                 mover.move(written.moves, size)
@@ -298,6 +346,22 @@ class TieredLane(Lane):
                 self._instant.append((ident, now, now, 0, 0, 0, MISS, 0, 0))
         self.mover.push()
         return len(accepted)
+
+    def _carry_out(self, ident: int, key: int, kind: int, offset: int, nbytes: int, buffer: int, now: int) -> None:
+        """What was decided about this block when its request came. An operation out of turn is refused."""
+        steps, mover, size = self._store.decided, self.mover, self._store.block_bytes
+        step = steps[0]
+        if (step.kind, step.key) != (kind, key):
+            self._instant.append((ident, now, now, 0, 0, errno.EINVAL, ERROR, 0, 0))
+            return
+        steps.popleft()
+        mover.move(step.moves, size)
+        if kind == READ:
+            mover.read(step.places[0], offset, nbytes, buffer, self._track(ident, now), step.level)
+        else:
+            mover.write(step.places, nbytes, buffer, self._track(ident, now))
+        while steps and steps[0].kind is None:
+            mover.move(steps.popleft().moves, size)
 
     def _wrong(self, key: int, offset: int, nbytes: int, buffer: int, kind: int) -> bool:
         """Outside the layout or the arena, of no known kind, or a write of a part of a block."""

@@ -1,0 +1,82 @@
+"""The requests of a trace as a replay needs them: blocks numbered from 0, in the order in which they first come."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from kvscen.trace.canonical import Int64s
+from kvscen.trace.errors import TraceError
+from kvscen.trace.trace import Trace, open_trace
+
+
+@attrs.frozen(eq=False)
+class Requests:
+    """Request i of m asks for keys[offsets[i]:offsets[i + 1]] at `arrival_ns[i]` (None where the trace has no times).
+    keys: int64[n], 0 <= key < `distinct`; offsets: int64[m + 1]; arrival_ns: int64[m]. `known_blocks`: the trace says
+    which blocks are the same."""
+
+    keys: Int64s
+    offsets: Int64s
+    arrival_ns: Int64s | None
+    distinct: int
+    block_tokens: int
+    known_blocks: bool
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def first(self, count: int) -> Requests:
+        """The first `count` requests alone."""
+        offsets = self.offsets[: count + 1]
+        keys = self.keys[: offsets[-1]]
+        times = None if self.arrival_ns is None else self.arrival_ns[:count]
+        # Numbered as they come: those of a beginning are the first ones.
+        distinct = int(keys.max(initial=-1)) + 1
+        return attrs.evolve(self, keys=keys, offsets=offsets, arrival_ns=times, distinct=distinct)
+
+    def digest(self) -> str:
+        """16 hex digits over all of it: the same requests in another format have an equal one."""
+        whole = hashlib.sha256()
+        for part in (self.keys, self.offsets, self.arrival_ns):
+            whole.update(b"-" if part is None else np.ascontiguousarray(part, "<i8").tobytes())
+        return whole.hexdigest()[:16]
+
+
+def read_requests(path: Path, page_tokens: int | None = None) -> Requests:
+    """All requests of a trace, in memory. `page_tokens` is the size of a block where the trace does not tell it. Raises
+    TraceError."""
+    trace = _opened(path, page_tokens)
+    if trace.about.block_tokens is None and page_tokens is None:
+        raise TraceError(
+            f"{path} has lengths and no blocks, and how many tokens a block has was not given",
+            "give it with --block-tokens",
+        )
+    blocks = trace.blocks(page_tokens)
+    size = trace.about.block_tokens or page_tokens
+    assert size is not None, "without a size there are no blocks"
+    keys, distinct = _numbered(blocks.ids)
+    return Requests(keys, blocks.offsets, blocks.arrival_ns, distinct, size, trace.about.block_tokens is not None)
+
+
+def _opened(path: Path, page_tokens: int | None) -> Trace:
+    """A size that the trace tells by itself is believed, and another one refused when blocks are asked for."""
+    if page_tokens is None:
+        return open_trace(path)
+    try:
+        trace = open_trace(path)
+    except TraceError:
+        return open_trace(path, block_tokens=page_tokens)
+    cuts_texts = trace.form is not None and trace.form.blocks == "text"
+    return open_trace(path, block_tokens=page_tokens) if cuts_texts else trace
+
+
+def _numbered(ids: Int64s) -> tuple[Int64s, int]:
+    _, first, where = np.unique(ids, return_index=True, return_inverse=True)
+    number: npt.NDArray[np.int64] = np.empty(len(first), np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return number[where], len(first)

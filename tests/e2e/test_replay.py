@@ -1,0 +1,123 @@
+"""Replays from a scenario and a trace to the tables, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.e2e.support import ROOT, kvscen, scenario, trials
+from tests.traces import FOLDER, MOONCAKE, TRACES, counted
+
+TEXT = """kvs 1
+tier upper : memory {{ }}
+tier lower : memory {{ }}
+tier cache : tiered {{ levels = [upper, lower]; capacities = [16 KiB, 32 KiB] }}
+pattern p : replay {{ trace = trace("in/requests.jsonl"); block = 1 KiB; {pattern} }}
+sweep s {{
+  pattern = p
+  tier in [cache, lower]
+  trials = 3; seed = 1
+  expect hit_rate > 10 %
+  expect prefix_hit_rate > 1 %
+  expect request_rate > 1 /s
+}}
+"""
+WORK = ("sequence", "lookups", "hits", "prefix_hits", "misses", "reads", "writes", "moved_bytes")
+
+
+def lay_out(folder: Path, pattern: str = "users = 3", count: int = 120) -> Path:
+    (folder / "in").mkdir(exist_ok=True)
+    records = [
+        {
+            "timestamp": 3 * number,
+            "input_length": 1536,
+            "output_length": 4,
+            "hash_ids": [number % 9, 10 + (7 * number) % 23, 40 + number % 31],
+        }
+        for number in range(count)
+    ]
+    (folder / "in" / "requests.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    return scenario(folder, TEXT.format(pattern=pattern))
+
+
+def test_from_a_trace_to_tables(tmp_path: Path) -> None:
+    path = lay_out(tmp_path)
+    done = kvscen(tmp_path, "run", path, "--out", "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "prefix" in done.stdout and "hit rate: blocks found / blocks looked up" in done.stdout
+    rows = trials(tmp_path / "out")
+    assert [row["status"] for row in rows] == ["ok"] * 6
+    cache, plain = rows[:3], rows[3:]
+    for own in (cache, plain):
+        assert len({tuple(row[name] for name in WORK) for row in own}) == 1, "three trials do the same work"
+        assert own[0]["lookups"] == own[0]["trace_lookups"] == 360 and own[0]["requests"] == 120
+        assert (own[0]["users"], own[0]["speed"], own[0]["time_ns"], own[0]["batch"]) == (3, None, None, None)
+        assert own[0]["verified_bytes"] == own[0]["hits"] * 1024  # type: ignore[operator]
+    assert cache[0]["sequence"] != plain[0]["sequence"]
+    assert plain[0]["hits"] == 360 - plain[0]["keys"]  # type: ignore[operator]
+    levels = [row for row in pq.read_table(tmp_path / "out" / "tiers.parquet").to_pylist() if row["to_tier"] is None]
+    assert sum(row["hits"] for row in levels if row["trial"] == 1) == cache[0]["hits"]
+    assert "replay a trace" in kvscen(tmp_path, "size", path).stderr
+    # Others' times, the same work.
+    timed = scenario(tmp_path, TEXT.format(pattern="speed = 10; depth = 2"), "timed.kvs")
+    assert kvscen(tmp_path, "run", timed, "--set", "s.trials=1", "--out", "timed").returncode == 0
+    again = trials(tmp_path / "timed")
+    assert [tuple(row[name] for name in WORK) for row in again] == [
+        tuple(row[name] for name in WORK) for row in (cache[0], plain[0])
+    ]
+    assert (again[0]["speed"], again[0]["users"]) == (10, None)
+    # With another trace it is another plan.
+    lay_out(tmp_path, count=119)
+    other = kvscen(tmp_path, "run", path, "--resume", "out")
+    assert other.returncode == 2 and "2 of its points are not in that run" in other.stderr, other.stderr
+
+
+def test_the_shipped_scenario_runs(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "scenarios" / "traces", tmp_path / "traces")
+    shutil.copy(ROOT / "scenarios" / "replay.kvs", tmp_path)
+    done = kvscen(tmp_path, "run", "replay.kvs", "--set", "policies.trials=1", "--out", "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {row["status"] for row in trials(tmp_path / "out")} == {"ok"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trace", TRACES)
+def test_hits_of_a_real_run_are_those_of_an_independent_simulator(tmp_path: Path, trace: str) -> None:
+    reference = counted(trace)
+    capacities = {count["forward"]["capacity_blocks"]: count for count in reference["lru"].values()}
+    if trace != MOONCAKE:
+        # Two minutes for each point: the smallest cache, where most is decided.
+        capacities = dict([min(capacities.items())])
+    whole = reference["unique_blocks"]
+    sizes = ", ".join(f"[{64 * blocks} B]" for blocks in ([*capacities, whole] if trace == MOONCAKE else capacities))
+    path = scenario(
+        tmp_path,
+        f"""kvs 1
+tier dram : memory {{ }}
+tier cache : tiered {{ levels = [dram] }}
+pattern p : replay {{ trace = trace("{FOLDER / trace}"); block = 64 B; users = 8 }}
+sweep s {{
+  pattern = p; tier = cache; trials = 1; seed = 1; verify = off
+  cache.eviction in [lru, lru_tail_first]
+  cache.capacities in [{sizes}]
+}}
+""",
+    )
+    done = kvscen(tmp_path, "run", path, "--out", "out", timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    levels = pq.read_table(tmp_path / "out" / "tiers.parquet").to_pylist()
+    occupied = {row["point_id"]: row["capacity_bytes"] // 64 for row in levels if row["to_tier"] is None}
+    for row in trials(tmp_path / "out"):
+        blocks = occupied[str(row["point_id"])]
+        found = (row["hits"], row["prefix_hits"])
+        if blocks == whole:
+            assert found == (reference["infinite_hit_any"], reference["infinite_hit_prefix"])
+            continue
+        direction = "forward" if row["axis.cache.eviction"] == "lru" else "reverse"
+        count = capacities[blocks][direction]
+        assert found == (count["hit_any"], count["hit_prefix"])
+        assert row["writes"] - blocks == count["evictions"]  # type: ignore[operator]

@@ -1,0 +1,157 @@
+"""The operations of a replay: which, in which order, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvscen.cache import CacheLevel, TieredCache
+from kvscen.pattern.replay_source import LookedUp, ReplaySource
+from kvscen.plugin.contract import READ, WRITE, Decided, Rows
+from kvscen.predict.replay import replay
+from kvscen.trace.requests import Requests
+
+MS = 10**6
+Names = list[tuple[str, int, int]]
+
+
+def requests_of(blocks: Sequence[Sequence[int]], arrival_ms: Sequence[int] | None = None) -> Requests:
+    keys = np.array([key for each in blocks for key in each], np.int64)
+    offsets = np.cumsum([0, *map(len, blocks)])
+    times = None if arrival_ms is None else np.array(arrival_ms, np.int64) * MS
+    return Requests(keys, offsets, times, int(keys.max(initial=-1)) + 1, 16, True)
+
+
+def keeps_all(request: Sequence[int]) -> None:
+    return None
+
+
+class Cache:
+    """Decides as a tiered tier does, with room for so many blocks."""
+
+    def __init__(self, capacity: int, policy: str = "lru") -> None:
+        self.cache = TieredCache([CacheLevel(capacity)], policy)
+
+    def decide(self, request: Sequence[int]) -> Decided:
+        found = self.cache.look(request)
+        kept = [(key, self.cache.keep(key, len(request)).places) for key in self.cache.order(request)]
+        return Decided(found, [key for key, places in kept if places])
+
+
+def names(rows: Rows) -> Names:
+    kinds = {READ: "read", WRITE: "write"}
+    return [(kinds[int(row["kind"])], int(row["key"]), int(row["request"])) for row in rows]
+
+
+def drain(source: ReplaySource, most: int = 3, seed: int = 0) -> Names:
+    """Everything to the end, `most` in flight, which end in an order drawn from `seed`."""
+    rng = np.random.default_rng(seed)
+    flying: list[np.ndarray] = []
+    found: Names = []
+    now = 0
+    while True:
+        now += MS
+        rows = source.next(most - len(flying), now).copy() if len(flying) < most else []
+        found += names(rows) if len(rows) else []
+        flying += [rows[i : i + 1] for i in range(len(rows))]
+        if not flying:
+            if source.ended:
+                return found
+            continue
+        source.done(flying.pop(int(rng.integers(len(flying)))))
+
+
+def test_a_request_reads_what_is_found_and_writes_the_rest() -> None:
+    source = ReplaySource(requests_of([[0, 1], [0, 2, 1], [], [0, 1, 2]]), keeps_all, 4096, first_key=100, users=1)
+    assert drain(source) == [
+        ("write", 100, 0), ("write", 101, 0),
+        ("read", 100, 1), ("read", 101, 1), ("write", 102, 1),
+        ("read", 100, 3), ("read", 101, 3), ("read", 102, 3),
+    ]  # fmt: skip
+    assert source.sizes.tolist() == [2, 3, 0, 3]
+    found = source.looked_up()
+    assert (found.requests, found.lookups, found.hits, found.prefix_hits, found.operations) == (4, 8, 5, 4, 8)
+
+
+def test_a_block_twice_in_a_request_is_written_once() -> None:
+    source = ReplaySource(requests_of([[0, 0, 1]]), keeps_all, 4096, users=1)
+    assert drain(source) == [("write", 0, 0), ("write", 1, 0)]
+    assert source.looked_up().hits == 0
+
+
+def test_so_many_requests_are_under_way() -> None:
+    source = ReplaySource(requests_of([[0, 1], [2], [3], [4]]), keeps_all, 512, users=2)
+    first = source.next(10, 0).copy()
+    assert names(first) == [("write", 0, 0), ("write", 1, 0), ("write", 2, 1)]
+    assert not len(source.next(10, 0)) and not source.ended
+    source.done(first[:1])
+    assert not len(source.next(10, 0)), "half of a request has ended"
+    source.done(first[1:2])
+    assert names(source.next(10, 5)) == [("write", 3, 2)]
+
+
+def test_nothing_is_read_before_it_is_written() -> None:
+    """Of a tier that is no cache: nobody there sees to it."""
+    source = ReplaySource(requests_of([[0, 1], [1, 2]], [0, 0]), keeps_all, 512, speed=Fraction(1))
+    source.start(0)
+    first = source.next(10, 0).copy()
+    assert names(first) == [("write", 0, 0), ("write", 1, 0)]
+    assert source.next_due_ns > 10**18, "there is nothing to do before something ends"
+    source.done(first[:1])
+    assert not len(source.next(10, 0))
+    source.done(first[1:])
+    assert names(source.next(10, 0)) == [("read", 1, 1), ("write", 2, 1)]
+    assert source.ended
+
+
+@pytest.mark.parametrize("speed", [Fraction(1), Fraction(10), Fraction(1, 3)])
+def test_by_the_times_of_the_trace(speed: Fraction) -> None:
+    source = ReplaySource(requests_of([[0], [1], [2]], [0, 100, 250]), keeps_all, 512, speed=speed)
+    source.start(7)
+    assert source.open_loop and source.next_due_ns == 7
+    assert [int(row["due"]) for row in source.next(5, 7)] == [7]
+    due = 7 + int(100 * MS / speed)
+    assert source.next_due_ns == due and not len(source.next(5, due - 1))
+    rows = source.next(5, due + 10**12)
+    assert [int(row["due"]) for row in rows] == [due, 7 + int(250 * MS / speed)]
+    assert source.ended and source.due_by(10**18) == 0
+
+
+BLOCKS = st.lists(st.lists(st.integers(0, 12), max_size=6), min_size=1, max_size=30)
+
+
+@given(BLOCKS, st.integers(1, 6), st.sampled_from(["lru", "lru_tail_first", "s3fifo"]), st.integers(0, 99))
+def test_the_work_does_not_depend_on_the_pace(blocks: list[list[int]], capacity: int, policy: str, seed: int) -> None:
+    found: list[tuple[Names, LookedUp]] = []
+    for users, most in ((1, 1), (3, 5), (50, 2)):
+        source = ReplaySource(requests_of(blocks), Cache(capacity, policy).decide, 512, users=users)
+        found.append((drain(source, most, seed), source.looked_up()))
+    source = ReplaySource(
+        requests_of(blocks, range(len(blocks))), Cache(capacity, policy).decide, 512, speed=Fraction(2)
+    )
+    source.start(0)
+    found.append((drain(source, 4, seed), source.looked_up()))
+    assert all(each == found[0] for each in found)
+    # As the prediction has it.
+    if sum(map(len, blocks)):
+        own = requests_of(blocks)
+        expected = replay(TieredCache([CacheLevel(capacity)], policy), own.keys, own.offsets)
+        looked = found[0][1]
+        assert (looked.lookups, looked.hits, looked.prefix_hits) == (
+            expected.lookups, expected.hits, expected.prefix_hits,
+        )  # fmt: skip
+        assert looked.operations == looked.hits + expected.counts[0].admitted
+
+
+def test_another_order_is_another_sequence() -> None:
+    hashes = set()
+    for blocks in ([[0, 1], [2]], [[0], [1, 2]], [[1, 0], [2]]):
+        source = ReplaySource(requests_of(blocks), keeps_all, 512, users=1)
+        drain(source)
+        hashes.add(source.looked_up().sequence)
+    assert len(hashes) == 3
