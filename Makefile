@@ -6,17 +6,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= scenarios/llama70b.kvs
 
-.PHONY: run test test-fast check bench clean
+.PHONY: run test test-fast test-long check bench clean
 
 run: $(VENV)/.run
 	$(BIN)/kvscen run $(SCENARIO)
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
+
+# Real traces of millions of look-ups, files of a gigabyte: minutes each.
+test-long: $(VENV)/.test
+	$(BIN)/python -m pytest -m long
 
 # Without the tests that make virtual environments or run for long.
 test-fast: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not long"
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

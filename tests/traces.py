@@ -15,7 +15,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "shared" / "traces"
 MOONCAKE, AGENTIC = "mooncake_conversation.jsonl", "agentic50_sequential.jsonl.gz"
 #: The agentic trace has 6.8 million look-ups.
-TRACES = (MOONCAKE, pytest.param(AGENTIC, marks=pytest.mark.slow))
+TRACES = (MOONCAKE, pytest.param(AGENTIC, marks=pytest.mark.long))
 Workload = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 

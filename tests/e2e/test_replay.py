@@ -84,7 +84,7 @@ def test_the_shipped_scenario_runs(tmp_path: Path) -> None:
     assert {row["status"] for row in trials(tmp_path / "out")} == {"ok"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("trace", TRACES)
 def test_hits_of_a_real_run_are_those_of_an_independent_simulator(tmp_path: Path, trace: str) -> None:
     reference = counted(trace)

@@ -83,7 +83,7 @@ def test_real_traces(trace: str, policy: str, direction: str) -> None:
     assert (curve.lookups, curve.distinct) == (expected["block_lookups"], expected["unique_blocks"])
 
 
-@pytest.mark.parametrize("trace", [MOONCAKE, pytest.param(AGENTIC, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("trace", [MOONCAKE, pytest.param(AGENTIC, marks=pytest.mark.long)])
 def test_real_traces_block_by_block(trace: str) -> None:
     ids, _ = workload(trace)
     curve = lru_curve(ids, np.arange(len(ids) + 1))

@@ -71,7 +71,7 @@ def test_a_block_twice_in_a_request_hits_neither_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("policy", "direction"), [("lru", "forward"), ("lru_tail_first", "reverse")])
-@pytest.mark.parametrize("name", [MOONCAKE, pytest.param(AGENTIC, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", [MOONCAKE, pytest.param(AGENTIC, marks=pytest.mark.long)])
 def test_the_independent_counts_to_the_digit(name: str, policy: str, direction: str) -> None:
     expected = counted(name)
     shares = [Capacity(share, "share", Fraction(int(share[:-1]), 100)) for share in ("1%", "10%", "50%")]

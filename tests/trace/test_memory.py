@@ -12,8 +12,8 @@ import pytest
 
 from tests.trace.support import MOONCAKE, SHAREGPT
 
-_READ = """
-import resource, sys
+_READ = r"""
+import re, sys
 from pathlib import Path
 from kvscen.trace import Counter, open_trace, write_parquet
 trace = open_trace(Path(sys.argv[1]))
@@ -23,7 +23,9 @@ def rows():
         counter.add(batch)
         yield batch
 write_parquet(Path(sys.argv[1] + ".parquet"), trace.about, rows())
-print(counter.summary().requests, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# Not ru_maxrss: a new program begins with what the one had that started it.
+peak_kib = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]
+print(counter.summary().requests, int(peak_kib) * 1024)
 """
 
 
@@ -37,7 +39,7 @@ def _members(path: Path, start: bytes, member: bytes, times: int, end: bytes) ->
         file.write(gzip.compress(end))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["mooncake", "sharegpt", "burstgpt"])
 def test_a_gigabyte_in_300_mib(form: str, tmp_path: Path) -> None:
     path = tmp_path / "trace.gz"

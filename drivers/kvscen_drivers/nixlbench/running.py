@@ -137,17 +137,23 @@ async def _processes(
     env = {**os.environ, **extra} if extra else None
     statuses: list[int] = [0] * len(names)
     late = False
+    broken: OSError | None = None
 
     async def one(number: int, name: str) -> None:
-        nonlocal late
-        status = await run_program(
-            command,
-            folder / f"stdout{name}",
-            folder / f"stderr{name}",
-            deadline_s - number * _PEER_LEAD_S,
-            cwd=str(place or folder),
-            env=env,
-        )
+        nonlocal late, broken
+        try:
+            status = await run_program(
+                command,
+                folder / f"stdout{name}",
+                folder / f"stderr{name}",
+                deadline_s - number * _PEER_LEAD_S,
+                cwd=str(place or folder),
+                env=env,
+            )
+        except OSError as error:
+            broken = error
+            nursery.cancel_scope.cancel()
+            return
         if status is None:
             late = True
             nursery.cancel_scope.cancel()
@@ -156,14 +162,13 @@ async def _processes(
         if status:
             nursery.cancel_scope.deadline = min(nursery.cancel_scope.deadline, trio.current_time() + _PEER_GRACE_S)
 
-    try:
-        async with trio.open_nursery() as nursery:
-            for number, name in enumerate(names):
-                nursery.start_soon(one, number, name)
-                if number < len(names) - 1:
-                    await trio.sleep(_PEER_LEAD_S)
-    except* OSError as errors:
-        raise errors.exceptions[0] from None
+    async with trio.open_nursery() as nursery:
+        for number, name in enumerate(names):
+            nursery.start_soon(one, number, name)
+            if number < len(names) - 1:
+                await trio.sleep(_PEER_LEAD_S)
+    if broken is not None:
+        raise broken
     return None if late else statuses
 
 
