@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
 import sys
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -99,7 +98,9 @@ def command(
             shown["here"] = here_json(here)
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     elif form == "csv":
-        _write_rows(list(rows(plan, cost)))
+        from kvscen.report.write import write_rows
+
+        write_rows(list(rows(plan, cost)), sys.stdout)
     else:
         show(plan_table(plan, cost))
         if here is not None:
@@ -126,15 +127,11 @@ def _spell(plan: Plan, program: str, verbatim: bool, form: str) -> None:
     if form == "json":
         click.echo(json.dumps(as_json(program, lines), indent=2, ensure_ascii=False))
     elif form == "csv":
-        _write_rows(list(as_rows(lines)))
+        from kvscen.report.write import write_rows
+
+        write_rows(list(as_rows(lines)), sys.stdout)
     else:
         click.echo("".join(f"{line}\n" for line in as_text(lines)), nl=False)
-
-
-def _write_rows(rows: list[dict[str, Any]]) -> None:
-    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
 
 
 def _look(plan: Plan, cost: PlanCost, ratings: tuple[str, ...]) -> Here:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
@@ -176,15 +175,12 @@ def _draw(found: Prediction, block: BlockSize | None, chart: Path) -> None:
 
 def _print(found: Prediction, block: BlockSize | None, form: str, text_chart: bool | None) -> None:
     from kvscen.report.predict import prediction_json, prediction_rows, prediction_table
-    from kvscen.report.write import write_table
+    from kvscen.report.write import write_rows, write_table
 
     if form == "json":
         click.echo(json.dumps(prediction_json(found, block), indent=2, ensure_ascii=False))
     elif form == "csv":
-        rows = list(prediction_rows(found, block))
-        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        write_rows(list(prediction_rows(found, block)), sys.stdout)
     else:
         chart = sys.stdout.isatty() if text_chart is None else text_chart
         write_table(lambda width: prediction_table(found, block, width, chart), sys.stdout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import sys
@@ -125,14 +124,11 @@ def _unknown(what: str, name: str) -> NoReturn:
 
 def _print(sizes: Sequence[Sized], of_scenario: bool, unsized: int, form: str) -> None:
     from kvscen.report.size import size_json, size_rows, size_table
-    from kvscen.report.write import write_table
+    from kvscen.report.write import write_rows, write_table
 
     if form == "json":
         click.echo(json.dumps(size_json(sizes, of_scenario, unsized), indent=2, ensure_ascii=False))
     elif form == "csv":
-        rows = list(size_rows(sizes, of_scenario))
-        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        write_rows(list(size_rows(sizes, of_scenario)), sys.stdout)
     else:
         write_table(lambda width: size_table(sizes, of_scenario, width, unsized), sys.stdout)

@@ -207,9 +207,8 @@ class Groups:
 class Recorder:
     """Records one lane's operations of one trial. `batch` and `request` are operations per batch and per request; where
     requests have no operations of their own `request` is None, and they have no latency; where they differ it is an
-    array with a number for each. `interval_ns` is the length of
-    the timeline's intervals, where the caller wants one of its own; `kind` is that of all operations, None where they
-    differ.
+    array with a number for each. `interval_ns` is the length of the timeline's intervals, where the caller wants one of
+    its own; `kind` is that of all operations, None where they differ.
     """
 
     def __init__(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, TextIO, TypeAlias
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TextIO, TypeAlias
 
 from rich.console import Console, RenderableType
 
@@ -32,3 +33,10 @@ def write_table(table: Callable[[int], RenderableType], out: TextIO) -> None:
         console.print(table(console.width))
     else:
         out.write(plain_text(table(WIDTH), WIDTH))
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], out: TextIO) -> None:
+    """Print rows as CSV. All have the keys of the first one; there is at least one."""
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)

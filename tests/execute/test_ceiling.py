@@ -28,6 +28,7 @@ from kvscen_drivers.memory import MemoryDriver, MemoryStore
 from kvscen_drivers.posix.fio import FioPeer
 from tests.drivers.posix.fio import RATE, stand_in
 from tests.execute.support import InProcessChannel, Script, Silent, make_plan, make_point, registry_of
+from tests.processes import gone
 
 WORK = Work(op="read", block_bytes=4096, batch=8, keys=32, time_ns=20_000_000, verify="off", ceiling="fio")
 
@@ -38,18 +39,6 @@ def fio(seconds: float = 0.1) -> FioPeer:
 
 def run(folder: Path, grace_s: float = 20.0) -> PeerFigures:
     return trio.run(run_peer, fio(), folder, grace_s)
-
-
-def gone(pid: int) -> bool:
-    """Whether a process ends soon: nobody waits for the children of what was killed."""
-    for _ in range(400):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def wait_for(path: Path) -> list[int]:

@@ -16,6 +16,7 @@ import pytest
 from kvscen.results.journal import read_journals
 from tests.e2e.support import command, environment, kvscen, scenario, trials
 from tests.faults.support import by_tier, small_disk, text
+from tests.processes import gone
 
 #: One tier, four trials, about two seconds.
 SLOW = """kvs 1
@@ -47,13 +48,6 @@ def workers_of(pid: int) -> list[int]:
         if int(stat[1]) == pid and stat[0] != "Z" and b"kvscen.worker" in words:
             found.append(int(process.name))
     return found
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def after_the_first_trial(process: subprocess.Popen[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import attrs
@@ -15,6 +14,7 @@ from kvscen.plan.point import PatternBlock
 from kvscen.plugin import Point, Tier, ToolRow, Work
 from kvscen_drivers.command import CommandDriver, CommandSettings
 from kvscen_drivers.command.answer import COLUMNS
+from tests.processes import gone
 
 WORK = Work("write", 4096, 8, 64, time_ns=10**9)
 
@@ -39,19 +39,6 @@ def python(folder: Path, code: str, *arguments: str, **options: object) -> ToolR
 
 def literally(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
-
-
-def gone(pid: int) -> bool:
-    """Within five seconds: what was killed is not gone at once."""
-    stat = Path(f"/proc/{pid}/stat")
-    for _ in range(500):
-        try:
-            if stat.read_text().rpartition(")")[2].split()[0] in "ZX":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_measures_come_from_the_last_json_object(tmp_path: Path) -> None:
