@@ -265,6 +265,7 @@ def _latencies(point: Point, total: Sample) -> dict[str, int | float | None]:
     values |= _percentiles("request_latency", _merged(total, "request", "latency"), _FAR)
     for phase in ("wait", "storage"):
         values |= _percentiles(f"request_{phase}", _merged(total, "request", phase), ("p50", "p95", "p99"))
+    values |= _percentiles("reread_latency", _merged(total, "step", "latency", ["reread"]), ("p50", "p95", "p99"))
     replay = point.work.replay
     if point.work.rate_per_s is not None or (replay is not None and (replay.speed is not None or replay.talk)):
         values |= _percentiles("delay", _merged(total, "block", "delay"), ("p99",))

@@ -136,6 +136,9 @@ def _count_requests(sample: Sample, talked: Talked) -> None:
     ):
         if len(values):
             sample.histogram(("read", "request", phase)).add(values)
+    for action, values in talked.steps_ns.items():
+        if len(values):
+            sample.histogram((action, "step", "latency")).add(values)
 
 
 def _approach(until: UntilSteady, sample: Sample) -> messages.Approach:

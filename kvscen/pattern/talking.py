@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.trace.requests import KINDS, STORE, Script
+from kvscen.trace.requests import ACTIONS, KINDS, STORE, Script
 
 Int64s = npt.NDArray[np.int64]
 
@@ -23,7 +23,7 @@ class Talked:
 
     `latency_ns` is the sum over the steps of a request of the time from when each was due to its end: what its user
     waited for storage, generation and thinking left out. `storage_ns` is the part of it in which an operation of the
-    step had been submitted, the rest is `wait_ns`. `hits`: int64[kinds, levels], of each of KINDS and each level of the
+    step had been submitted, the rest is `wait_ns`. `steps_ns`: by what steps did, the latency of each one. `hits`: int64[kinds, levels], of each of KINDS and each level of the
     cache, `lookups` int64[kinds].
     """
 
@@ -34,6 +34,7 @@ class Talked:
     output_tokens: Int64s
     latency_ns: Int64s
     storage_ns: Int64s
+    steps_ns: Mapping[str, Int64s]
     lookups: Int64s
     hits: Int64s
 
@@ -101,6 +102,7 @@ class Talking:
             script.output_tokens[served],
             latency[served],
             storage[served],
+            {name: (end - due)[(script.action == action) & (end > 0)] for action, name in enumerate(ACTIONS)},
             self._counts.sum(axis=1),
             self._counts[:, 1:],
         )

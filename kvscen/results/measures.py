@@ -94,6 +94,10 @@ _LATENCY = {
     ),
     "request_wait": ("of one request of a conversation until its operations were submitted", "p50 p95 p99"),
     "request_storage": ("of one request of a conversation with operations under way", "p50 p95 p99"),
+    "reread_latency": (
+        "of one time that a request of a conversation reads again what it wrote, from when it was due",
+        "p50 p95 p99",
+    ),
     "service": ("of one block from submission to completion", "p50 p95 p99 p999 p9999"),
     "delay": ("of one block's submission behind the time at which it was due", "p99"),
 }

@@ -17,7 +17,8 @@ from kvscen.trace.trace import Trace, open_trace
 #: What a step of a request does: look its blocks up, read those that are found and write the others, which is also what
 #: a request does that has no steps (LOAD); the same again while it decodes (REREAD); write blocks without looking them
 #: up, for nobody can have them yet (STORE).
-LOAD, REREAD, STORE = range(3)
+ACTIONS = ("load", "reread", "store")
+LOAD, REREAD, STORE = range(len(ACTIONS))
 #: Kinds of look-ups: of a block that the conversation asked for before, of one that conversations share, of one of a
 #: document that requests retrieve, of one that the same request wrote, and of one that nobody had before.
 KINDS = ("history", "shared", "document", "reread", "new")

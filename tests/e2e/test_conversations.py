@@ -38,7 +38,7 @@ def test_from_users_to_tables(tmp_path: Path) -> None:
     path = scenario(tmp_path, TEXT)
     done = kvscen(tmp_path, "run", path, "--out", "out")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "95 % of the requests within it" in done.stdout and "history, what its conversation" in done.stdout
+    assert "95 % of the requests are to be within it" in done.stdout and "history, what its conversation" in done.stdout
     rows = trials(tmp_path / "out")
     assert [row["status"] for row in rows] == ["ok"] * 6, rows[0]["reason"]
     cache, plain = rows[:3], rows[3:]
