@@ -23,8 +23,8 @@ class Talked:
 
     `latency_ns` is the sum over the steps of a request of the time from when each was due to its end: what its user
     waited for storage, generation and thinking left out. `storage_ns` is the part of it in which an operation of the
-    step had been submitted, the rest is `wait_ns`. `steps_ns`: by what steps did, the latency of each one. `hits`: int64[kinds, levels], of each of KINDS and each level of the
-    cache, `lookups` int64[kinds].
+    step had been submitted, the rest is `wait_ns`. `steps_ns`: by what steps did, the latency of each one. `hits`:
+    int64[kinds, levels], of each of KINDS and each level of the cache, `lookups` int64[kinds].
     """
 
     mix: tuple[str, ...]

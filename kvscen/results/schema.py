@@ -180,11 +180,9 @@ LATENCY: tuple[Column, ...] = (
     Column("tier", _TEXT, None, "name of the tier"),
     Column("operation", _TEXT, None, "read, write, lookup...; of steps what they did: load, reread or store"),
     Column(
-        "unit", _TEXT, None, "what one value is for: block, batch, request where none shares blocks, or step of one"
+        "unit", _TEXT, None, "what a value is for: block, batch, request (where none shares blocks), or step of one"
     ),
-    Column(
-        "phase", _TEXT, None, "latency, service, delay, of requests wait and storage, or a phase of the driver's own"
-    ),
+    Column("phase", _TEXT, None, "latency, service, delay; of requests wait, storage; or a phase of the driver's own"),
     Column("lower_ns", _INT, "ns", "smallest value of the bucket"),
     Column("upper_ns", _INT, "ns", "the first value above the bucket"),
     Column("count", _INT, "operations", "values in the bucket"),
