@@ -131,7 +131,7 @@ def _about(chosen: Chosen, point: PointReport, planned: Mapping[str, Any], trial
         **{name: row[name] for name in ("scenario", "sweep", "point_id", "trial")},
         "axes": {path: row[AXIS + path] for path in point.axes},
         "pattern_type": planned["pattern_type"],
-        **{name: row[name] for name in ("model", "block_bytes", "page_tokens", "sequence")},
+        **{name: row[name] for name in ("model", "block_bytes", "page_tokens", "sequence", "path", "path_evidence")},
         "tiers": {
             level.name: {
                 "driver": level.driver,
