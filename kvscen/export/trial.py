@@ -49,7 +49,7 @@ class Trial:
     def only(self, kind: str, column: str) -> Any:
         """Of the one level that stands for `kind`; None where there are none or several."""
         levels = self.levels_of(kind)
-        return levels[0].row[column] if len(levels) == 1 else None
+        return levels[0].row.get(column) if len(levels) == 1 else None
 
     @property
     def talks(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
@@ -245,6 +246,17 @@ def test_into_a_file_that_is_not_there_yet() -> None:
     assert Path("results.json").read_text("utf-8") == written
     nowhere = export("runs/x", "--output", "no/such/folder.json")
     assert nowhere.exit_code == 2 and "cannot be written: No such file" in nowhere.stderr
+
+
+def test_a_run_that_lacks_a_table_or_a_column() -> None:
+    run = lay_out(Path("runs/x"), scene())
+    tiers = pq.read_table(run / "tiers.parquet")
+    pq.write_table(tiers.drop_columns([name for name in tiers.column_names if "_p95_" in name]), run / "tiers.parquet")
+    stats = one()["summary"]["cache_stats"]
+    assert (stats["storage_read_p50_ms"], stats["storage_read_p95_ms"]) == (3, None)
+    (run / "tiers.parquet").unlink()
+    result = export("runs/x")
+    assert result.exit_code == 2 and "runs/x has no tiers.parquet" in result.stderr
 
 
 @pytest.mark.parametrize(

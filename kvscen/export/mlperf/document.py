@@ -40,6 +40,9 @@ def choose(folder: Path, points: Sequence[str] = (), trial: int | None = None) -
     that one, of one point. Raises ResultsError."""
     run = open_run_folder(folder)
     report = load_report(folder, _TABLES)
+    missing = [f"{name}.parquet" for name in _TABLES if name not in report.details]
+    if missing:
+        raise ResultsError(f"{folder} has no {' and no '.join(missing)}", "restore what was removed from it")
     patterns = {point["point_id"]: point["pattern_type"] for point in run.plan["points"]}
     known = [each for each in report.labels if patterns[each] in _PATTERNS]
     if not known:
@@ -104,8 +107,7 @@ def _levels(planned: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 def _trial(report: Report, planned: Mapping[str, Any], row: TrialRow, said: Mapping[str, str]) -> Trial:
     users, found, tiers, latency = (
-        [each for each in report.details.get(name, {}).get(row.point_id, ()) if each["trial"] == row.trial]
-        for name in _TABLES
+        [each for each in report.details[name].get(row.point_id, ()) if each["trial"] == row.trial] for name in _TABLES
     )
     by_name = {each["tier"]: each for each in tiers if each["to_tier"] is None}
     levels = [
