@@ -51,17 +51,6 @@ def _round_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def _tallied(*tallies: Tally) -> dict[str, Any]:
-    """The columns of what was really done: transfers of a level, or moves (their latency runs from decision to end)."""
-    latency = _merged(tallies, READ, WRITE)
-    return {
-        "operations": sum(tally.operations for tally in tallies),
-        "errors": sum(tally.errors for tally in tallies),
-        **_percentiles("latency", latency),
-        "latency_max_ns": latency.largest if latency.number else None,
-    }
-
-
 def _merged(tallies: Sequence[Tally], *kinds: int) -> Histogram:
     latency = Histogram()
     for tally in tallies:
@@ -72,6 +61,17 @@ def _merged(tallies: Sequence[Tally], *kinds: int) -> Histogram:
 
 def _percentiles(name: str, latency: Histogram) -> dict[str, int | None]:
     return {f"{name}_{each}_ns": latency.percentile(share) for each, share in _SHARES.items()}
+
+
+def _tallied(*tallies: Tally) -> dict[str, Any]:
+    """The columns of what was really done: transfers of a level, or moves (their latency runs from decision to end)."""
+    latency = _merged(tallies, READ, WRITE)
+    return {
+        "operations": sum(tally.operations for tally in tallies),
+        "errors": sum(tally.errors for tally in tallies),
+        **_percentiles("latency", latency),
+        "latency_max_ns": latency.largest if latency.number else None,
+    }
 
 
 class Step(NamedTuple):
