@@ -127,7 +127,7 @@ DETAILS = ("steps", "users", "found")
 @attrs.frozen
 class Report:
     """A whole run. `labels` name every point of the plan, measured or not, by its axes; `notes` are sentences about the
-    run as a whole; `details` are the rows of the tables DETAILS, by point."""
+    run as a whole; `details` are the rows of some tables, by point."""
 
     folder: Path
     run_id: str
@@ -163,9 +163,9 @@ class Report:
         return unit.decode() if unit else None
 
 
-def load_report(folder: Path) -> Report:
-    """The report of a run from its tables; from its journal where it ended before it wrote them. Raises
-    ResultsError."""
+def load_report(folder: Path, tables: Sequence[str] = DETAILS) -> Report:
+    """The report of a run from its tables; from its journal where it ended before it wrote them. `tables`: whose rows
+    are its details. Raises ResultsError."""
     run = open_run_folder(folder)
     points = columns_of_json(run.plan)
     path = folder / "trials.parquet"
@@ -174,12 +174,12 @@ def load_report(folder: Path) -> Report:
     notes: list[str] = []
     verdicts: list[Mapping[str, Any]] = []
     trials = read_table(path) if path.exists() else None
-    details = {name: read_table(path) for name in DETAILS if (path := folder / f"{name}.parquet").exists()}
+    details = {name: read_table(path) for name in tables if (path := folder / f"{name}.parquet").exists()}
     if trials is None or _is_behind(trials, records):
         if trials is None and not journals:
             raise ResultsError(f"{folder} holds no results: the run ended before its first trial", "start it again")
         made = make_tables(str(run.plan.get("scenario", "")), points, records, run.run_id)
-        trials, details = made["trials"], {name: made[name] for name in DETAILS}
+        trials, details = made["trials"], {name: made[name] for name in tables}
         expectations = any(point.get("expectations") for point in run.plan.get("points", ()))
         how = "it is still going on" if is_being_written(folder) else "the run was stopped before it wrote its tables"
         unjudged = ", and its expectations are not judged yet" if expectations else ""

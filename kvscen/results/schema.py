@@ -204,6 +204,14 @@ TIMELINE: tuple[Column, ...] = (
     Column("latency_max_ns", _INT, "ns", "the longest"),
 )
 
+
+def _percentiles(name: str, what: str, which: str = "p50 p95 p99 p999 p9999", of: str = "requests") -> Iterator[Column]:
+    for each in which.split():
+        share = f"{float(PERCENTILES[each] * 100):g}th percentile" if each != "p50" else "median"
+        least = "" if each == "p50" else f"; null where fewer than {OPERATIONS_ABOVE} {of} lie above"
+        yield Column(f"{name}_{each}_ns", _INT, "ns", f"{share} of {what}{least}")
+
+
 #: tiers.parquet: one row for each tier of each trial, and one for each edge between two tiers (`to_tier` is set).
 TIERS: tuple[Column, ...] = (
     _RUN,
@@ -226,9 +234,10 @@ TIERS: tuple[Column, ...] = (
     Column("demoted_bytes", _INT, "B", "bytes handed down"),
     Column("promoted_bytes", _INT, "B", "bytes brought up"),
     Column("through_bytes", _INT, "B", "of an edge: bytes written through to the lower tier as the upper was written"),
-    Column("latency_p50_ns", _INT, "ns", "median latency of its operations"),
-    Column("latency_p99_ns", _INT, "ns", "99th percentile of it; null where fewer than 10 operations lie above"),
+    *_percentiles("latency", "the latency of its operations", of="operations"),
     Column("latency_max_ns", _INT, "ns", "the longest"),
+    *_percentiles("read_latency", "the latency of blocks read from it, to be moved too", of="operations"),
+    *_percentiles("write_latency", "the latency of blocks written to it, moved ones too", of="operations"),
 )
 
 #: steps.parquet: one row for each step of each trial of a matrix.
@@ -269,13 +278,6 @@ STEPS: tuple[Column, ...] = (
         "mean over its senders of what one sends / the time from its start to the end of its own last transfer; median",
     ),
 )
-
-
-def _percentiles(name: str, what: str, which: str = "p50 p95 p99 p999 p9999") -> Iterator[Column]:
-    for each in which.split():
-        share = f"{float(PERCENTILES[each] * 100):g}th percentile" if each != "p50" else "median"
-        least = "" if each == "p50" else "; null where fewer than 10 requests lie above"
-        yield Column(f"{name}_{each}_ns", _INT, "ns", f"{share} of {what}{least}")
 
 
 #: users.parquet: one row for each kind of users of each trial of conversations.
