@@ -24,6 +24,8 @@ _ROWS = {
     "steps": "each step of each trial of a matrix",
     "workers": "each worker of each trial",
     "verdicts": "each expectation of each point",
+    "searches": "each search: each combination of the other axes",
+    "candidates": "each point that a search may take and each of its conditions",
 }
 
 
