@@ -123,7 +123,8 @@ class PointReport:
 @attrs.frozen
 class Report:
     """A whole run. `labels` name every point of the plan, measured or not, by its axes; `notes` are sentences about the
-    run as a whole; `steps` are the rows of steps.parquet by point."""
+    run as a whole; `steps` are the rows of steps.parquet by point, `searches` and `candidates` those of the tables of
+    these names."""
 
     folder: Path
     run_id: str
@@ -136,6 +137,13 @@ class Report:
     trials: pa.Table
     notes: tuple[str, ...] = ()
     steps: Mapping[str, tuple[Mapping[str, Any], ...]] = attrs.field(factory=dict)
+    searches: tuple[Mapping[str, Any], ...] = ()
+    candidates: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def points_not_needed(self) -> int:
+        """Points of the plan that no search needed."""
+        return len({row["point_id"] for row in self.candidates if row["status"] == "not_needed"})
 
     @property
     def trials_ended(self) -> int:
@@ -169,6 +177,8 @@ def load_report(folder: Path) -> Report:
     records = merge(record for journal in journals for record in journal.records)
     notes: list[str] = []
     verdicts: list[Mapping[str, Any]] = []
+    searches: list[Mapping[str, Any]] = []
+    candidates: list[Mapping[str, Any]] = []
     trials = read_table(path) if path.exists() else None
     steps = read_table(folder / "steps.parquet") if (folder / "steps.parquet").exists() else None
     if trials is None or _is_behind(trials, records):
@@ -179,15 +189,25 @@ def load_report(folder: Path) -> Report:
         expectations = any(point.get("expectations") for point in run.plan.get("points", ()))
         how = "it is still going on" if is_being_written(folder) else "the run was stopped before it wrote its tables"
         unjudged = ", and its expectations are not judged yet" if expectations else ""
-        notes.append(f"read from the journal: {how}{unjudged}")
-    elif (folder / "verdicts.parquet").exists():
-        verdicts = read_table(folder / "verdicts.parquet").to_pylist()
+        searching = ", and its searches are not at their end" if run.plan.get("searches") else ""
+        notes.append(f"read from the journal: {how}{unjudged}{searching}")
+    else:
+        verdicts = _rows(folder / "verdicts.parquet")
+        searches, candidates = _rows(folder / "searches.parquet"), _rows(folder / "candidates.parquet")
     torn = sum(journal.torn_bytes for journal in journals)
     if torn:
         notes.append(
             f"the journal ends in {torn:,} bytes of a trial that was not completely written: they are left out"
         )
-    return make_report(run, points, trials, verdicts, notes, () if steps is None else steps.to_pylist())
+    return make_report(
+        run, points, trials, verdicts, notes, () if steps is None else steps.to_pylist(), searches, candidates
+    )
+
+
+def _rows(path: Path) -> list[Mapping[str, Any]]:
+    """The rows of a table; none where it is not there."""
+    rows: list[Mapping[str, Any]] = read_table(path).to_pylist() if path.exists() else []
+    return rows
 
 
 def make_report(
@@ -197,8 +217,10 @@ def make_report(
     verdicts: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
     steps: Sequence[Mapping[str, Any]] = (),
+    searches: Sequence[Mapping[str, Any]] = (),
+    candidates: Sequence[Mapping[str, Any]] = (),
 ) -> Report:
-    """Put a report together from a trials table, and the rows of the steps."""
+    """Put a report together from a trials table, and the rows of the steps and searches."""
     units = {
         field.name.removeprefix(AXIS): (field.metadata or {}).get(b"unit", b"").decode()
         for field in trials.schema
@@ -210,15 +232,21 @@ def make_report(
         groups.setdefault(row["point_id"], []).append(TrialRow(row))
     planned = sum(point.trials for point in points)
     notes = list(notes)
+    # Which of its candidates a search will need, it knows only at its end: those that never ran are not missing.
+    of_searches = {c["point_id"] for search in run.plan.get("searches", ()) for c in search["candidates"]}
+    wanted = [point for point in points if point.point_id in groups or point.point_id not in of_searches]
+    due = sum(point.trials for point in wanted)
     ended = sum(1 for group in groups.values() for trial in group if trial.status != "interrupted")
-    if ended < planned:
-        bare = sum(1 for point in points if point.point_id not in groups)
-        none = f", {plural(bare, 'point')} of {len(points):,} not once" if bare else ""
-        missing = f"{planned - ended:,} of {plural(planned, 'trial')}"
+    if ended < due:
+        bare = sum(1 for point in wanted if point.point_id not in groups)
+        none = f", {plural(bare, 'point')} of {len(wanted):,} not once" if bare else ""
+        missing = f"{due - ended:,} of {plural(due, 'trial')}"
         if is_being_written(run.path):
             notes.append(f"{missing} are still to come")
         else:
             notes.append(f"{missing} did not run{none}: go on with {_resume(run)}")
+    elif of_searches and not is_being_written(run.path) and not _at_end(run, searches):
+        notes.append(f"the searches are not at their end: go on with {_resume(run)}")
     return Report(
         folder=run.path,
         run_id=run.run_id,
@@ -234,7 +262,14 @@ def make_report(
             point_id: tuple(row for row in steps if row["point_id"] == point_id)
             for point_id in dict.fromkeys(row["point_id"] for row in steps)
         },
+        searches=tuple(searches),
+        candidates=tuple(candidates),
     )
+
+
+def _at_end(run: RunFolder, searches: Sequence[Mapping[str, Any]]) -> bool:
+    planned = len(run.plan.get("searches", ()))
+    return len(searches) == planned and all(search["outcome"] != "unfinished" for search in searches)
 
 
 def _resume(run: RunFolder) -> str:
