@@ -48,6 +48,7 @@ _TABLE = (
     Code("KVS031", "A value is missing"),
     Code("KVS032", "A string has an unknown escape"),
     Code("KVS033", "An expression is nested too deeply"),
+    Code("KVS034", "A `find` does not say what is looked for"),
     # ---- names, settings, values, units, axes (KVS1xx)
     Code("KVS101", "A name is unknown"),
     Code("KVS102", "A setting is unknown"),

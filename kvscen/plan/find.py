@@ -37,14 +37,15 @@ def searched(late: Late, pairs: Sequence[tuple[Leaf, Point]], expecting: Expecti
     groups: dict[tuple[tuple[str, str], ...], list[tuple[Leaf, Point]]] = {}
     for leaf, point in pairs:
         if key in point.axes:
-            others = {path: value for path, value in point.axes.items() if path not in axis.keys}
-            groups.setdefault(tuple((path, format_value(v)) for path, v in others.items()), []).append((leaf, point))
+            others = tuple((path, format_value(v)) for path, v in point.axes.items() if path not in axis.keys)
+            groups.setdefault(others, []).append((leaf, point))
     finds = []
-    for group in groups.values():
+    for others, group in groups.items():
         try:
             finds.append(_search(late, find, axis, group, expecting))
         except ScenarioError as error:
-            said.say(error.diagnostics, group[0][0].place(late.flat))
+            where = ", ".join(f"{path} = {value}" for path, value in others)
+            said.say(error.diagnostics, f"at {where}" if where else "")
     return tuple(finds)
 
 
@@ -88,12 +89,12 @@ def _axis(flat: Flat, find: FindDef, said: Said) -> Axis | None:
 
 
 def _no_axis(path: str, axes: Sequence[str], span: Span) -> Diagnostic:
-    known = f"the axes of the sweep are {listed(axes)}" if axes else "the sweep has no axis yet"
+    known = f"the sweep varies {listed(axes)}" if axes else "the sweep varies nothing yet"
     return diagnostic(
         "KVS127",
         f"`{path}` is searched, and the sweep does not vary it",
         span,
-        help=f"{known}; an axis gives the values to choose from: `{path} in log(1, 1000, 13)`, in the unit of `{path}`",
+        help=f"{known}: add the values to choose from, `{path} in [...]`",
     )
 
 
@@ -190,9 +191,17 @@ def _check_judged(late: Late, find: FindDef, point: Point) -> None:
                 f"`{measure}` needs {info.least_operations:,} {_counted(info)} in a trial, "
                 f"and at `{find.target.key} = {at}` there are {int(had):,}",
                 span,
-                help="make the trials longer, or judge by a lower percentile: a candidate without the measure would "
-                "count as one that does not keep it",
+                help=f"{_longer(info, had, point.work)}, or judge by a lower percentile: a point without the measure "
+                "would count as one that does not keep it",
             )
+
+
+def _longer(info: MeasureInfo, had: Fraction, work: Work) -> str:
+    """How the trials come to have enough operations."""
+    if not had or work.time_ns is None:
+        return "make the trials longer"
+    seconds = -(-info.least_operations * work.time_ns // had // 10**9)
+    return f"make the trials longer, `time = {seconds} s`"
 
 
 def _is_foreign(late: Late, measure: str, point: Point) -> bool:

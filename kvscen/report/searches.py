@@ -59,8 +59,6 @@ def sentence(row: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
     here = f"{row['measure']} {_figure(row, 'measured')}"
     beside = _beside(row, reasons)
     match row["outcome"], row["kind"]:
-        case "found", "saturation":
-            text = f"{here}; {beside}"
         case "found", _:
             text = f"{here}; {beside}"
         case "beyond", "saturation":
@@ -81,7 +79,7 @@ def sentence(row: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
 def _beside(row: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
     why = reasons.get(row["next_point_id"] or "", "")
     figure = why or _figure(row, "next_measured")
-    return f"at {row['next_value_text']} {figure}"
+    return f"at {row['next_value_text']}: {figure}"
 
 
 def reasons(report: Report, row: Mapping[str, Any]) -> dict[str, str]:

@@ -138,7 +138,7 @@ def conduct(
     async def main() -> None:
         conductor = Conductor(plan, registry, folder, 7, records.append, start, Silent())
         with trio.move_on_after(cancel_after_s if cancel_after_s is not None else float("inf")):
-            await conductor.run(done)
+            await conductor.run(TrialRecord(point, trial, 0, "ok", "", 0) for point, trial in done)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     return records

@@ -57,12 +57,14 @@ def runs(tmp_path: Path) -> Path:
 
 def test_every_table_has_its_columns_and_rows(tmp_path: Path) -> None:
     paths = write(tmp_path / "run", a_run())
-    assert set(paths) == {"trials", "latency", "timeline", "tiers", "steps", "workers", "verdicts"}
+    assert set(paths) == {
+        *("trials", "latency", "timeline", "tiers", "steps", "workers", "verdicts", "searches", "candidates")
+    }
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(f"{name}.parquet" for name in paths)
     for name, columns in schema.TABLES.items():
         table = pq.read_table(paths[name])
         assert [(f.name, f.type) for f in table.schema] == [(c.name, c.type) for c in columns], name
-        assert table.num_rows > 0 or name == "steps"  # only a matrix has steps
+        assert table.num_rows > 0 or name in ("steps", "searches", "candidates")  # of a matrix, and of `find`
     trials = pq.read_table(paths["trials"])
     fixed = [column.name for column in (*schema.TRIALS, schema.SETTINGS)]
     own = [measure.name for measure in registry().driver("posix").measures]
