@@ -162,11 +162,15 @@ def candidate_rows(one: Searched) -> Iterable[dict[str, Any]]:
             "reason": judged.reason if judged else "",
         }
         for number, (measure, condition) in enumerate(wanted):
-            row |= {"measure": measure, "condition": condition}
-            if judged is not None:
-                figure = judged.figures[number]
-                row |= {"measured": figure.value, "limit": figure.limit, "measure_unit": figure.unit}
-            yield dict(row)
+            figure = judged.figures[number] if judged else None
+            yield {
+                **row,
+                "measure": measure,
+                "condition": condition,
+                "measured": figure.value if figure else None,
+                "limit": figure.limit if figure else None,
+                "measure_unit": figure.unit if figure else None,
+            }
 
 
 def _status(one: Searched, judged: Judged | None) -> CandidateStatus:
