@@ -69,7 +69,7 @@ def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int
     from kvscen.results.errors import ResultsError
     from kvscen.results.journal import Journal, read_journals
     from kvscen.results.judge import exit_code, judge
-    from kvscen.results.searches import searched, spared
+    from kvscen.results.searches import searched
     from kvscen.results.tables import write_tables
 
     now = datetime.now(UTC)
@@ -94,7 +94,7 @@ def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int
         interrupted = _conduct(plan, place, journal, earlier)
     records = read_journals(place)
     found = searched(plan, records)
-    verdicts = judge(plan, records, spared(found))
+    verdicts = judge(plan, records)
     write_tables(place, plan, records, run_id, verdicts, found)
     write_report(load_report(place), form, sys.stdout)
     if form != "table":

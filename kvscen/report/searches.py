@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kvscen.report.numbers import NOTHING, show_one, show_percent
+from kvscen.report.numbers import NOTHING, plural, scale_for, show_percent
 from kvscen.report.run import Report
 from kvscen.results.measures import measure_named
 
@@ -21,7 +21,8 @@ def search_lines(report: Report) -> Iterator[RenderableType]:
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in report.searches:
         groups.setdefault((row["sweep"], row["search"]), []).append(row)
-    yield Text("searches", "bold")
+    spared = report.points_not_needed
+    yield Text.assemble(("searches", "bold"), f"  {plural(spared, 'point')} not needed, and not run" if spared else "")
     many_sweeps = len({sweep for sweep, _ in groups}) > 1
     for (sweep, search), rows in groups.items():
         text = search.removeprefix("find ")
@@ -32,10 +33,8 @@ def search_lines(report: Report) -> Iterator[RenderableType]:
         grid.add_column(overflow="fold")
         for row in rows:
             style = {"found": "green", "unfinished": "yellow"}.get(row["outcome"], "bold yellow")
-            spared = row["candidates"] - row["candidates_measured"]
             how = f"{row['candidates_measured']:,} of {row['candidates']:,} points measured"
-            how += f", {spared:,} not needed" if spared and row["outcome"] != "unfinished" else ""
-            words = "; ".join(part for part in (sentence(row, reasons(report, row)), how) if part)
+            words = "; ".join(part for part in (sentence(report, row), how) if part)
             grid.add_row(Text(row["others"]), Text(headline(row), style), Text(words))
         yield Padding(grid, (0, 0, 0, 4))
 
@@ -54,44 +53,54 @@ def headline(row: Mapping[str, Any]) -> str:
             return str(outcome).replace("_", " ")
 
 
-def sentence(row: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
-    """What was measured at the answer and beside it. `reasons` say for points why they do not count."""
-    here = f"{row['measure']} {_figure(row, 'measured')}"
-    beside = _beside(row, reasons)
+def sentence(report: Report, row: Mapping[str, Any]) -> str:
+    """What was measured at the answer and beside it."""
+    found, beside = (_figures(report, row, row[name]) for name in ("point_id", "next_point_id"))
+    here = ", ".join(f"{c['measure']} {_figure(c, beside)}" for c in found)
+    there = f"at {row['next_value_text']}: {_why_not(beside, found)}"
     match row["outcome"], row["kind"]:
         case "found", _:
-            text = f"{here}; {beside}"
+            text = f"{here}; {there}"
         case "beyond", "saturation":
             text = f"{here}; the range ends before two higher values bring no more"
         case "beyond", _:
             text = f"{here}; the whole range keeps it"
         case "none", "saturation":
-            text = f"no value has it: {beside}"
+            text = f"no value has it; {there}"
         case "none", _:
-            text = f"no value keeps it: {beside}"
-        case "unfinished", _:
-            text = ""
+            text = f"no value keeps it; {there}"
         case _:
-            return str(row["reason"])
-    return f"{text}; {row['reason']}" if row["reason"] else text
+            text = ""
+    return "; ".join(part for part in (text, row["reason"]) if part)
 
 
-def _beside(row: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
-    why = reasons.get(row["next_point_id"] or "", "")
-    figure = why or _figure(row, "next_measured")
-    return f"at {row['next_value_text']}: {figure}"
+def _figures(report: Report, row: Mapping[str, Any], point_id: str | None) -> list[Mapping[str, Any]]:
+    """The rows of a candidate, one for each condition."""
+    return [c for c in report.candidates if (c["search"], c["point_id"]) == (row["search"], point_id)]
 
 
-def reasons(report: Report, row: Mapping[str, Any]) -> dict[str, str]:
-    """Why candidates do not count, of those that have a reason beside their figures."""
-    return {c["point_id"]: c["reason"] for c in report.candidates if c["search"] == row["search"] and c["reason"]}
+def _why_not(candidate: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> str:
+    """Why a candidate is beyond the border: what befell it, or the conditions that it does not keep."""
+    if candidate and candidate[0]["reason"]:
+        return str(candidate[0]["reason"])
+    failed = [c for c in candidate if c["outcome"] != "pass"]
+    named = len(candidate) > 1
+    return ", ".join((f"{c['measure']} " if named else "") + _figure(c, other) for c in failed)
 
 
-def _figure(row: Mapping[str, Any], name: str) -> str:
-    value = row[name]
+def _figure(candidate: Mapping[str, Any], other: Sequence[Mapping[str, Any]]) -> str:
+    """What was measured, in a unit that suits the same of the other candidate too where that is not far from it."""
+    value, unit = candidate["measured"], candidate["measure_unit"]
     if value is None:
         return NOTHING
-    info = measure_named(row["measure"])
+    info = measure_named(candidate["measure"])
     if info is not None and info.percent:
         return show_percent(value)
-    return show_one(int(value) if float(value).is_integer() else value, row["measure_unit"])
+    beside = [c["measured"] for c in other if c["condition"] == candidate["condition"] and c["measured"] is not None]
+    near = [number for number in beside if value / 10 < number < value * 10]
+    scale = scale_for([_whole(number) for number in (value, *near)], unit).digits_for([_whole(value)])
+    return f"{scale.show(_whole(value))} {scale.unit.removeprefix('1')}".strip()
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else value

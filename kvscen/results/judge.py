@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias
 
@@ -57,13 +57,14 @@ class Figure:
     unknown: tuple[int, ...] = ()
 
 
-def judge(plan: Plan, records: Iterable[TrialRecord], spared: Container[str] = ()) -> list[Verdict]:
-    """Every expectation of every point but those `spared` (which no search needed), in the order of the plan.
+def judge(plan: Plan, records: Iterable[TrialRecord]) -> list[Verdict]:
+    """Every expectation of every point, in the order of the plan; not of those that a search could do without, and did.
 
     A measure is judged on the median of the ok trials, a count on the sum over all trials that ran. A point without an
     ok trial fails, unless it is unavailable or the run was interrupted before it: then it is named as not judged.
     """
     trials = by_point(records)
+    spared = {candidate.point_id for find in plan.finds for candidate in find.candidates} - set(trials)
     return [
         verdict_of(point, expectation, trials.get(point.id, []))
         for point in plan.points

@@ -364,6 +364,7 @@ CANDIDATES: tuple[Column, ...] = (
     Column("measured", _FLOAT, None, "what was measured: the median of the ok trials, or of a count the sum"),
     Column("limit", _FLOAT, None, "what it is held against, in the same unit"),
     Column("measure_unit", _TEXT, None, "unit of measured and limit"),
+    Column("outcome", _TEXT, None, "pass, fail, or not judged; null where it was not measured, or has no limit"),
     Column("reason", _TEXT, None, "why it does not count"),
 )
 

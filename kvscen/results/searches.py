@@ -45,13 +45,6 @@ class Searched:
     judged: Mapping[int, Judged]
     reason: str
 
-    @property
-    def spared(self) -> frozenset[str]:
-        """The points that the search did not need."""
-        if self.answer.outcome == "unfinished":
-            return frozenset()
-        return frozenset(c.point_id for i, c in enumerate(self.find.candidates) if i not in self.judged)
-
 
 def judge_candidate(find: Find, point: Point, trials: Sequence[TrialRecord]) -> Judged | None:
     """What is known of a candidate by its trials; None where one of them is still to come."""
@@ -100,11 +93,6 @@ def _searched(find: Find, points: Mapping[str, Point], trials: Mapping[str, Sequ
         reason = f"the condition does not change once along the axis: what was measured at {', '.join(against)} "
         reason += "speaks against this answer"
     return Searched(find, result, judged, reason)
-
-
-def spared(found: Iterable[Searched]) -> frozenset[str]:
-    """The points that no search needed."""
-    return frozenset().union(*(one.spared for one in found))
 
 
 # ---- rows of the tables
@@ -170,6 +158,7 @@ def candidate_rows(one: Searched) -> Iterable[dict[str, Any]]:
                 "measured": figure.value if figure else None,
                 "limit": figure.limit if figure else None,
                 "measure_unit": figure.unit if figure else None,
+                "outcome": figure.outcome if figure and find.conditions else None,
             }
 
 

@@ -21,7 +21,7 @@ from kvscen.plan.seek import Seen, next_candidate
 from kvscen.plugin.registry import registry
 from kvscen.results.judge import judge
 from kvscen.results.record import TrialRecord
-from kvscen.results.searches import Searched, candidate_rows, search_row, searched, spared
+from kvscen.results.searches import Searched, candidate_rows, search_row, searched
 from tests.execute.support import Script, conduct, make_point, registry_of
 from tests.execute.support import make_plan as plan_by_hand
 from tests.execute.test_tools import WORK as TOOL_WORK
@@ -203,7 +203,7 @@ def test_a_run_that_was_cut_off_is_not_at_its_end(tmp_path: Path) -> None:
     plan = planned(GOODPUT)
     half = run(plan, tmp_path)[:7]
     found = searched(plan, half)
-    assert {one.answer.outcome for one in found} == {"unfinished"} and spared(found) == frozenset()
+    assert {one.answer.outcome for one in found} == {"unfinished"}
     statuses = Counter(row["status"] for one in found for row in candidate_rows(one))
     assert statuses["open"] + statuses["kept"] + statuses["not_kept"] == 30 and statuses["open"] >= 26
 
@@ -287,7 +287,7 @@ def test_expectations_are_not_judged_where_nothing_was_needed(tmp_path: Path) ->
     plan = planned(GOODPUT + "\n expect errors == 0")
     records = run(plan, tmp_path)
     ran = {record.point_id for record in records}
-    verdicts = judge(plan, records, spared(searched(plan, records)))
+    verdicts = judge(plan, records)
     assert {verdict.point_id for verdict in verdicts} == ran and len(ran) == 8
     assert {verdict.outcome for verdict in verdicts} == {"pass"}
 
