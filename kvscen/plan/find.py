@@ -13,7 +13,7 @@ from kvscen.language.scenario import ExpectDef, FindDef
 from kvscen.language.schema import Share
 from kvscen.language.suggest import listed
 from kvscen.language.syntax import Expr
-from kvscen.language.values import Quantity, format_value
+from kvscen.language.values import Quantity, format_value, show_value
 from kvscen.plan.cost import each_tier
 from kvscen.plan.late import Axis, Flat, Late, Trace, Unchosen
 from kvscen.plan.point import Candidate, Expectation, Find, Point, Work
@@ -185,7 +185,7 @@ def _check_judged(late: Late, find: FindDef, point: Point) -> None:
             )
         had = _operations(info, point.work)
         if had is not None and had < info.least_operations:
-            at = format_value(point.axes[find.target.key])
+            at = show_value(point.axes[find.target.key])
             raise problem(
                 "KVS405",
                 f"`{measure}` needs {info.least_operations:,} {_counted(info)} in a trial, "

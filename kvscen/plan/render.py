@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kvscen.language.values import Quantity, format_value
+from kvscen.language.values import Quantity, format_value, show_value
 from kvscen.plan.columns import Cell, axes, describe, settings
 from kvscen.plan.cost import ALLOWED_BYTES_PER_S, PlanCost, PointCost, taken_at_most
 from kvscen.plan.point import Expectation, Find, Plan, Point, Skipped, Tier
@@ -155,10 +155,10 @@ def _sweep(
         yield Padding(table, (0, 0, 0, 2))
     yield from steps_tables([point for point, _ in points])
     for dropped in skipped:
-        where = ", ".join(f"{path} = {format_value(value)}" for path, value in dropped.axes.items())
+        where = ", ".join(f"{path} = {show_value(value)}" for path, value in dropped.axes.items())
         yield Padding(Text(f"skipped {dropped.id}  {where}  when {dropped.condition}", "dim"), (0, 0, 0, 2))
     for find in finds:
-        where = ", ".join(f"{path} = {format_value(value)}" for path, value in find.others.items())
+        where = ", ".join(f"{path} = {show_value(value)}" for path, value in find.others.items())
         most = f"at most {at_most(find):,} of {plural(len(find.candidates), 'point')}"
         yield Padding(Text(f"{find.text}: {most}" + (f", at {where}" if where else "")), (0, 0, 0, 2))
 
@@ -171,7 +171,7 @@ def _columns(
     shared: list[tuple[str, str]] = []
     paths = list(dict.fromkeys(path for point in points for path in point.axes))
     for path in paths:
-        columns[path] = [format_value(point.axes[path]) if path in point.axes else NOTHING for point in points]
+        columns[path] = [show_value(point.axes[path]) if path in point.axes else NOTHING for point in points]
     known = {path.rpartition(".")[2] for path in paths}
     facts: Mapping[str, list[str]] = {
         "tier": [f"{p.tier.name} ({p.tier.driver})" if "tier" not in paths else p.tier.driver for p in points],

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from kvscen.language.blocks import STEADY_ROUNDS
-from kvscen.language.values import format_value
+from kvscen.language.values import show_value
 from kvscen.plan.point import Plan, Point
 from kvscen.plan.seek import most_points
 from kvscen.report.numbers import show_one
@@ -148,4 +148,4 @@ def describe(point: Point) -> str:
     axes: dict[str, Any] = dict(point.axes)
     if not axes:
         return f"{point.pattern.name} on {point.tier.name}"
-    return ", ".join(f"{path.rpartition('.')[2]} {format_value(value)}" for path, value in axes.items())
+    return ", ".join(f"{path.rpartition('.')[2]} {show_value(value)}" for path, value in axes.items())

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pyarrow as pa
 
+from kvscen.language.values import Quantity, is_long, show_value
 from kvscen.measure.steady import MOST_DRIFT
 from kvscen.report.numbers import plural, show_one, show_percent
 from kvscen.results import schema
@@ -21,6 +23,7 @@ from kvscen.results.aggregate import left_out, ok
 from kvscen.results.errors import ResultsError
 from kvscen.results.folder import RunFolder, open_run_folder
 from kvscen.results.journal import is_being_written, journal_paths, merge, read_journal
+from kvscen.results.measures import UNITS_OF_COLUMNS
 from kvscen.results.points import PointColumns, columns_of_json
 from kvscen.results.tables import make_tables, read_table
 
@@ -308,6 +311,9 @@ def _label(point: PointColumns, units: Mapping[str, str]) -> str:
 def _spell(paths: Sequence[str], value: Any, unit: str, settings: Mapping[str, str]) -> str:
     """An axis's value as the language spells it, without the quotes of a text. `paths`: where its setting may be."""
     for path in paths:
+        if path in settings and is_long(settings[path]) and unit in UNITS_OF_COLUMNS:
+            dimension, scale, _ = UNITS_OF_COLUMNS[unit]
+            return show_value(Quantity(Fraction(value) * scale, dimension))
         if path in settings:
             return settings[path].strip('"')
     if isinstance(value, bool):

@@ -7,18 +7,23 @@ ok and each condition holds as an `expect` would: a rate at which one trial of f
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from kvscen.language.values import Value, format_value
+from kvscen.language.values import Value, show_value
 from kvscen.plan.columns import typed
 from kvscen.plan.point import Candidate, Find, Plan, Point
 from kvscen.plan.seek import Answer, Seen, answer, at_most, strays
+from kvscen.report.numbers import show_one
 from kvscen.results.aggregate import NOT_RUN, by_point
 from kvscen.results.judge import Verdict, figure_of, verdict_of
 from kvscen.results.points import unit_of
 from kvscen.results.record import TrialRecord
+
+#: So many times as good may the figure of a harder candidate be, by chance, as that of an easier one that failed.
+MOST_BETTER = 1.25
 
 #: What became of a candidate. `kept` and `not_kept`: the conditions; `measured` and `not_measured`: the measure whose
 #: saturation is looked for; `not_needed`: the search came to its end without it; `open`: the search is not at its end.
@@ -85,14 +90,36 @@ def _searched(find: Find, points: Mapping[str, Point], trials: Mapping[str, Sequ
         if found is not None:
             judged[index] = found
     seen = {index: one.seen for index, one in judged.items()}
-    result, reason = answer(find, seen), ""
+    result = answer(find, seen)
     if result.outcome == "none" and all(one.unavailable for one in judged.values()):
-        result, reason = Answer("not_judged"), next(iter(judged.values())).reason
-    against = [format_value(find.candidates[index].value) for index in strays(find, seen)]
+        return Searched(find, Answer("not_judged"), judged, next(iter(judged.values())).reason)
+    against = [show_value(find.candidates[index].value) for index in strays(find, seen)]
     if against:
-        reason = f"the condition does not change once along the axis: what was measured at {', '.join(against)} "
-        reason += "speaks against this answer"
-    return Searched(find, result, judged, reason)
+        reason = f"what was measured at {', '.join(against)} speaks against it: the condition changes more than once"
+        return Searched(find, result, judged, reason)
+    return Searched(find, result, judged, _doubt(find, judged))
+
+
+def _doubt(find: Find, judged: Mapping[int, Judged]) -> str:
+    """What makes the answer doubtful: a candidate that fails a condition, and a harder one that did much better in it.
+    Both lie beyond the border, so the search met no contradiction; but not only the axis moved the figures."""
+    found: list[tuple[float, str]] = []
+    ranks = sorted(judged, reverse=find.kind == "lowest")
+    for number, condition in enumerate(find.conditions):
+        if condition.operator in ("==", "!="):
+            continue
+        for easy, hard in combinations(ranks, 2):
+            one, other = (judged[index].figures[number] for index in (easy, hard))
+            if one.outcome != "fail" or not one.value or not other.value:
+                continue
+            better = one.value / other.value if condition.operator in ("<", "<=") else other.value / one.value
+            if better > MOST_BETTER:
+                at = [show_value(find.candidates[index].value) for index in (easy, hard)]
+                shown = [show_one(figure.value, figure.unit) for figure in (one, other)]
+                found.append((better, f"{condition.measure} was {shown[0]} at {at[0]} and {shown[1]} at {at[1]}"))
+    if not found:
+        return ""
+    return f"doubtful: {max(found)[1]}: the machine changed meanwhile, or more than the axis decides"
 
 
 # ---- rows of the tables
@@ -130,7 +157,7 @@ def _at(one: Searched, index: int | None) -> dict[str, Any]:
 
 def _place(candidate: Candidate) -> dict[str, Any]:
     value = candidate.value
-    return {"point_id": candidate.point_id, "value": typed(value), "value_text": format_value(value)}
+    return {"point_id": candidate.point_id, "value": typed(value), "value_text": show_value(value)}
 
 
 def candidate_rows(one: Searched) -> Iterable[dict[str, Any]]:
@@ -176,4 +203,4 @@ def label(axes: Mapping[str, Value]) -> str:
 
 
 def _bare(value: Value) -> str:
-    return value if isinstance(value, str) else format_value(value)
+    return value if isinstance(value, str) else show_value(value)

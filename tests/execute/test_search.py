@@ -269,7 +269,28 @@ def test_what_speaks_against_the_answer_is_said(tmp_path: Path) -> None:
     merged = [*(r for r in records if r.status == "ok" or r.point_id in point), *rest]
     one = by_tier(searched(plan, merged))["fast"]
     assert values(one) == ("found", 1000, 1100)
-    assert "700 /s" in one.reason and "does not change once" in one.reason
+    assert one.reason == "what was measured at 700 /s speaks against it: the condition changes more than once"
+
+
+@pytest.mark.parametrize(("slowed_ms", "doubtful"), [(900, True), (50, False)])
+def test_a_machine_that_changed_meanwhile_makes_the_answer_doubtful(
+    tmp_path: Path, slowed_ms: int, doubtful: bool
+) -> None:
+    """At 400 /s `slow` does better than at 300 /s, and neither keeps the target."""
+    plan = planned(GOODPUT)
+    rates = {point.id: int(point.work.rate_per_s or 0) for point in plan.points if point.tier.name == "slow"}
+    records = [
+        attrs.evolve(record, measures={**record.measures, "latency_p50_ns": slowed_ms * 10**6})
+        if rates.get(record.point_id) == 300
+        else record
+        for record in run(plan, tmp_path)
+    ]
+    one = by_tier(searched(plan, records))["slow"]
+    # 200 /s was not needed before; now it is.
+    rest = run(plan, tmp_path, records)
+    one = by_tier(searched(plan, [*records, *rest]))["slow"]
+    assert values(one) == ("found", 200, 300)
+    assert one.reason.startswith("doubtful: latency_p50 was 900 ms at 300 /s and ") is doubtful
 
 
 def test_an_unavailable_tier_gives_no_answer(tmp_path: Path) -> None:
