@@ -32,7 +32,7 @@ def search_lines(report: Report) -> Iterator[RenderableType]:
             grid.add_column()
         grid.add_column(overflow="fold")
         for row in rows:
-            style = {"found": "green", "unfinished": "yellow"}.get(row["outcome"], "bold yellow")
+            style = "green" if row["outcome"] == "found" and not row["reason"] else "bold yellow"
             how = f"{row['candidates_measured']:,} of {row['candidates']:,} points measured"
             words = "; ".join(part for part in (sentence(report, row), how) if part)
             grid.add_row(Text(row["others"]), Text(headline(row), style), Text(words))
