@@ -98,13 +98,16 @@ def priced_json(plan: Plan, cost: PlanCost) -> dict[str, Any]:
 
 
 def rows(plan: Plan, cost: PlanCost) -> Iterator[dict[str, Cell]]:
-    """One flat row for each point, then for each skipped one; every row has every column."""
+    """One flat row for each point, then for each skipped one; every row has every column. Those that are `searched_by`
+    a search are run as far as it needs them."""
     all_points: tuple[Point | Skipped, ...] = (*plan.points, *plan.skipped)
     paths = list(dict.fromkeys(path for point in all_points for path in point.axes))
+    searched = {candidate.point_id: find.text for find in plan.finds for candidate in find.candidates}
     empty: dict[str, Cell] = {}
     for point, own in zip(plan.points, cost.points, strict=True):
         values = axes(point)
-        row: dict[str, Cell] = {"point_id": point.id, "sweep": point.sweep, "skipped_by": None, **describe(point)}
+        row: dict[str, Cell] = {"point_id": point.id, "sweep": point.sweep, "skipped_by": None}
+        row |= {"searched_by": searched.get(point.id), **describe(point)}
         row.update({f"axis.{path}": values.get(path) for path in paths})
         row.update(attrs.asdict(own))
         empty = empty or dict.fromkeys(row)

@@ -192,7 +192,7 @@ def load_report(folder: Path) -> Report:
         expectations = any(point.get("expectations") for point in run.plan.get("points", ()))
         how = "it is still going on" if is_being_written(folder) else "the run was stopped before it wrote its tables"
         unjudged = ", and its expectations are not judged yet" if expectations else ""
-        searching = ", and its searches are not at their end" if run.plan.get("searches") else ""
+        searching = ", and its searches have no answers yet" if run.plan.get("searches") else ""
         notes.append(f"read from the journal: {how}{unjudged}{searching}")
     else:
         verdicts = _rows(folder / "verdicts.parquet")

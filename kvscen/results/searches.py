@@ -163,7 +163,8 @@ def _place(candidate: Candidate) -> dict[str, Any]:
 def candidate_rows(one: Searched) -> Iterable[dict[str, Any]]:
     """Rows of candidates.parquet, without the run: for each candidate one of each condition."""
     find = one.find
-    wanted = [(c.measure, c.text) for c in find.conditions] or [(find.measure, find.text)]
+    wanted: list[tuple[str | None, str]] = [(c.measure, c.text) for c in find.conditions]
+    wanted = wanted or [(find.measure, find.text)]
     for index, candidate in enumerate(find.candidates):
         judged = one.judged.get(index)
         row = {

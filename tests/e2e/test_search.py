@@ -95,7 +95,7 @@ def test_kill_9_at_any_moment_and_the_search_goes_on(tmp_path: Path, seed: int) 
     kept = {(record.point_id, record.trial): record.started_unix_ns for record in read_journals(tmp_path / "out")}
     assert len(kept) >= wanted
     shown = kvscen(tmp_path, "show", "out").stdout
-    assert "its searches are not at their end" in shown and "--resume out" in shown
+    assert "its searches have no answers yet" in shown and "--resume out" in shown
     done = kvscen(tmp_path, "run", path, "--resume", "out")
     assert done.returncode == 0, done.stderr
     assert answers(tmp_path / "out") == FOUND

@@ -9,7 +9,7 @@ from typing import Literal
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvscen.language.values import Quantity
@@ -64,6 +64,7 @@ def test_every_monotone_truth_table(kind: Literal["highest", "lowest"], count: i
             assert {found.found, found.next} <= set(seen)
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=70), st.sampled_from(["highest", "lowest"]))
 def test_of_any_truth_table_a_border_is_found(keeps: list[bool], kind: Literal["highest", "lowest"]) -> None:
     """Where the condition is kept, lost and kept again, the answer is one of the borders, and not more is measured."""
@@ -129,6 +130,7 @@ def test_known_rises(values: list[float | None], expected: Answer, measured: int
     assert rise(values) == (expected, measured)
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.floats(0, 1e12), min_size=1, max_size=30), st.fractions(0, 1))
 def test_any_rise(values: list[float | None], share: Fraction) -> None:
     """The knee is the first value that neither of the next two beats by more than the share, and nothing beyond those
