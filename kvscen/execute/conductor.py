@@ -120,7 +120,10 @@ class Conductor:
         """Keep what a search is judged by."""
         kept = self._candidates.get(record.point_id)
         if kept is not None:
-            kept[record.trial] = attrs.evolve(record, latency=(), timeline=(), workers=(), steps=())
+            which = (record.point_id, record.trial, record.trial_order, record.status, record.reason)
+            kept[record.trial] = TrialRecord(
+                *which, record.started_unix_ns, measures=record.measures, tiers=record.tiers
+            )
 
     def _judge(self, find: Find, point: Point) -> Seen:
         judged = judge_candidate(find, point, list(self._candidates[point.id].values()))
@@ -152,6 +155,9 @@ class Conductor:
             timeline=summary.timeline,
             tiers=summary.tiers,
             steps=summary.steps,
+            users=summary.users,
+            found=summary.found,
+            occupancy=summary.occupancy,
             workers=workers,
         )
 

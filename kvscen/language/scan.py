@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 #: The kinds of block.
-KINDS = ("model", "tier", "pattern", "sweep")
+KINDS = ("model", "tier", "users", "pattern", "sweep")
 
 #: What a `find` looks for.
 FINDS = ("highest", "lowest", "saturation")

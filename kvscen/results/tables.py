@@ -23,8 +23,8 @@ from kvscen.results.record import TrialRecord
 from kvscen.results.schema import Column
 from kvscen.results.searches import Searched, candidate_rows, search_row
 
-#: The tables whose rows are parts of a trial's record.
-_OF_TRIALS = ("latency", "timeline", "tiers", "steps", "workers")
+#: The tables that are made at the end of a run; the rows of all others are parts of a trial's record.
+_AT_THE_END = frozenset({"verdicts", "searches", "candidates"})
 
 _DRIVER_TYPES = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
 
@@ -56,7 +56,7 @@ def make_tables(
     known = [record for record in merge(records) if record.point_id in place]
     ordered = sorted(known, key=lambda record: (place[record.point_id], record.trial))
     by_id = {point.point_id: point for point in points}
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _OF_TRIALS}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in schema.TABLES if name not in _AT_THE_END}
     for record in ordered:
         identity = {"run_id": run_id, "point_id": record.point_id, "trial": record.trial}
         for name, parts in _parts(record):
@@ -124,6 +124,9 @@ def _parts(record: TrialRecord) -> Iterable[tuple[str, Iterable[Mapping[str, Any
     yield "timeline", record.timeline
     yield "tiers", record.tiers
     yield "steps", record.steps
+    yield "users", record.users
+    yield "found", record.found
+    yield "occupancy", record.occupancy
     yield "workers", record.workers
 
 
