@@ -17,6 +17,7 @@ from kvscen.language.values import Quantity, format_value, show_value
 from kvscen.plan.cost import each_tier
 from kvscen.plan.late import Axis, Flat, Late, Trace, Unchosen
 from kvscen.plan.point import Candidate, Expectation, Find, Point, Work
+from kvscen.plan.replay import Replay
 from kvscen.plan.search import Leaf, Said
 from kvscen.results.measures import MeasureInfo, driver_measure, measure_named
 
@@ -219,8 +220,10 @@ def _counted(info: MeasureInfo) -> str:
 
 def _operations(info: MeasureInfo, work: Work) -> Fraction | None:
     """How many of what the measure is of there will be in a trial, where the scenario tells."""
-    if work.traffic is not None or work.replay is not None:
+    if work.traffic is not None:
         return None
+    if work.replay is not None:
+        return _of_replay(info, work.replay)
     if work.operations is not None:
         operations = Fraction(work.operations)
     elif work.rate_per_s is not None and work.time_ns is not None:
@@ -238,3 +241,13 @@ def _operations(info: MeasureInfo, work: Work) -> Fraction | None:
             return operations * work.requests / work.batch
         case _:
             return operations
+
+
+def _of_replay(info: MeasureInfo, replay: Replay) -> Fraction | None:
+    match info.name.partition("_")[0]:
+        case "request":
+            return Fraction(replay.requests)
+        case "latency" | "service" | "delay":
+            return Fraction(replay.operations)
+        case _:
+            return None  # how many of them read or write, a cache decides

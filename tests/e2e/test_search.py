@@ -16,7 +16,7 @@ import pytest
 
 from kvscen.results.journal import read_journals
 from kvscen.testing.fake import register
-from tests.e2e.support import command, environment, kvscen, scenario, trials
+from tests.e2e.support import ROOT, command, environment, kvscen, scenario, trials
 
 # 1024 blocks a second, and 300; 15 candidates each, of which a search takes 4.
 SEARCH = """kvs 1
@@ -104,6 +104,18 @@ def test_kill_9_at_any_moment_and_the_search_goes_on(tmp_path: Path, seed: int) 
     # At its end there is nothing to do.
     again = kvscen(tmp_path, "run", path, "--resume", "out")
     assert again.returncode == 0 and again.stdout == done.stdout and ": ok" not in again.stderr
+
+
+def test_the_shipped_scenario_finds_what_its_page_says(tmp_path: Path) -> None:
+    """The computed tier comes out the same on every machine, Poisson arrivals and all."""
+    done = kvscen(tmp_path, "run", ROOT / "scenarios" / "goodput.kvs", "--set", "goodput.tier=store", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    page = " ".join((ROOT / "docs" / "search.md").read_text().split())
+    rate, knee = rows(tmp_path / "out", "searches")
+    said = f"{rate['value_text']} latency_p99 {rate['measured'] / 1e6:.2f} ms; "
+    said += f"at {rate['next_value_text']}: {rate['next_measured'] / 1e6:.2f} ms; 4 of 13 points measured"
+    assert f"tier=store {said}" in page and said in " ".join(done.stdout.split())
+    assert (knee["value"], knee["next_value"], knee["candidates_measured"]) == (4, 8, 5)
 
 
 BAD = """kvs 1

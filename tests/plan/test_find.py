@@ -183,6 +183,23 @@ def test_what_can(measure: str) -> None:
     assert not problems(sweep(f"{RATES}; find highest pages.rate where {measure}"))
 
 
+USERS = """
+pattern chats : conversations { block = 64 KiB; page = 16 tokens; requests = %d }
+sweep s {
+  pattern = chats; tier = disk; seed = 1
+  chats.users in [1, 2, 4]
+  find highest chats.users where %s
+}
+"""
+
+
+def test_of_conversations_the_requests_count() -> None:
+    assert not problems(HEAD + USERS % (1000, "request_latency_p99 <= 50 ms and qos_missed == 0"))
+    found = problems(HEAD + USERS % (999, "request_latency_p99 <= 50 ms"))
+    assert [(d.code, "1,000 requests" in d.message, "999" in d.message) for d in found] == [("KVS405", True, True)]
+    assert not problems(HEAD + USERS % (100, "request_latency_p50 <= 50 ms"))
+
+
 def test_find_stands_in_sweeps_only() -> None:
     found = problems(HEAD + "tier b : ssd { find highest queue where errors == 0 }\n" + sweep("tier = disk", ""))
     assert [(d.code, d.message) for d in found] == [("KVS116", "`find` stands in sweeps only, and this is a tier")]
