@@ -102,7 +102,7 @@ class Decided(NamedTuple):
 
 Memory: TypeAlias = Literal["dram", "vram"]
 PathKind: TypeAlias = Literal[
-    "direct", "page cache", "memory", "p2p", "compat", "tcp", "rdma", "shm", "simulated", "mixed", "unknown"
+    "direct", "page cache", "memory", "p2p", "nvfs", "compat", "tcp", "rdma", "shm", "simulated", "mixed", "unknown"
 ]
 
 

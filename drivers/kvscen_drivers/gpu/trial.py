@@ -20,17 +20,19 @@ from kvscen_drivers.gpu.cuda import Card, open_gpu, why_not
 LIMIT_S = 15.0
 
 
+def child_environment() -> dict[str, str]:
+    """For a child that finds what we find, wherever that was found."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+
+
 def ask(module: str, *arguments: str, limit_s: float = LIMIT_S) -> dict[str, Any] | str:
     """What the child `python -m MODULE ARGUMENTS` answers, or how it failed."""
-    command = [sys.executable, "-P", "-m", module, *arguments]
-    # A child that finds what we find, wherever that was found.
-    paths = os.pathsep.join(entry for entry in sys.path if entry)
     try:
         done = subprocess.run(
-            command,
+            [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env={**os.environ, "PYTHONPATH": paths},
+            env=child_environment(),
             timeout=limit_s,
         )
     except subprocess.TimeoutExpired:

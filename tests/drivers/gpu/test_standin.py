@@ -179,7 +179,7 @@ def test_blocks_that_do_not_fit(standin):
 
 
 def test_buffers_that_do_not_fit(standin):
-    with pytest.raises(DriverError, match=r"65 MiB of buffers do not fit") as short:
+    with pytest.raises(DriverError, match=r"65.06 MiB of buffers do not fit") as short:
         _store("vram").allocate(65 << 20, "vram")
     assert "depth" in short.value.remedy
     standin.fail("cuMemAlloc", 0, CUresult.CUDA_ERROR_OUT_OF_MEMORY)
