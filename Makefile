@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= scenarios/llama70b.kvs
 
-.PHONY: run test test-fast test-long check bench clean
+.PHONY: run test test-fast test-long check check-gpu bench clean
 
 run: $(VENV)/.run
 	$(BIN)/kvscen run $(SCENARIO)
@@ -26,6 +26,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+check-gpu: $(VENV)/.test
+	$(BIN)/python benchmarks/check_gpu.py
 
 bench: $(VENV)/.run
 	$(BIN)/python benchmarks/posix.py

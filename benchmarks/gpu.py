@@ -12,66 +12,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kvscen.execute import messages
-from kvscen.execute.session import Session
+from beside import HEAD, Worker, beside, here
+
 from kvscen.plan.point import Tier, Work
 from kvscen_drivers.gpu.cuda import Gpu, open_gpu
 from kvscen_drivers.gpu.driver import GpuDriver
 from kvscen_drivers.gpu.settings import GpuSettings
 
 MIB = 1 << 20
-SIZES = (64 << 10, 256 << 10, MIB, 5 * MIB // 2, 4 * MIB, 16 * MIB, 64 * MIB)
+SIZES = (64 << 10, 256 << 10, MIB, 5 * MIB // 2, 4 * MIB, 16 * MIB, 32 * MIB)
+#: One copy at a time.
+SINGLE_SIZES = (MIB, 16 * MIB)
 # What the plain loop is held to from 1 MiB on.
 TARGET, TARGET_FROM = 0.95, MIB
 CASES = (("host to device", "write", "dram"), ("device to host", "read", "dram"), ("device to device", "read", "vram"))
-
-
-class Kvscen:
-    """A point in a worker of its own, which is this process."""
-
-    def __init__(self, block: int, op: str, memory: str, depth: int, keys: int, seconds: float) -> None:
-        self.session = Session()
-        work = Work(
-            op=op,  # type: ignore[arg-type]
-            block_bytes=block,
-            batch=depth,
-            keys=keys,
-            memory=memory,  # type: ignore[arg-type]
-            warmup_ns=20_000_000,
-            time_ns=round(seconds * 1e9),
-        )
-        target = f"{GpuDriver.__module__}:{GpuDriver.__qualname__}"
-        self.ask(messages.Open("p", Tier("vram", "gpu", GpuSettings()), work, 0, {"gpu": target}, 1), messages.Opened)
-        self.ask(messages.Prepare("p"), messages.Prepared)
-
-    def ask(self, request: messages.Request, expected: type) -> Any:
-        reply = self.session.handle(request)
-        if not isinstance(reply, expected):
-            sys.exit(f"{request}: {reply}")
-        return reply
-
-    def verify(self) -> int:
-        """Bytes that were written, read back and compared."""
-        answer = self.ask(messages.Verify("p", 7), messages.Verified)
-        if answer.mismatch:
-            sys.exit(f"corrupt: {answer.mismatch}")
-        return int(answer.verified_bytes)
-
-    def rate(self, seed: int) -> float:
-        """Bytes a second."""
-        self.ask(messages.Arm("p", seed), messages.Armed)
-        measured = self.ask(messages.Go(time.perf_counter_ns() + 2_000_000), messages.Measured)
-        if measured.sample.errors:
-            sys.exit(f"errors: {measured.sample.first_error}")
-        return float(measured.sample.moved_bytes / (measured.window_end_ns - measured.window_start_ns) * 1e9)
 
 
 class Plain:
@@ -125,65 +85,48 @@ class Plain:
 
 
 def compare(gpu: Gpu, block: int, op: str, memory: str, depth: int, seconds: float, rounds: int) -> dict[str, Any]:
-    keys = max(2 * depth, min(4096, (1 << 30) // block))
-    own = Kvscen(block, op, memory, depth, keys, seconds)
-    verified = own.verify()
+    keys = max(2 * depth, min(4096, 256 * MIB // block))
+    work = Work(
+        op=op,  # type: ignore[arg-type]
+        block_bytes=block,
+        batch=depth,
+        keys=keys,
+        memory=memory,  # type: ignore[arg-type]
+        warmup_ns=20_000_000,
+        time_ns=round(seconds * 1e9),
+    )
+    worker = Worker(Tier("hbm", "gpu", GpuSettings()), f"{GpuDriver.__module__}:{GpuDriver.__qualname__}", work)
+    verified = worker.verify()
     plain = Plain(gpu, block, op, memory, depth, keys, seconds)
-    ours: list[float] = []
-    theirs: list[float] = []
-    loops: tuple[Callable[[], float], ...] = (lambda: plain.rate(1), lambda: plain.rate(2))
-    for loop in loops:
-        loop()  # warm
     try:
-        for round_ in range(rounds):
-            before = max(loop() for loop in loops)
-            ours += [own.rate(2 * round_), own.rate(2 * round_ + 1)]
-            after = max(loop() for loop in loops)
-            theirs += [before, after]
+        found = beside(worker.rate, lambda: max(plain.rate(1), plain.rate(2)), rounds)
     finally:
         plain.close()
-        own.session.close()
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return {
-        "block_bytes": block,
-        "op": op,
-        "memory": memory,
-        "depth": depth,
-        "verified_bytes": verified,
-        "kvscen_bytes_per_s": ours,
-        "plain_bytes_per_s": theirs,
-        "ratios": ratios,
-        "ratio": statistics.median(ratios),
-    }
+        worker.close()
+    point = {"block_bytes": block, "op": op, "memory": memory, "depth": depth, "verified_bytes": verified}
+    return point | found.row() | {"show": found.show()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=0.25, help="of each window (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="of A B B A (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.12, help="of each window (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="of A B B A (default: %(default)s)")
     parser.add_argument("--depth", type=int, action="append", help="copies in flight (default: 8, then 1)")
     parser.add_argument("--json", type=Path, help="all figures go here")
     options = parser.parse_args()
-    gpu = open_gpu(0)
+    gpu = here(lambda: open_gpu(0))
     print(f"{gpu.card(0)}, CUDA {gpu.cuda}")
-    print(f"{'':18}{'block':>10}{'depth':>7}{'kvscen':>9}{'plain':>9}  GiB/s{'ratio':>8}{'range':>16}  target")
+    print(f"{'':18}{'block':>10}{'depth':>7}{HEAD}  target")
     rows = []
     for depth in options.depth or [8, 1]:
         for what, op, memory in CASES:
-            for block in SIZES:
+            for block in SIZES if depth > 1 else SINGLE_SIZES:
                 row = compare(gpu, block, op, memory, depth, options.seconds, options.rounds)
                 rows.append(row)
                 judged = depth > 1 and block >= TARGET_FROM and memory == "dram"
                 met = ("yes" if row["ratio"] >= TARGET else "NO") if judged else ""
-                ours, theirs = (
-                    statistics.median(row[name]) / (1 << 30) for name in ("kvscen_bytes_per_s", "plain_bytes_per_s")
-                )
-                span = f"{min(row['ratios']):.3f} to {max(row['ratios']):.3f}"
-                print(
-                    f"{what:18}{block >> 10:>6} KiB{depth:>7}{ours:>9.2f}{theirs:>9.2f}       "
-                    f"{row['ratio']:>8.3f}{span:>16}  {f'>= {TARGET}: {met}' if met else ''}",
-                    flush=True,
-                )
+                told = f">= {TARGET}: {met}" if met else ""
+                print(f"{what:18}{block >> 10:>6} KiB{depth:>7}{row.pop('show')}  {told}", flush=True)
                 if options.json:
                     options.json.write_text(json.dumps({"gpu": str(gpu.card(0)), "cuda": gpu.cuda, "rows": rows}))
 

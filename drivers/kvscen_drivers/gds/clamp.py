@@ -37,9 +37,7 @@ class Clamp:
     setting: str
 
 
-def clamp(
-    configuration: Configuration, block_bytes: int, lanes: int, *, registered: bool, bounced: bool
-) -> Clamp:
+def clamp(configuration: Configuration, block_bytes: int, lanes: int, *, registered: bool, bounced: bool) -> Clamp:
     """For batches of each of the `lanes` of a process. `bounced`: blocks may go through host memory."""
     found = [Clamp(configuration.batch or DEFAULT_BATCH, "io_batchsize")]
     if configuration.version < _NO_LIMIT_SINCE:

@@ -1,7 +1,7 @@
 """cuFile through cuda-bindings, in this process: the library's state is the process's.
 
-Nothing is imported before it is asked for. Opening cuFile's driver may never return: whoever does not know that it works
-here asks a child first (`kvscen_drivers.gds.trial`).
+Nothing is imported before it is asked for. Opening cuFile's driver may never return: whoever does not know that it
+works here asks a child first (`kvscen_drivers.gds.trial`).
 """
 
 from __future__ import annotations
@@ -212,4 +212,3 @@ def open_cufile(options: Options) -> CuFile:
 def failed(result: int) -> OSError:
     """What a negative result of cuFileRead or cuFileWrite means."""
     return OSError(errno.EIO, f"cuFile error {-result}")
-

@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.plugin import ERROR, OK, READ, WRITE, Arena, Clock, Layout, Lane, Rows, ThreadLane
+from kvscen.plugin import ERROR, OK, READ, WRITE, Arena, Clock, Lane, Layout, Rows, ThreadLane
 from kvscen_drivers.gds.cufile import BATCH, COMPLETE, PENDING, WAITING, CuFile, failed
 from kvscen_drivers.gpu.cuda import Gpu, calling
 

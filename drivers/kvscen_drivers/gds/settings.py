@@ -47,5 +47,7 @@ MEASURES = (
     Measure("buffers_registered", "string", "", "yes, or why the buffers are not registered with cuFile"),
     Measure("prep_mean_ns", "float64", "ns", "mean of making the parameters of a submission (batch)"),
     Measure("post_mean_ns", "float64", "ns", "mean of the call that submits (batch): cuFileBatchIOSubmit"),
-    Measure("transfer_mean_ns", "float64", "ns", "mean from the return of that call to the end of an operation (batch)"),
+    Measure(
+        "transfer_mean_ns", "float64", "ns", "mean from the return of that call to the end of an operation (batch)"
+    ),
 )

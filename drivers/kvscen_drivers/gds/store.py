@@ -38,7 +38,7 @@ from kvscen_drivers.posix.store import PosixStore
 
 
 class GdsStore(Store):
-    """Blocks in the file that a `posix` tier of this folder has. Buffers are the GPU's memory, or pinned host memory."""
+    """Blocks in the file of a `posix` tier of this folder. Buffers are the GPU's memory, or pinned host memory."""
 
     def __init__(self, tier: Tier, work: Work) -> None:
         """Raises Unavailable, DriverError."""

@@ -50,7 +50,9 @@ def run(command: list[str], limit_s: float) -> Verdict:
     except subprocess.TimeoutExpired as late:
         steps = _lines(late.stdout or b"")
         last = steps[-1].get("step", _STEPS[0]) if steps else "starting Python"
-        return Verdict({}, f"{last} did not end within {limit_s:g} s", "look at `nvidia-smi`, nvidia-fs and cufile.json")
+        return Verdict(
+            {}, f"{last} did not end within {limit_s:g} s", "look at `nvidia-smi`, nvidia-fs and cufile.json"
+        )
     lines = _lines(done.stdout)
     if lines and "reason" in lines[-1]:
         return Verdict(**lines[-1])

@@ -151,7 +151,9 @@ class Gpu:
         """The address of `nbytes` of the GPU's memory. Raises DriverError where there is not enough: `what` for whom,
         `remedy` what to do."""
         free, total = self.memory()
-        short = f"{show_bytes(nbytes)} of {what} do not fit in the {show_bytes(free)} that are free of {show_bytes(total)}"
+        short = (
+            f"{show_bytes(nbytes)} of {what} do not fit in the {show_bytes(free)} that are free of {show_bytes(total)}"
+        )
         short += f" of GPU {self.ordinal}"
         if nbytes > free:
             raise DriverError(short, remedy)

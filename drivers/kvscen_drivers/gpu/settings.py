@@ -18,9 +18,7 @@ class GpuSettings:
     streams: int = setting(
         Count(1, 64), default=2, help="streams of a lane, used in turn: how many of its copies may run at once"
     )
-    max_in_flight: int = setting(
-        Count(1, 4096), default=128, help="most copies in flight in a lane, and its buffers"
-    )
+    max_in_flight: int = setting(Count(1, 4096), default=128, help="most copies in flight in a lane, and its buffers")
 
 
 MEASURES = (

@@ -1,5 +1,5 @@
-"""A stand-in for `cuda.bindings.cufile`: `pread` and `pwrite` play cuFile. It exercises the driver's logic where there is
-no GPU; what it measures means nothing, and no run can use it. The layout of what is exchanged is that of bindings 13.2.
+"""A stand-in for `cuda.bindings.cufile`: `pread` and `pwrite` play cuFile. It exercises the driver's logic where there
+is no GPU; what it measures means nothing, and no run can use it. What is exchanged is laid out as by bindings 13.2.
 """
 
 from __future__ import annotations

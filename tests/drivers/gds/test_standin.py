@@ -237,7 +237,7 @@ def _child(code):
 
 def test_a_child_that_hangs_is_named_by_its_step():
     verdict = trial.run(
-        [sys.executable, "-c", "import time; print('{\"step\": \"opening it\"}', flush=True); time.sleep(60)"], 1
+        [sys.executable, "-c", 'import time; print(\'{"step": "opening it"}\', flush=True); time.sleep(60)'], 1
     )
     assert verdict.reason == "opening it did not end within 1 s"
     assert verdict.remedy
@@ -249,7 +249,7 @@ def test_a_child_that_dies_is_named_by_its_step():
 
 
 def test_a_child_that_answers():
-    verdict = _child("print('{\"step\": \"a\"}'); print('{\"facts\": {}, \"reason\": \"no\", \"remedy\": \"go\"}')")
+    verdict = _child('print(\'{"step": "a"}\'); print(\'{"facts": {}, "reason": "no", "remedy": "go"}\')')
     assert verdict == trial.Verdict({}, "no", "go")
 
 
