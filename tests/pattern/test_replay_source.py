@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kvscen.cache import CacheLevel, TieredCache
 from kvscen.pattern.replay_source import LookedUp, ReplaySource
-from kvscen.plugin.contract import READ, WRITE, Decided, Rows
+from kvscen.plugin.contract import COMPLETION, READ, WRITE, Decided, Rows
 from kvscen.predict.replay import replay
 from kvscen.trace.requests import Requests
 
@@ -27,7 +27,7 @@ def requests_of(blocks: Sequence[Sequence[int]], arrival_ms: Sequence[int] | Non
     return Requests(keys, offsets, times, int(keys.max(initial=-1)) + 1, 16, True)
 
 
-def keeps_all(request: Sequence[int]) -> None:
+def keeps_all(request: Sequence[int], look_up: bool = True) -> None:
     return None
 
 
@@ -37,8 +37,8 @@ class Cache:
     def __init__(self, capacity: int, policy: str = "lru") -> None:
         self.cache = TieredCache([CacheLevel(capacity)], policy)
 
-    def decide(self, request: Sequence[int]) -> Decided:
-        found = self.cache.look(request)
+    def decide(self, request: Sequence[int], look_up: bool = True) -> Decided:
+        found = self.cache.look(request) if look_up else [-1] * len(request)
         kept = [(key, self.cache.keep(key, len(request)).places) for key in self.cache.order(request)]
         return Decided(found, [key for key, places in kept if places])
 
@@ -46,6 +46,13 @@ class Cache:
 def names(rows: Rows) -> Names:
     kinds = {READ: "read", WRITE: "write"}
     return [(kinds[int(row["kind"])], int(row["key"]), int(row["request"])) for row in rows]
+
+
+def done(rows: Rows, submit: int = 1, end: int = 2) -> tuple[Rows, Rows]:
+    """What ends, and when."""
+    completions = np.zeros(len(rows), COMPLETION)
+    completions["submit"], completions["end"] = submit, end
+    return rows, completions
 
 
 def drain(source: ReplaySource, most: int = 3, seed: int = 0) -> Names:
@@ -63,7 +70,7 @@ def drain(source: ReplaySource, most: int = 3, seed: int = 0) -> Names:
             if source.ended:
                 return found
             continue
-        source.done(flying.pop(int(rng.integers(len(flying)))))
+        source.done(*done(flying.pop(int(rng.integers(len(flying))))))
 
 
 def test_a_request_reads_what_is_found_and_writes_the_rest() -> None:
@@ -74,14 +81,14 @@ def test_a_request_reads_what_is_found_and_writes_the_rest() -> None:
         ("read", 100, 3), ("read", 101, 3), ("read", 102, 3),
     ]  # fmt: skip
     assert source.sizes.tolist() == [2, 3, 0, 3]
-    found = source.looked_up()
+    found = source.looked_up(0)
     assert (found.requests, found.lookups, found.hits, found.prefix_hits, found.operations) == (4, 8, 5, 4, 8)
 
 
 def test_a_block_twice_in_a_request_is_written_once() -> None:
     source = ReplaySource(requests_of([[0, 0, 1]]), keeps_all, 4096, users=1)
     assert drain(source) == [("write", 0, 0), ("write", 1, 0)]
-    assert source.looked_up().hits == 0
+    assert source.looked_up(0).hits == 0
 
 
 def test_so_many_requests_are_under_way() -> None:
@@ -89,9 +96,9 @@ def test_so_many_requests_are_under_way() -> None:
     first = source.next(10, 0).copy()
     assert names(first) == [("write", 0, 0), ("write", 1, 0), ("write", 2, 1)]
     assert not len(source.next(10, 0)) and not source.ended
-    source.done(first[:1])
+    source.done(*done(first[:1]))
     assert not len(source.next(10, 0)), "half of a request has ended"
-    source.done(first[1:2])
+    source.done(*done(first[1:2]))
     assert names(source.next(10, 5)) == [("write", 3, 2)]
 
 
@@ -102,9 +109,9 @@ def test_nothing_is_read_before_it_is_written() -> None:
     first = source.next(10, 0).copy()
     assert names(first) == [("write", 0, 0), ("write", 1, 0)]
     assert source.next_due_ns > 10**18, "there is nothing to do before something ends"
-    source.done(first[:1])
+    source.done(*done(first[:1]))
     assert not len(source.next(10, 0))
-    source.done(first[1:])
+    source.done(*done(first[1:]))
     assert names(source.next(10, 0)) == [("read", 1, 1), ("write", 2, 1)]
     assert source.ended
 
@@ -130,12 +137,12 @@ def test_the_work_does_not_depend_on_the_pace(blocks: list[list[int]], capacity:
     found: list[tuple[Names, LookedUp]] = []
     for users, most in ((1, 1), (3, 5), (50, 2)):
         source = ReplaySource(requests_of(blocks), Cache(capacity, policy).decide, 512, users=users)
-        found.append((drain(source, most, seed), source.looked_up()))
+        found.append((drain(source, most, seed), source.looked_up(0)))
     source = ReplaySource(
         requests_of(blocks, range(len(blocks))), Cache(capacity, policy).decide, 512, speed=Fraction(2)
     )
     source.start(0)
-    found.append((drain(source, 4, seed), source.looked_up()))
+    found.append((drain(source, 4, seed), source.looked_up(0)))
     assert all(each == found[0] for each in found)
     # As the prediction has it.
     if sum(map(len, blocks)):
@@ -153,5 +160,5 @@ def test_another_order_is_another_sequence() -> None:
     for blocks in ([[0, 1], [2]], [[0], [1, 2]], [[1, 0], [2]]):
         source = ReplaySource(requests_of(blocks), keeps_all, 512, users=1)
         drain(source)
-        hashes.add(source.looked_up().sequence)
+        hashes.add(source.looked_up(0).sequence)
     assert len(hashes) == 3

@@ -44,6 +44,7 @@ class StandIn:
         self.copies_a_look = copies_a_look
         self.allocated: dict[int, ctypes.Array] = {}
         self.pinned: dict[int, int] = {}
+        self._host: list[ctypes.Array] = []
         self.streams: list[deque] = []
         self.events = 0
         self.calls: dict[str, int] = {}
@@ -138,6 +139,16 @@ class StandIn:
         self.pinned[address] = nbytes
         return (OK,)
 
+    def cuMemHostAlloc(self, nbytes, flags):
+        """For the plain loops of benchmarks/."""
+        memory = (ctypes.c_uint8 * nbytes)()
+        self.pinned[ctypes.addressof(memory)] = nbytes
+        self._host.append(memory)
+        return OK, ctypes.addressof(memory)
+
+    def cuMemFreeHost(self, address):
+        return self.cuMemHostUnregister(address)
+
     def cuMemHostUnregister(self, address):
         known = self.pinned.pop(address, None)
         return (OK if known is not None else CUresult.CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED,)
@@ -191,6 +202,11 @@ class StandIn:
         if not event.done:
             self._advance(event.stream, self.copies_a_look)
         return (OK if event.done else CUresult.CUDA_ERROR_NOT_READY,)
+
+    def cuEventSynchronize(self, event):
+        while self.cuEventQuery(event)[0]:
+            pass
+        return (OK,)
 
     def cuEventElapsedTime(self, begin, end):
         if not (begin.done and end.done):
