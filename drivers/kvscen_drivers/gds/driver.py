@@ -47,11 +47,12 @@ class GdsDriver(Driver):
             bounced=settings.compat == "allow",
         )
         if wanted > room.limit:
-            what = "it may hang" if settings.unclamped else f"{room.limit} are in flight at most"
+            what = "it may hang" if settings.unclamped else f"at most {room.limit} are in flight"
+            when = "" if room.setting == "io_batchsize" else "before cuFile 1.18 "
             yield Finding(
                 "KVS341",
                 f"{wanted} operations in flight in a lane are more than cuFile's default configuration has room for "
-                f"({room.setting}): before cuFile 1.18 {what}",
+                f"({room.setting}): {when}{what}",
                 "unclamped" if settings.unclamped else None,
                 help=f"raise `{room.setting}` in cufile.json, or use a smaller `depth` or `batch`",
                 severity=Severity.WARNING,
