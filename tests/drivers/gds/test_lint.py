@@ -1,5 +1,8 @@
 """What `gds` says of a scenario from its text alone."""
 
+import subprocess
+import sys
+
 import pytest
 
 from kvscen.plugin import Severity, Tier, Work
@@ -11,7 +14,7 @@ MIB = 1 << 20
 
 def _lint(work, **settings):
     work = Work(**{"op": "read", "block_bytes": MIB, "batch": 16, "keys": 64, "wait": "batch"} | work)
-    return list(GdsDriver().lint(Tier("direct", "gds", GdsSettings("./kv-data", **settings)), work))
+    return list(GdsDriver().lint(Tier("direct", "gds", GdsSettings(path="./kv-data", **settings)), work))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,19 @@ def test_padding_is_mentioned():
 
 
 def test_buffers_on_the_gpu_take_no_host_memory():
-    tier, work = Tier("direct", "gds", GdsSettings("./kv-data")), Work("read", MIB, 16, 64, memory="vram")
+    tier, work = Tier("direct", "gds", GdsSettings(path="./kv-data")), Work("read", MIB, 16, 64, memory="vram")
     assert GdsDriver().footprint(tier, work).memory_bytes == 0
     assert GdsDriver().footprint(tier, work).disk_bytes == 64 * MIB
+
+
+def test_whoever_lints_or_conducts_imports_no_library_of_a_gpu():
+    code = (
+        "import sys, kvscen.execute.conductor, kvscen_drivers.gds.driver as gds, kvscen_drivers.gpu.driver as gpu; "
+        "from kvscen.plugin import Tier, Work; "
+        "work = Work('read', 1 << 20, 512, 64, memory='vram'); "
+        "list(gds.GdsDriver().lint(Tier('a', 'gds', gds.GdsSettings(path='x')), work)); "
+        "list(gpu.GpuDriver().lint(Tier('b', 'gpu', gpu.GpuSettings()), work)); "
+        "print([name for name in sys.modules if name.split('.')[0] in ('cuda', 'cupy', 'torch')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
