@@ -27,8 +27,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check-gpu: $(VENV)/.test
-	$(BIN)/python benchmarks/check_gpu.py
+# It fetches nothing: `pip install '.[gds,test]'` before, here or in the Python that is named.
+check-gpu:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/check_gpu.py
 
 bench: $(VENV)/.run
 	$(BIN)/python benchmarks/posix.py
