@@ -213,9 +213,9 @@ class LaneLoop:
             elif not self._flying:
                 raise ContractBroken("the driver accepts no operation although none is in flight")
 
-    def wait(self) -> None:
-        """Reap what has finished; wait for at least one, but not past the next due operation."""
-        timeout = self._poll_ns
+    def wait(self, until_ns: int | None = None) -> None:
+        """Reap what has finished; wait for at least one, but not past the next due operation, nor past `until_ns`."""
+        timeout = self._poll_ns if until_ns is None else min(self._poll_ns, max(0, until_ns - self._clock()))
         if self._source.open_loop and not self._stopping and self._slots.free:
             timeout = min(timeout, max(0, self._source.next_due_ns - self._clock()))
         if self._stop_ns is not None and not self._stopping:
@@ -430,9 +430,9 @@ def _step_virtual(loops: Sequence[LaneLoop], attend: Iterable[int]) -> None:
         if not running:
             break
         first = min(running, key=LaneLoop.next_event_ns)
-        # All that ends before it is resumed has ended: the next event is later.
+        # All that ends before it is resumed has ended: the next event is later, and nobody waits beyond that time.
         while wake is not None and wake <= first.next_event_ns():
             wake = next(attend, None)
-        first.wait()
+        first.wait(wake)
     for _ in attend:
         pass

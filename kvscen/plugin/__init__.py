@@ -62,7 +62,9 @@ from kvscen.plugin.contract import (
     Tool,
     ToolRow,
     Unavailable,
+    VirtualClock,
     VirtualLane,
+    VirtualStore,
 )
 from kvscen.plugin.exchange import CommandLine, Imported, Importer
 from kvscen.plugin.peer import Load, Peer, PeerFigures
@@ -143,7 +145,9 @@ __all__ = [
     "ToolRow",
     "Unavailable",
     "Unfit",
+    "VirtualClock",
     "VirtualLane",
+    "VirtualStore",
     "Word",
     "Work",
     "available_bytes",

@@ -246,18 +246,33 @@ class Lane:
 
 
 class VirtualLane(Lane):
-    """A lane of a store with a virtual clock: `reap` advances the store's clock instead of waiting."""
+    """A lane of a `VirtualStore`: `reap` moves the store's clock on instead of waiting, and not beyond the end of what
+    it waits for. With nothing in flight it lets the whole timeout pass."""
 
     def next_event_ns(self) -> int | None:
-        """When the earliest operation in flight ends; None when none is."""
+        """Before this time no operation in flight ends; None when none is."""
         raise NotImplementedError
+
+
+class VirtualClock:
+    """A clock that is moved, from 0 on. Stores that are levels of one tier share one."""
+
+    __slots__ = ("now_ns",)
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def advance_to(self, time_ns: int) -> None:
+        """A time that has passed already changes nothing."""
+        if time_ns > self.now_ns:
+            self.now_ns = time_ns
 
 
 class Store:
     """One tier in one worker."""
 
     limits: Limits = Limits()
-    #: True where `clock` is advanced by the lanes (class `VirtualLane`) instead of by the machine.
+    #: True where `clock` is moved by the lanes instead of by the machine: of a `VirtualStore`.
     virtual: bool = False
 
     def clock(self) -> int:
@@ -344,6 +359,22 @@ class Store:
         """Let go of everything."""
 
 
+class VirtualStore(Store):
+    """A tier whose times are computed: nothing is moved, nothing verified. Its lanes are `VirtualLane`s that go by
+    `time`. A composed store gives all of its levels its own one before it asks them for lanes, and has them all go by
+    one clock so.
+    """
+
+    virtual = True
+    time: VirtualClock
+
+    def __init__(self) -> None:
+        self.time = VirtualClock()
+
+    def clock(self) -> int:
+        return self.time.now_ns
+
+
 class Driver:
     """What an entry point in the group `kvscen.drivers` loads: a subclass of this. Made without arguments."""
 
@@ -365,6 +396,8 @@ class Driver:
     max_processes: ClassVar[int | None] = None
     #: The name of the setting that lists lower tiers, for composed drivers.
     levels_setting: ClassVar[str | None] = None
+    #: Whether its stores are `VirtualStore`s. A composed driver's are where those of all levels are.
+    virtual: ClassVar[bool] = False
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         """What can be said from the text alone about this tier doing this work."""
