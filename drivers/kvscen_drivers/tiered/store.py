@@ -254,7 +254,10 @@ class TieredStore(Store):
     def path(self) -> PathReport:
         reports = [store.path() for store in self._levels]
         kinds = {report.kind for report in reports}
-        evidence = "; ".join(f"{n}: {r.kind}, {r.evidence}" for n, r in zip(self.names, reports, strict=True))
+        alike: dict[str, list[str]] = {}
+        for name, report in zip(self.names, reports, strict=True):
+            alike.setdefault(f"{report.kind}, {report.evidence}", []).append(name)
+        evidence = "; ".join(f"{', '.join(names)}: {said}" for said, names in alike.items())
         return PathReport(kinds.pop() if len(kinds) == 1 else "mixed", evidence)
 
     def check(self) -> None:

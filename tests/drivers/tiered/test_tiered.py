@@ -247,7 +247,7 @@ def test_memory_over_memory(depth: int) -> None:
     session = Session(store, 4096, KEYS, depth)
     sequence = draws(600, depth)
     check(store, session.run(sequence), [4, 9], sequence, 4096)
-    assert store.path().kind == "memory" and "fast: memory" in store.path().evidence
+    assert store.path().kind == "memory" and "fast, slow: memory" in store.path().evidence
     session.close()
 
 
