@@ -339,7 +339,7 @@ class LaneLoop:
         if self._content is not None:
             self._content.after(ops, done)
         if self._replay is not None:
-            self._replay.done(ops)
+            self._replay.done(ops, done)
         if self._batch is not None:
             self._end_batches(ops["batch"])
         self._beat.add(count)

@@ -248,6 +248,8 @@ def _latencies(point: Point, total: Sample) -> dict[str, int | float | None]:
             values |= _percentiles(f"{operation}_latency", _merged(total, "block", "latency", [operation]), _SOME)
     for unit in ("batch", "request"):
         values |= _percentiles(f"{unit}_latency", _merged(total, unit, "latency"), _SOME)
+    values |= _percentiles("load_latency", _merged(total, "request", "load"), _SOME)
+    values |= _percentiles("ttft", _merged(total, "request", "first token"), _SOME)
     replay = point.work.replay
     if point.work.rate_per_s is not None or (replay is not None and replay.speed is not None):
         values |= _percentiles("delay", _merged(total, "block", "delay"), ("p99",))

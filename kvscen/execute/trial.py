@@ -76,8 +76,12 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
     finally:
         gc.enable()
     after = store.counters()
-    looked_up = source.looked_up() if isinstance(source, ReplaySource) else None
     sample = _merged(loops, during)
+    looked_up = None
+    if isinstance(source, ReplaySource):
+        assert work.replay is not None
+        looked_up = source.looked_up()
+        source.first_token.add_to(sample, work.replay.prefill_tokens_per_s)
     ended = window.end_ns if window.end_ns is not None else sample.last_ns
     report = store.path()
     return messages.Measured(

@@ -58,6 +58,7 @@ def work(
             pattern.users,
             pattern.speed,
             _lasts_ns(requests, pattern.speed),
+            pattern.prefill_tokens_per_s,
         ),
     )
     return numbers, ()

@@ -17,6 +17,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from kvscen.measure.first_token import FirstToken
 from kvscen.plugin.contract import OPERATION, READ, WRITE, Decided, Rows
 from kvscen.trace.requests import Requests
 
@@ -68,6 +69,7 @@ class ReplaySource:
         self.sizes = np.zeros(len(requests), np.int64)
         #: Operations that have not ended, of each request that is under way.
         self._open: dict[int, int] = {}
+        self.first_token = FirstToken(len(requests), requests.block_tokens)
         largest = int(np.diff(requests.offsets).max(initial=1))
         self._rows = np.zeros(_ROWS + 4 * largest, OPERATION)
         self._rows["bytes"] = block_bytes
@@ -105,7 +107,7 @@ class ReplaySource:
     def next(self, count: int, now: int) -> Rows:
         """At most `count` operations. The rows are valid until the next call."""
         while self._filled - self._used < count and self._may_begin(now):
-            self._begin(self._next)
+            self._begin(self._next, now)
             self._next += 1
         rows = self._rows[self._used : min(self._used + count, self._filled)]
         if self._there is not None:
@@ -125,8 +127,9 @@ class ReplaySource:
         """There are no more operations."""
         return self._next == len(self.sizes) and self._used == self._filled
 
-    def done(self, ops: Rows) -> None:
+    def done(self, ops: Rows, completions: Rows) -> None:
         """These have ended, well or not."""
+        self.first_token.done(ops, completions)
         under_way = self._open
         for number in ops["request"].tolist():
             left = under_way[number] - 1
@@ -156,7 +159,7 @@ class ReplaySource:
             return self._start_ns + int(self._arrivals[self._next]) <= now
         return len(self._open) < (self._users or 1)
 
-    def _begin(self, number: int) -> None:
+    def _begin(self, number: int, now: int) -> None:
         keys = self._keys[self._bounds[number] : self._bounds[number + 1]]
         if not len(keys):
             return
@@ -164,6 +167,8 @@ class ReplaySource:
         if decided is None:
             decided = self._keep(keys)
         found = decided.found
+        due = now if self._arrivals is None else self._start_ns + int(self._arrivals[number])
+        self.first_token.begin(number, due, found, self._bounds[number])
         hits = len(found) - found.count(-1)
         self._lookups += len(found)
         self._hits += hits
@@ -182,8 +187,7 @@ class ReplaySource:
         rows["key"][: len(reads)], rows["key"][len(reads) :] = reads, writes
         rows["kind"][: len(reads)], rows["kind"][len(reads) :] = READ, WRITE
         rows["request"] = number
-        if self._arrivals is not None:
-            rows["due"] = self._start_ns + int(self._arrivals[number])
+        rows["due"] = due
 
     def _keep(self, keys: npt.NDArray[np.int64]) -> Decided:
         """Of a tier that keeps every block."""

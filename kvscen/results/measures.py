@@ -90,6 +90,12 @@ _LATENCY = {
         "(not where requests share blocks: `sizing = kvbench`)",
         "p50 p99",
     ),
+    "load_latency": (
+        "of what one request of a trace found: from when it was due (`speed`) or began to the end of its last read; "
+        "0 where nothing was found",
+        "p50 p99",
+    ),
+    "ttft": ("of one request: its load_latency + tokens of the blocks that were not found / `prefill`", "p50 p99"),
     "service": ("of one block from submission to completion", "p50 p95 p99 p999 p9999"),
     "delay": ("of one block's submission behind the time at which it was due", "p99"),
 }
@@ -103,7 +109,7 @@ _STATISTICS = {
 
 def _latencies() -> Iterator[MeasureInfo]:
     for family, (what, which) in _LATENCY.items():
-        noun = {"service": "service time", "delay": "delay"}.get(family, "latency")
+        noun = {"service": "service time", "delay": "delay", "ttft": "time to first token"}.get(family, "latency")
         for statistic in _STATISTICS if which == "all" else which.split():
             type: NumberType = "float64" if statistic == "mean" else "int64"
             yield _measure(f"{family}_{statistic}_ns", "ns", f"{_STATISTICS[statistic]} of the {noun} {what}", type)

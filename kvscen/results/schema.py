@@ -180,7 +180,7 @@ LATENCY: tuple[Column, ...] = (
     Column("tier", _TEXT, None, "name of the tier"),
     Column("operation", _TEXT, None, "read, write, lookup..."),
     Column("unit", _TEXT, None, "what one value is for: block, batch, or request where none shares blocks"),
-    Column("phase", _TEXT, None, "latency, service, delay, or a phase of the driver's own"),
+    Column("phase", _TEXT, None, "latency, service, delay, load, first token, or a phase of the driver's own"),
     Column("lower_ns", _INT, "ns", "smallest value of the bucket"),
     Column("upper_ns", _INT, "ns", "the first value above the bucket"),
     Column("count", _INT, "operations", "values in the bucket"),

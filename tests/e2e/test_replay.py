@@ -70,6 +70,13 @@ def test_from_a_trace_to_tables(tmp_path: Path) -> None:
         tuple(row[name] for name in WORK) for row in (cache[0], plain[0])
     ]
     assert (again[0]["speed"], again[0]["users"]) == (10, None)
+    assert again[0]["load_latency_p50_ns"] is not None and again[0]["ttft_p50_ns"] is None
+    computed = scenario(tmp_path, TEXT.format(pattern="users = 3; prefill = 1000 tokens/s"), "computed.kvs")
+    assert kvscen(tmp_path, "run", computed, "--set", "s.trials=1", "--out", "computed").returncode == 0
+    with_prefill = trials(tmp_path / "computed")[0]
+    assert [with_prefill[name] for name in WORK] == [cache[0][name] for name in WORK]
+    # At least a block of 512 tokens is missing in most requests.
+    assert with_prefill["ttft_p50_ns"] >= 512 * 10**6 > with_prefill["load_latency_p50_ns"]  # type: ignore[operator]
     # With another trace it is another plan.
     lay_out(tmp_path, count=119)
     other = kvscen(tmp_path, "run", path, "--resume", "out")

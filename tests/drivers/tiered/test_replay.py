@@ -106,7 +106,8 @@ def test_what_was_decided_is_done(
     store.reset()
     again = ReplaySource(requests, store.decide, BLOCK, users=1)
     while not again.ended:
-        again.done(again.next(64, 0))
+        rows = again.next(64, 0)
+        again.done(rows, np.zeros(len(rows), COMPLETION))
     assert again.looked_up() == looked
 
 
