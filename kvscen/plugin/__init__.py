@@ -62,13 +62,11 @@ from kvscen.plugin.contract import (
     Tool,
     ToolRow,
     Unavailable,
-    VirtualClock,
-    VirtualLane,
-    VirtualStore,
 )
 from kvscen.plugin.exchange import CommandLine, Imported, Importer
 from kvscen.plugin.peer import Load, Peer, PeerFigures
 from kvscen.plugin.threads import Job, Miss, Synchronous, ThreadLane
+from kvscen.plugin.virtual import VirtualClock, VirtualLane, VirtualStore
 from kvscen.results.measures import MEASURES, MeasureInfo
 
 __all__ = [

@@ -31,6 +31,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from kvscen.cache import TieredCache
 from kvscen.language.schema import Finding
 from kvscen.plan.point import Point, Tier, Work
 from kvscen.plugin.exchange import CommandLine, Importer
@@ -245,29 +246,6 @@ class Lane:
         """Let go of what the lane holds. Operations in flight may be abandoned."""
 
 
-class VirtualLane(Lane):
-    """A lane of a `VirtualStore`: `reap` moves the store's clock on instead of waiting, and not beyond the end of what
-    it waits for. With nothing in flight it lets the whole timeout pass."""
-
-    def next_event_ns(self) -> int | None:
-        """Before this time no operation in flight ends; None when none is."""
-        raise NotImplementedError
-
-
-class VirtualClock:
-    """A clock that is moved, from 0 on. Stores that are levels of one tier share one."""
-
-    __slots__ = ("now_ns",)
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-
-    def advance_to(self, time_ns: int) -> None:
-        """A time that has passed already changes nothing."""
-        if time_ns > self.now_ns:
-            self.now_ns = time_ns
-
-
 class Store:
     """One tier in one worker."""
 
@@ -359,22 +337,6 @@ class Store:
         """Let go of everything."""
 
 
-class VirtualStore(Store):
-    """A tier whose times are computed: nothing is moved, nothing verified. Its lanes are `VirtualLane`s that go by
-    `time`. A composed store gives all of its levels its own one before it asks them for lanes, and has them all go by
-    one clock so.
-    """
-
-    virtual = True
-    time: VirtualClock
-
-    def __init__(self) -> None:
-        self.time = VirtualClock()
-
-    def clock(self) -> int:
-        return self.time.now_ns
-
-
 class Driver:
     """What an entry point in the group `kvscen.drivers` loads: a subclass of this. Made without arguments."""
 
@@ -412,6 +374,13 @@ class Driver:
         The level's driver lints it, gives its footprint and opens the level with it.
         """
         return work
+
+    def cache(self, tier: Tier, work: Work) -> TieredCache | None:
+        """Of a driver whose tiers are caches: the bookkeeping of one, empty, without opening anything; for predictions.
+        It decides about requests (`work.replay`) as an open store does (`Store.decide`), of blocks without padding.
+        None: the tier keeps every block that it is given. Raises DriverError.
+        """
+        return None
 
     def probe(self, tier: Tier | None) -> Availability:
         """Can this run here? `tier` None asks about the machine in general. Runs in a child with a time limit."""

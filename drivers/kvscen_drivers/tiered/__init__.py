@@ -18,8 +18,9 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from kvscen.plugin import Driver, Finding, Footprint, Store, Tier, Work
-from kvscen_drivers.tiered.settings import TieredSettings, capacity_of, lint
+from kvscen.plugin import Driver, Finding, Footprint, Store, Tier, TieredCache, Work
+from kvscen_drivers.tiered.bookkeeping import cache_of, slots_of
+from kvscen_drivers.tiered.settings import TieredSettings, capacity_of, lint, request_blocks
 from kvscen_drivers.tiered.store import BOUNCE_BUFFERS
 from kvscen_drivers.tiered.virtual import open_store
 
@@ -45,6 +46,10 @@ class TieredDriver(Driver):
         capacity = capacity_of(tier, level)
         slots = work.keys if capacity is None else min(max(capacity // work.block_bytes, 1), work.keys)
         return attrs.evolve(work, keys=slots)
+
+    def cache(self, tier: Tier, work: Work) -> TieredCache:
+        slots = slots_of(tier, work.keys, work.block_bytes)
+        return cache_of(tier, slots, work.block_bytes, request_blocks(work))
 
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
         return open_store(tier, work, levels)

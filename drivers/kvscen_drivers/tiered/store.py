@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 from kvscen.plugin import (
     READ,
     WRITE,
     Arena,
-    CacheLevel,
     Decided,
     DriverError,
     Histogram,
@@ -26,9 +24,10 @@ from kvscen.plugin import (
     Work,
     show_bytes,
 )
+from kvscen_drivers.tiered.bookkeeping import cache_of, slots_of
 from kvscen_drivers.tiered.lane import Step, TieredArena, TieredLane
 from kvscen_drivers.tiered.mover import Edge, Mover, Tally
-from kvscen_drivers.tiered.settings import admitted_bytes, capacity_of, request_blocks
+from kvscen_drivers.tiered.settings import capacity_of, request_blocks
 
 # Moves that can be under way at once. Each holds one block: 16 keep a disk busy and cost 40 MiB with blocks of 2.5 MiB.
 BOUNCE_BUFFERS = 16
@@ -105,7 +104,7 @@ class TieredStore(Store):
             )
         self._drain()
         self.cache = self._laid_out = None
-        slots = [self._slots(level, layout) for level in range(len(self._levels))]
+        slots = slots_of(self.tier, layout.keys, layout.stride_bytes)
         for store, count in zip(self._levels, slots, strict=True):
             store.prepare(Layout(count, layout.block_bytes, layout.stride_bytes, 0, count))
         self.cache, self._slots_of = self._cache(slots, layout), slots
@@ -115,36 +114,7 @@ class TieredStore(Store):
         return self.keys
 
     def _cache(self, slots: Sequence[int], layout: Layout) -> TieredCache:
-        settings, last = self.tier.settings, len(slots) - 1
-        levels = []
-        for level, count in enumerate(slots):
-            admit = admitted_bytes(self.tier, level)
-            levels.append(
-                CacheLevel(
-                    count,
-                    Fraction(1) if level == last else settings.high_water_share,
-                    None if admit is None else admit // layout.block_bytes,
-                )
-            )
-        if all(level.admit is not None and level.admit < self.request_blocks for level in levels):
-            raise DriverError(
-                f"tier `{self.tier.name}`: no level admits requests of "
-                f"{show_bytes(self.request_blocks * layout.block_bytes)}",
-                "raise a size in `admit`",
-            )
-        return TieredCache(levels, settings.eviction, settings.promotion, settings.write)
-
-    def _slots(self, level: int, layout: Layout) -> int:
-        capacity = capacity_of(self.tier, level)
-        if capacity is None:
-            return layout.keys
-        if capacity < layout.stride_bytes:
-            raise DriverError(
-                f"tier `{self.tier.name}`: the level `{self.names[level]}` may hold {show_bytes(capacity)}, "
-                f"less than one block of {show_bytes(layout.stride_bytes)} with its padding",
-                "raise its capacity",
-            )
-        return min(capacity // layout.stride_bytes, layout.keys)
+        return cache_of(self.tier, slots, layout.block_bytes, self.request_blocks)
 
     def _drain(self) -> None:
         if self._lane is not None:

@@ -140,16 +140,17 @@ def test_levels_work_side_by_side_on_one_clock() -> None:
 
 
 def test_arrivals_are_kept_on_a_virtual_clock_and_moves_go_on_in_between() -> None:
-    due = np.array([0, 1_000, 500_000_000, 500_000_100], np.int64)
+    begin = 10**18  # a pause of 30 years
+    due = np.array([0, 1_000, begin, begin + 100], np.int64)
     requests = attrs.evolve(requests_of([[0], [1], [0], [1]]), arrival_ns=due)
     rows, store, _ = run(requests, [FAST, SLOW], [1, 2], None, 4, Fraction(1))
     assert rows == [
         (0, WRITE, 0, 0, 110, 0),
         (1, WRITE, 1, 1_000, 1_220, 0),
-        (3, READ, 1, 500_000_100, 500_000_210, 0),
-        (2, READ, 0, 500_000_000, 500_000_500, 1),  # the move ended in the pause
+        (3, READ, 1, begin + 100, begin + 210, 0),
+        (2, READ, 0, begin, begin + 500, 1),  # the move ended in the pause
     ]
-    assert store.clock() == 500_000_500
+    assert store.clock() == begin + 500
 
 
 def test_what_is_still_moving_at_the_end_ends() -> None:
