@@ -95,7 +95,7 @@ _LATENCY = {
         "0 where nothing was found",
         "p50 p99",
     ),
-    "ttft": ("of one request: its load_latency + tokens of the blocks that were not found / `prefill`", "p50 p99"),
+    "ttft": ("of one request: its load_latency + tokens of the blocks that were not found / `prefill`", "mean p50 p99"),
     "service": ("of one block from submission to completion", "p50 p95 p99 p999 p9999"),
     "delay": ("of one block's submission behind the time at which it was due", "p99"),
 }

@@ -100,6 +100,9 @@ VARIABLES: tuple[Column, ...] = (
     Column("trace_lookups", _INT, "operations", "blocks that the requests of a replay look up"),
     Column("users", _INT, None, "requests of a replay that are under way at a time; null: by the trace's times"),
     Column("speed", _FLOAT, None, "how many times as fast as the trace's requests came; null: closed loop"),
+    Column(
+        "prefill_tokens_per_s", _FLOAT, "tokens/s", "how fast is computed what a request does not find; null: unknown"
+    ),
     Column("block_bytes", _INT, "B", "what one operation moves; null for a matrix, as is what else it has not"),
     Column("batch", _INT, "operations", "operations posted together"),
     Column("depth", _INT, None, "most in flight in a lane, as the scenario sets it; null: the batch, within the limit"),

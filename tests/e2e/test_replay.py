@@ -91,6 +91,32 @@ def test_the_shipped_scenario_runs(tmp_path: Path) -> None:
     assert {row["status"] for row in trials(tmp_path / "out")} == {"ok"}
 
 
+def test_a_prediction_is_what_a_run_gives(tmp_path: Path) -> None:
+    """To the digit: of simulated tiers all of it, of real ones what is found."""
+    shutil.copytree(ROOT / "scenarios" / "traces", tmp_path / "traces")
+    for name in ("sizing.kvs", "replay.kvs"):
+        shutil.copy(ROOT / "scenarios" / name, tmp_path)
+    for name, pins in (("sizing.kvs", ["--set", "chats.speed=8"]), ("replay.kvs", ["--set", "policies.trials=1"])):
+        done = kvscen(tmp_path, "run", name, *pins, "--out", f"out-{name}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        before = sorted(tmp_path.iterdir())
+        predicted = kvscen(tmp_path, "predict", name, *pins, "--format", "json")
+        assert predicted.returncode == 0, predicted.stderr
+        assert sorted(tmp_path.iterdir()) == before, "it leaves nothing behind"
+        points = {point["point_id"]: point for point in json.loads(predicted.stdout)["points"]}
+        rows = trials(tmp_path / f"out-{name}")
+        assert len(rows) == len(points) == 3
+        for row in rows:
+            point = points[str(row["point_id"])]
+            assert point["timed"] == (name == "sizing.kvs")
+            shared = [key for key, value in point.items() if key in row and value is not None]
+            assert len(shared) > (25 if point["timed"] else 15)
+            assert {key: row[key] for key in shared} == {key: point[key] for key in shared}
+            table = pq.read_table(tmp_path / f"out-{name}" / "tiers.parquet").to_pylist()
+            hits = [each["hits"] for each in table if each["point_id"] == row["point_id"] and each["to_tier"] is None]
+            assert hits == [level["hits"] for level in point["levels"]]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("trace", TRACES)
 def test_hits_of_a_real_run_are_those_of_an_independent_simulator(tmp_path: Path, trace: str) -> None:
