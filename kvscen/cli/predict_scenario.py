@@ -105,6 +105,7 @@ def predict_pattern(
     from kvscen.predict import PredictionError, predict_requests
     from kvscen.predict.block import BlockSize
     from kvscen.trace.canonical import About
+    from kvscen.trace.requests import LOAD
 
     point = _point_of(load_plan(scenario, pins, sweeps), name)
     replay, block = point.work.replay, point.work.block_bytes
@@ -115,6 +116,13 @@ def predict_pattern(
             f"the trace of `{name}` does not say which blocks its requests share, so nobody knows what a cache would "
             "find in it",
             "take a trace with ids of blocks",
+        )
+    script = requests.script
+    if script is not None and (script.stored or (script.action != LOAD).any()):
+        raise PredictionError(
+            f"the requests of `{name}` do more than look their prompts up (answers are kept, or blocks are there "
+            "before), and a curve knows look-ups alone",
+            f"let a capacity vary in a sweep, and predict that: kvscen predict {scenario}",
         )
     about = About(f"the requests of the pattern `{name}`", replay.path, requests.block_tokens)
     found = predict_requests(

@@ -123,6 +123,9 @@ class Conductor:
             timeline=summary.timeline,
             tiers=summary.tiers,
             steps=summary.steps,
+            users=summary.users,
+            found=summary.found,
+            occupancy=summary.occupancy,
             workers=workers,
         )
 

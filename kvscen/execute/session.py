@@ -27,6 +27,7 @@ from kvscen.execute.ranks import RankPoint, open_rank
 from kvscen.execute.slots import MAX_SLOTS, ContractBroken
 from kvscen.execute.steps import run_steps
 from kvscen.execute.trial import run_trial
+from kvscen.measure.gauge import Gauge
 from kvscen.pattern.order import Keys, share
 from kvscen.pattern.replay_source import ReplaySource
 from kvscen.pattern.source import LaneSource, ListSource
@@ -44,6 +45,8 @@ _AHEAD, _BATCHES_AHEAD = 4, 64
 _AHEAD_BYTES = 64 << 20
 # Points whose buffers are kept for their next trial, most recently used first, up to this many bytes.
 _KEPT_ARENA_BYTES = 1 << 30
+# Blocks that a cache is given together before requests begin.
+_STORED_TOGETHER = 64
 
 
 @attrs.define
@@ -64,8 +67,10 @@ class OpenPoint:
     content_seed: int
     requests: Requests | None = None
 
-    def replay(self, users: int | None, speed: Fraction | None) -> ReplaySource:
-        """The operations of a replay, from its beginning on."""
+    def replay(
+        self, users: int | None, speed: Fraction | None, *, hurry: bool = False, gauge: Gauge | None = None
+    ) -> ReplaySource:
+        """The operations of requests that are known before, from the first one on."""
         assert self.requests is not None
         return ReplaySource(
             self.requests,
@@ -74,7 +79,32 @@ class OpenPoint:
             first_key=self.keys.first,
             users=users,
             speed=speed,
+            hurry=hurry,
+            gauge=gauge,
         )
+
+    def before_replay(self) -> ReplaySource | None:
+        """Of a script that begins with blocks that are there: what writes them; None where there are none."""
+        requests = self.requests
+        if requests is None or requests.script is None or not requests.script.stored:
+            return None
+        stored = requests.script.stored
+        keys = np.arange(stored, dtype=np.int64)
+        offsets = np.append(np.arange(0, stored, _STORED_TOGETHER), stored)
+        blocks = Requests(keys, offsets, None, stored, requests.block_tokens, True)
+        decide = self.store.decide
+        return ReplaySource(
+            blocks,
+            lambda request, _: decide(request, False),
+            self.stride_bytes,
+            first_key=self.keys.first,
+            users=self.in_flight,
+        )
+
+    @property
+    def is_cache(self) -> bool:
+        """Does the tier decide what it keeps?"""
+        return type(self.store).decide is not Store.decide
 
     @property
     def store(self) -> Store:
@@ -317,9 +347,11 @@ class Session:
             point.store.reset()
         generations = _generations(point.keys)
         stamped = Stamped(point.arenas[0].view, seed, point.keys.first, generations, advance=False)
-        source = point.replay(replay.users or point.in_flight, None)
-        self._pass(point, [(0, source, stamped, None)], point.shape)
-        self._settle(point)
+        source = point.replay(replay.users or point.in_flight, None, hurry=True)
+        for each in (point.before_replay(), source):
+            if each is not None:
+                self._pass(point, [(0, each, stamped, None)], point.shape)
+                self._settle(point)
         return messages.Verified(stamped.verified_bytes, stamped.misses, stamped.mismatch)
 
     def _precondition(self, point: OpenPoint) -> messages.Reply:
@@ -369,6 +401,12 @@ class Session:
         point = self._points[request.point_id]
         with self.beat.syncing():  # a cold cache is one whose dirty pages were written back
             point.store.reset()
+        before = point.before_replay() if isinstance(point, OpenPoint) and point.is_cache else None
+        if before is not None:
+            assert isinstance(point, OpenPoint)
+            self._pass(point, [(0, before, None, None)], point.shape)
+            self._settle(point)
+            point.store.recount()
         self._armed = ArmedTrial(point, request.seed)
         gc.collect()
         return messages.Armed(time.perf_counter_ns())

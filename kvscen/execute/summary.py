@@ -9,6 +9,7 @@ import attrs
 
 from kvscen.execute.messages import Measured, Opened
 from kvscen.execute.step_rows import step_rows
+from kvscen.execute.talk_rows import found_rows, occupancy_rows, talk_measures, user_rows
 from kvscen.language.cpus import parse_cpus
 from kvscen.measure.histogram import Histogram
 from kvscen.measure.recorder import Sample
@@ -20,6 +21,7 @@ from kvscen.results.record import LatencySeries, Status
 _GIB = 1 << 30
 _EVERY = tuple(PERCENTILES)
 _SOME = ("p50", "p99")
+_FAR = ("p50", "p95", "p99", "p999", "p9999")
 
 
 @attrs.frozen
@@ -33,6 +35,9 @@ class Summary:
     timeline: tuple[Mapping[str, Any], ...]
     tiers: tuple[Mapping[str, Any], ...]
     steps: tuple[Mapping[str, Any], ...] = ()
+    users: tuple[Mapping[str, Any], ...] = ()
+    found: tuple[Mapping[str, Any], ...] = ()
+    occupancy: tuple[Mapping[str, Any], ...] = ()
 
 
 def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_bytes: int | None) -> Summary:
@@ -61,6 +66,11 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
     }
     measures |= _counts(point, total, window_ns, sync_ns)
     measures |= _looked_up(parts[0], measures)
+    looked_up = parts[0].looked_up
+    talked = None if looked_up is None else looked_up.talked
+    levels = [level.name for level in point.tier.levels] or [point.tier.name]
+    if talked is not None:
+        measures |= talk_measures(talked, window_ns + (sync_ns or 0))
     measures |= _steadiness(point.work, parts)
     measures |= _latencies(point, total)
     measures |= _cost(point, total, parts)
@@ -81,6 +91,11 @@ def summarise(point: Point, opened: Opened, parts: Sequence[Measured], verified_
         ),
         tiers=tuple(row for part in parts for row in part.edges),
         steps=() if traffic is None else tuple(step_rows(traffic, parts)),
+        users=() if talked is None else tuple(user_rows(talked)),
+        found=() if talked is None else tuple(found_rows(talked, levels)),
+        occupancy=()
+        if looked_up is None
+        else tuple(occupancy_rows(looked_up.occupancy, levels, parts[0].window_start_ns, opened.stride_bytes)),
     )
 
 
@@ -158,7 +173,7 @@ def _counts(point: Point, total: Sample, window_ns: int, sync_ns: int | None) ->
 
 
 def _looked_up(part: Measured, measures: Mapping[str, Any]) -> dict[str, int | float | str | None]:
-    """Of a replay, which has one worker: what was decided about its requests."""
+    """Of requests that are known before, which have one worker: what was decided about them."""
     found = part.looked_up
     if found is None:
         return {}
@@ -167,9 +182,9 @@ def _looked_up(part: Measured, measures: Mapping[str, Any]) -> dict[str, int | f
         "lookups": found.lookups,
         "hits": found.hits,
         "misses": found.lookups - found.hits,
-        "hit_rate": found.hits / found.lookups,
+        "hit_rate": found.hits / found.lookups if found.lookups else None,
         "prefix_hits": found.prefix_hits,
-        "prefix_hit_rate": found.prefix_hits / found.lookups,
+        "prefix_hit_rate": found.prefix_hits / found.lookups if found.lookups else None,
         "request_rate_per_s": found.requests / seconds if seconds > 0 else None,
         "sequence": found.sequence,
     }
@@ -242,17 +257,20 @@ def _latencies(point: Point, total: Sample) -> dict[str, int | float | None]:
         "latency_max_ns": block.largest if block.number else None,
     }
     values |= _percentiles("latency", block, _EVERY)
-    values |= _percentiles("service", _merged(total, "block", "service"), ("p50", "p95", "p99", "p999", "p9999"))
+    values |= _percentiles("service", _merged(total, "block", "service"), _FAR)
     if point.work.op == "mixed":
         for operation in ("read", "write"):
             values |= _percentiles(f"{operation}_latency", _merged(total, "block", "latency", [operation]), _SOME)
-    for unit in ("batch", "request"):
-        values |= _percentiles(f"{unit}_latency", _merged(total, unit, "latency"), _SOME)
+    values |= _percentiles("batch_latency", _merged(total, "batch", "latency"), _SOME)
+    values |= _percentiles("request_latency", _merged(total, "request", "latency"), _FAR)
+    for phase in ("wait", "storage"):
+        values |= _percentiles(f"request_{phase}", _merged(total, "request", phase), ("p50", "p95", "p99"))
+    values |= _percentiles("reread_latency", _merged(total, "step", "latency", ["reread"]), ("p50", "p95", "p99"))
     values |= _loads(_merged(total, "request", "load"))
     first_token = _merged(total, "request", "first token")
     values |= {"ttft_mean_ns": first_token.mean, **_percentiles("ttft", first_token, _SOME)}
     replay = point.work.replay
-    if point.work.rate_per_s is not None or (replay is not None and replay.speed is not None):
+    if point.work.rate_per_s is not None or (replay is not None and (replay.speed is not None or replay.talk)):
         values |= _percentiles("delay", _merged(total, "block", "delay"), ("p99",))
     return values
 

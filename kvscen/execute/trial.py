@@ -14,9 +14,11 @@ from kvscen.execute.loop import Beat, LaneLoop, Quota, run_loops
 from kvscen.execute.pinning import node_of
 from kvscen.execute.window import Rounds, UntilSteady, fixed
 from kvscen.language.cpus import show_cpus
+from kvscen.measure.gauge import Gauge
 from kvscen.measure.recorder import Recorder, Sample, Window
 from kvscen.pattern.replay_source import ReplaySource
 from kvscen.pattern.source import LaneSource
+from kvscen.pattern.talking import Talked
 
 if TYPE_CHECKING:
     from kvscen.execute.session import OpenPoint
@@ -41,7 +43,7 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
     for lane in range(work.threads):
         source = _source(point, lane, seed)
         source.start(start)
-        request = source.sizes if isinstance(source, ReplaySource) else work.request_blocks
+        request = source.request_sizes if isinstance(source, ReplaySource) else work.request_blocks
         during.append(Recorder(window, work.batch, request, source.open_loop, kind=source.kind))
         if rounds:
             record = (rounds.window, work.batch, request, source.open_loop, rounds.length_ns)
@@ -80,8 +82,10 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
     looked_up = None
     if isinstance(source, ReplaySource):
         assert work.replay is not None
-        looked_up = source.looked_up()
+        looked_up = source.looked_up(store.clock())
         source.first_token.add_to(sample, work.replay.prefill_tokens_per_s)
+        if looked_up.talked is not None:
+            _count_requests(sample, looked_up.talked)
     ended = window.end_ns if window.end_ns is not None else sample.last_ns
     report = store.path()
     return messages.Measured(
@@ -112,7 +116,8 @@ def part(count: int, parts: int, index: int) -> int:
 def _source(point: OpenPoint, lane: int, seed: int) -> LaneSource | ReplaySource:
     work = point.work
     if work.replay is not None:
-        return point.replay(work.replay.users, work.replay.speed)
+        gauge = Gauge(point.store.occupancy) if point.is_cache else None
+        return point.replay(work.replay.users, work.replay.speed, gauge=gauge)
     number = point.process * work.threads + lane
     lanes_in_all = work.threads * work.processes
     return LaneSource(work, point.lane_keys[lane], point.stride_bytes, seed + number, lane=number, lanes=lanes_in_all)
@@ -124,6 +129,20 @@ def _merged(loops: list[LaneLoop], recorders: list[Recorder]) -> Sample:
         sample.merge(recorder.finish(loop.backlog))
         sample.first_error = sample.first_error or loop.first_error
     return sample
+
+
+def _count_requests(sample: Sample, talked: Talked) -> None:
+    """As groups of mixed operations they count with the reads."""
+    for phase, values in (
+        ("latency", talked.latency_ns),
+        ("wait", talked.wait_ns),
+        ("storage", talked.storage_ns),
+    ):
+        if len(values):
+            sample.histogram(("read", "request", phase)).add(values)
+    for action, values in talked.steps_ns.items():
+        if len(values):
+            sample.histogram((action, "step", "latency")).add(values)
 
 
 def _approach(until: UntilSteady, sample: Sample) -> messages.Approach:

@@ -24,8 +24,20 @@ from kvscen.language.scenario import (
     Target,
     Test,
 )
-from kvscen.language.suggest import did_you_mean
-from kvscen.language.values import BANDWIDTH, BYTES, NUMBER, RATE, TIME, TOKEN_RATE, Quantity, Symbol, Value, describe
+from kvscen.language.suggest import did_you_mean, one_of
+from kvscen.language.values import (
+    BANDWIDTH,
+    BYTES,
+    NUMBER,
+    RATE,
+    TIME,
+    TOKEN_RATE,
+    TOKENS,
+    Quantity,
+    Symbol,
+    Value,
+    describe,
+)
 from kvscen.plugin.contract import Driver
 from kvscen.results.measures import MEASURES, TIER_MEASURES, MeasureInfo, driver_measure
 
@@ -35,6 +47,7 @@ _EXAMPLES = {
     TIME: "2 ms",
     RATE: "1000 /s",
     BANDWIDTH: "200 MiB/s",
+    TOKENS: "1000 tokens",
     TOKEN_RATE: "5000 tokens/s",
 }
 
@@ -218,7 +231,7 @@ class _Binder:
             if kind is None and not self.names.complete:
                 raise broken()
             tiers = [block for block, is_kind in self.names.universe.kinds.items() if is_kind == "tier"]
-            what = f"`{tier}` is a {kind}" if kind else f"no tier is called `{tier}`"
+            what = f"`{tier}` is {one_of(kind)}" if kind else f"no tier is called `{tier}`"
             raise problem(
                 "KVS121", f"{what}; `{path}` is a measure of a tier", path.span, help=did_you_mean(tier, tiers)
             )

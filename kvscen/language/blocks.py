@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from kvscen.language.conversations import USER_TYPES as USER_TYPES
+from kvscen.language.conversations import ConversationsSettings
 from kvscen.language.cpus import CpuList
 from kvscen.language.matrix import MatrixSettings
 from kvscen.language.replay import ReplaySettings
@@ -26,8 +28,6 @@ from kvscen.language.schema import (
     Word,
     setting,
 )
-
-KINDS = ("model", "tier", "pattern", "sweep")
 
 #: Bits of one number in each format that KV can be kept in.
 DTYPE_BITS: Mapping[str, int] = {"fp32": 32, "bf16": 16, "fp16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
@@ -394,4 +394,8 @@ PATTERN_TYPES: Mapping[str, type] = {
     "transfer": TransferSettings,
     "matrix": MatrixSettings,
     "replay": ReplaySettings,
+    "conversations": ConversationsSettings,
 }
+
+#: The built-ins of each kind of block that has some: what a block's bases end in. A tier's are the drivers.
+BUILT_INS: Mapping[str, Mapping[str, type]] = {"model": FAMILIES, "users": USER_TYPES, "pattern": PATTERN_TYPES}

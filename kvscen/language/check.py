@@ -22,6 +22,7 @@ from kvscen.language.order import Cycle, names_in, needed_first
 from kvscen.language.resolve import ScopeNames, Universe, all_words, broken, unknown_setting
 from kvscen.language.scenario import Assigned, BlockDef, LetDef, LetType, Scenario, SweepDef, Target
 from kvscen.language.schema import settings_of
+from kvscen.language.suggest import one_of
 from kvscen.language.use import Loaded, file_name, load
 from kvscen.language.values import Symbol, Value
 from kvscen.plugin.registry import Registry
@@ -207,7 +208,7 @@ def _settings(item: syntax.Block, block: BlockDef, names: ScopeNames) -> tuple[d
             found.append(
                 diagnostic(
                     "KVS116",
-                    f"a {item.kind} gives its own settings only",
+                    f"{one_of(item.kind)} gives its own settings only",
                     path.span,
                     help=f"write `{name}`, or move `{path}` to a sweep",
                 )

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from kvscen.language import syntax
-from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, SweepSettings
+from kvscen.language.blocks import BUILT_INS, FAMILIES, PATTERN_TYPES, USER_TYPES, SweepSettings
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Severity, Span
 from kvscen.language.functions import FUNCTIONS, PLANNED_FUNCTIONS
 from kvscen.language.schema import settings_of
-from kvscen.language.suggest import did_you_mean, listed
+from kvscen.language.suggest import did_you_mean, listed, one_of
 from kvscen.language.use import Loaded, parse_catalogue
 from kvscen.language.values import UNITS
 from kvscen.plugin.contract import Driver
@@ -110,7 +110,7 @@ class _Definer:
                 ((first.name.span, f"the {what} `{name}` is here"),),
             )
             return
-        taken = self._taken(name, isinstance(item, syntax.Let))
+        taken = self._taken(name, item)
         if taken:
             self.taken.add(name)
             self._say("KVS115", f"`{name}` is the name of {taken}", item.name.span, "choose another name")
@@ -119,7 +119,7 @@ class _Definer:
         else:
             self.lets[name] = item
 
-    def _taken(self, name: str, is_let: bool) -> str | None:
+    def _taken(self, name: str, item: syntax.Block | syntax.Let) -> str | None:
         ref = self.registry.refs.get(name)
         if (ref is not None and ref.distribution == SHIPPED_BY) or name in self.registry.problems:
             return "a driver"
@@ -127,8 +127,12 @@ class _Definer:
             return "a family of models"
         if name in PATTERN_TYPES:
             return "a type of pattern"
+        # `chat` is what many would call a pattern.
+        if name in USER_TYPES and isinstance(item, syntax.Block) and item.kind == "users":
+            return "a type of users"
         if name in FUNCTIONS or name in PLANNED_FUNCTIONS:
             return "a function"
+        is_let = isinstance(item, syntax.Let)
         if is_let and name in settings_of(SweepSettings):
             return "a setting of sweeps"
         if is_let and name in UNITS:
@@ -214,11 +218,11 @@ class _Definer:
             return None
         if base.name not in self.taken and (base.name in self.blocks or base.name in self.lets):
             other = self.blocks.get(base.name)
-            what = f"a {other.kind}" if other else "a `let`"
+            what = one_of(other.kind) if other else "a `let`"
             related = ((other.name.span, f"`{base.name}` is here"),) if other else ()
             self._say(
                 "KVS117",
-                f"`{base.name}` is {what}, and a {block.kind} cannot be one",
+                f"`{base.name}` is {what}, and {one_of(block.kind)} cannot be one",
                 base.span,
                 f"the base is {self._choices(block.kind)}",
                 related,
@@ -226,7 +230,7 @@ class _Definer:
             return None
         if block.kind == "tier":
             return self._driver(base)
-        known: Mapping[str, type] = FAMILIES if block.kind == "model" else PATTERN_TYPES
+        known = BUILT_INS[block.kind]
         if base.name in known:
             return BuiltIn(base.name, known[base.name])
         self._unknown_base(block)
@@ -243,7 +247,7 @@ class _Definer:
         if other is not None:
             self._say(
                 "KVS117",
-                f"`{name}` is a {other.kind}, and a {block.kind} cannot be one",
+                f"`{name}` is {one_of(other.kind)}, and {one_of(block.kind)} cannot be one",
                 base.span,
                 f"the base is {self._choices(block.kind)}",
             )
@@ -254,15 +258,13 @@ class _Definer:
             help_text = "it is a model of the catalogue: add `use models` below the first line"
         else:
             help_text = did_you_mean(name, self._bases(block.kind), f"the base is {self._choices(block.kind)}")
-        self._say("KVS117", f"no {block.kind} is called `{name}`", base.span, help_text)
+        self._say("KVS117", f"no {one_of(block.kind)[2:]} is called `{name}`", base.span, help_text)
 
     def _bases(self, kind: str) -> Iterator[str]:
         yield from (name for name, block in self.blocks.items() if block.kind == kind)
+        yield from BUILT_INS.get(kind, ())
         if kind == "model":
-            yield from FAMILIES
             yield from catalogue_names()
-        elif kind == "pattern":
-            yield from PATTERN_TYPES
         elif kind == "tier":
             yield from self.registry.names()
 
@@ -271,8 +273,8 @@ class _Definer:
             return f"another tier or a driver ({listed(self.registry.names())})"
         if kind == "model":
             return f"another model, one of the catalogue (after `use models`) or a family ({listed(FAMILIES)})"
-        if kind == "pattern":
-            return f"another pattern or a type ({listed(PATTERN_TYPES)})"
+        if kind in BUILT_INS:
+            return f"{'other' if kind == 'users' else 'another'} {kind} or a type ({listed(BUILT_INS[kind])})"
         return "another sweep"
 
     def _driver(self, base: syntax.Ident) -> BuiltIn | None:

@@ -18,11 +18,10 @@ PLANNED_FUNCTIONS = frozenset({"hf", "secret"})
 @attrs.frozen
 class Function:
     """`usage` is how it is called; what stands in [ ] at its end may be left out. `make` gives the value of a call with
-    as many arguments as that says, or raises ScenarioError. `shown` is false while no setting takes what it gives."""
+    as many arguments as that says, or raises ScenarioError."""
 
     usage: str
     make: Callable[[syntax.Call, Sequence[Value]], Value]
-    shown: bool = True
 
     @property
     def counts(self) -> range:
@@ -37,16 +36,15 @@ FUNCTIONS: Mapping[str, Function] = {
     "pow2": Function("pow2(from, to)", ranges.pow2),
     "linear": Function("linear(from, to, count)", ranges.linear),
     "log": Function("log(from, to, count)", ranges.log),
-    "uniform": Function("uniform(from, to)", distributions.uniform, shown=False),
-    "normal": Function("normal(mean, deviation)", distributions.normal, shown=False),
-    "lognormal": Function("lognormal(median, p95)", distributions.lognormal, shown=False),
-    "exponential": Function("exponential(mean)", distributions.exponential, shown=False),
-    "poisson": Function("poisson(mean)", distributions.poisson, shown=False),
-    "zipf": Function("zipf(count, skew)", distributions.zipf, shown=False),
-    "empirical": Function("empirical(values[, weights])", distributions.empirical, shown=False),
+    "uniform": Function("uniform(from, to)", distributions.uniform),
+    "normal": Function("normal(mean, deviation)", distributions.normal),
+    "lognormal": Function("lognormal(median, p95)", distributions.lognormal),
+    "exponential": Function("exponential(mean)", distributions.exponential),
+    "poisson": Function("poisson(mean)", distributions.poisson),
+    "zipf": Function("zipf(count, skew)", distributions.zipf),
+    "empirical": Function("empirical(values[, weights])", distributions.empirical),
     "trace": Function("trace(file)", outside.trace_file),
 }
-_SHOWN = tuple(name for name, function in FUNCTIONS.items() if function.shown)
 
 
 def check_call(expr: syntax.Call) -> Function:
@@ -59,13 +57,13 @@ def check_call(expr: syntax.Call) -> Function:
                 "KVS109",
                 f"`{name}` is not part of this version of kvscen",
                 expr.function.span,
-                help=f"the functions here are {listed(_SHOWN)}",
+                help=f"the functions here are {listed(FUNCTIONS)}",
             )
         raise problem(
             "KVS101",
             f"no function is called `{name}`",
             expr.function.span,
-            help=did_you_mean(name, FUNCTIONS, f"the functions are {listed(_SHOWN)}"),
+            help=did_you_mean(name, FUNCTIONS, f"the functions are {listed(FUNCTIONS)}"),
         )
     counts = function.counts
     if len(expr.arguments) not in counts:

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, SweepSettings
+from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, USER_TYPES, SweepSettings
 from kvscen.language.codes import CODES
+from kvscen.language.conversations import UsersSettings
 from kvscen.language.functions import FUNCTIONS
 from kvscen.language.schema import SettingInfo, Word, settings_of
 from kvscen.language.values import NUMBER, UNITS
@@ -32,7 +33,7 @@ def units() -> str:
 
 
 def functions() -> str:
-    return "".join(f"- `{function.usage}`\n" for function in FUNCTIONS.values() if function.shown)
+    return "".join(f"- `{function.usage}`\n" for function in FUNCTIONS.values())
 
 
 def codes() -> str:
@@ -48,6 +49,8 @@ def _sections() -> Iterator[str]:
     yield _section("Sweeps", SweepSettings, _about(SweepSettings))
     yield from _grouped("Models", FAMILIES)
     yield from _grouped("Patterns", PATTERN_TYPES)
+    names = " and ".join(f"`{name}`" for name in USER_TYPES)
+    yield _section(f"Users: {names}", UsersSettings, _about(UsersSettings))
     shipped = [ref for ref in registry().refs.values() if ref.distribution == "kvscen"]
     for ref in sorted(shipped, key=lambda ref: ref.name):
         driver = ref.load()

@@ -8,13 +8,13 @@ from typing import Any
 import attrs
 
 from kvscen.language import syntax
-from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, SweepSettings
+from kvscen.language.blocks import BUILT_INS, SweepSettings
 from kvscen.language.codes import problem
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
 from kvscen.language.evaluate import evaluate
 from kvscen.language.scenario import BlockDef, LetType, Scenario, Target
 from kvscen.language.schema import ListOf, SettingType, Unfit, settings_of
-from kvscen.language.suggest import did_you_mean, listed
+from kvscen.language.suggest import did_you_mean, listed, one_of
 from kvscen.language.values import Symbol, Value
 
 
@@ -95,7 +95,7 @@ class Universe:
         if name in self.kinds:
             raise problem(
                 "KVS102",
-                f"`{name}` is a {self.kinds[name]}, not a setting",
+                f"`{name}` is {one_of(self.kinds[name])}, not a setting",
                 path.span,
                 help=f"name one of its settings, as in `{name}.{self._example(name)}`",
             )
@@ -124,7 +124,7 @@ class Universe:
 
 
 def unknown_setting(name: str, kind: str, built_in: str, settings: Mapping[str, Any], span: Span) -> ScenarioError:
-    what = f"a {kind}" if not built_in else f"a {kind} of `{built_in}`"
+    what = one_of(kind) if not built_in else f"{one_of(kind)} of `{built_in}`"
     return problem(
         "KVS102",
         f"{what} has no setting `{name}`",
@@ -209,7 +209,7 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
             if found_kind is None and name in kind.words:
                 continue
             if found_kind != kind.refers_to:
-                what = f"a {found_kind}" if found_kind else "a word"
+                what = one_of(found_kind) if found_kind else "a word"
                 raise problem(
                     "KVS105",
                     f"`{name}` is {what}; expected {kind.describe()}",
@@ -301,7 +301,8 @@ def _bad_row(expr: syntax.Expr, targets: tuple[Target, ...]) -> ScenarioError:
 def all_words(declarations: Iterator[type]) -> frozenset[str]:
     """The words of all settings of the core and of these declarations."""
     words: set[str] = set()
-    for declaration in (SweepSettings, *FAMILIES.values(), *PATTERN_TYPES.values(), *declarations):
+    built_ins = (declaration for known in BUILT_INS.values() for declaration in known.values())
+    for declaration in (SweepSettings, *built_ins, *declarations):
         for info in settings_of(declaration).values():
             words.update(info.type.words)
     return frozenset(words)

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 #: The kinds of block.
-KINDS = ("model", "tier", "pattern", "sweep")
+KINDS = ("model", "tier", "users", "pattern", "sweep")
 
 Kind: TypeAlias = Literal["newline", "string", "open_string", "number", "name", "sign", "foreign"]
 

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import attrs
 
 from kvscen.language.diagnose import Severity
+from kvscen.language.suggest import one_of
 from kvscen.language.values import (
     BANDWIDTH,
     BYTES,
@@ -312,7 +313,7 @@ class Reference(SettingType):
         self.refers_to = kind
 
     def describe(self) -> str:
-        return f"the name of a {self.refers_to}"
+        return f"the name of {one_of(self.refers_to or '')}"
 
     def convert(self, value: Value) -> str:
         if not isinstance(value, Symbol):

@@ -25,6 +25,11 @@ def did_you_mean(name: str, candidates: Iterable[str], otherwise: str = "") -> s
     return f"did you mean `{near}`?" if near else otherwise
 
 
+def one_of(kind: str) -> str:
+    """A block of this kind, with its article: "a tier"."""
+    return "a kind of users" if kind == "users" else f"a {kind}"
+
+
 def listed(names: Iterable[str], most: int = 12) -> str:
     """``` `a`, `b` and 3 more```"""
     shown = [f"`{name}`" for name in names]

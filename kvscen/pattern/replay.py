@@ -23,43 +23,53 @@ def work(
 ) -> tuple[Work | None, tuple[Finding, ...]]:
     """The numbers of one point, None where there is an error, and what is to be said about them. All settings are
     completed ones, `read` is without problems; `written` are the settings that the sweep writes."""
-    assert read.requests is not None and sweep.sync_timeout_ns is not None
-    wrong = tuple(_not_for_a_replay(sweep, written))
+    assert read.requests is not None
+    wrong = tuple(not_for_requests(sweep, written, "`replay`", "its trace"))
     if wrong:
         return None, wrong
     requests = read.requests
-    block = pattern.block_bytes if model is None else _block_bytes(model, requests.block_tokens)
+    block = pattern.block_bytes if model is None else block_bytes_of(model, requests.block_tokens)
     if isinstance(block, tuple):
         return None, block
     assert block is not None, "a checked pattern"
-    if max(requests.distinct, len(requests.keys)) * block > _LARGEST:
-        at = "block" if model is None else "model"
-        return None, (Finding("KVS107", "the blocks of the trace have more than 2^63 - 1 bytes", at),)
+    replay = Replay(
+        read.path,
+        len(requests),
+        len(requests.keys),
+        len(requests.keys),
+        requests.block_tokens,
+        read.digest,
+        pattern.page_tokens,
+        pattern.users,
+        pattern.speed,
+        _lasts_ns(requests, pattern.speed),
+        prefill_tokens_per_s=pattern.prefill_tokens_per_s,
+    )
+    return work_of(requests, replay, block, pattern.depth, sweep)
+
+
+def work_of(
+    requests: Requests, replay: Replay, block_bytes: int, depth: int, sweep: SweepSettings
+) -> tuple[Work | None, tuple[Finding, ...]]:
+    """The numbers of a point that runs requests which are known before."""
+    assert sweep.sync_timeout_ns is not None, "completed settings"
+    if max(requests.distinct, len(requests.keys)) * block_bytes > _LARGEST:
+        return None, (Finding("KVS107", "the blocks of all requests have more than 2^63 - 1 bytes"),)
+    stored = 0 if requests.script is None else requests.script.stored
     numbers = Work(
         op="mixed",
-        block_bytes=block,
+        block_bytes=block_bytes,
         batch=1,
         keys=requests.distinct,
         # What is read the cache decides; a tier that keeps all reads what came before.
-        read_share=1 - Fraction(requests.distinct, len(requests.keys)),
-        depth=pattern.depth,
+        read_share=1 - Fraction(requests.distinct - stored, len(requests.keys)),
+        depth=depth,
         durability=cast(Durability, sweep.durability),
         timeout_ns=sweep.timeout_ns,
         sync_timeout_ns=sweep.sync_timeout_ns,
         verify=cast(Literal["full", "off"], sweep.verify),
         seed=sweep.seed,
-        replay=Replay(
-            read.path,
-            len(requests),
-            len(requests.keys),
-            requests.block_tokens,
-            read.digest,
-            pattern.page_tokens,
-            pattern.users,
-            pattern.speed,
-            _lasts_ns(requests, pattern.speed),
-            pattern.prefill_tokens_per_s,
-        ),
+        replay=replay,
     )
     return numbers, ()
 
@@ -70,8 +80,8 @@ def _lasts_ns(requests: Requests, speed: Fraction | None) -> int | None:
     return int(int(requests.arrival_ns[-1]) / speed)
 
 
-def _not_for_a_replay(sweep: SweepSettings, written: Container[str]) -> Iterator[Finding]:
-    """Settings of a sweep that mean nothing where the trace says what is done, from an empty cache on."""
+def not_for_requests(sweep: SweepSettings, written: Container[str], pattern: str, whose: str) -> Iterator[Finding]:
+    """Settings of a sweep that mean nothing where it is known before what is done, from an empty cache on."""
     asked = {
         "warmup": "warmup" in written and sweep.warmup_ns > 0,
         "time": "time" in written,
@@ -84,14 +94,14 @@ def _not_for_a_replay(sweep: SweepSettings, written: Container[str]) -> Iterator
         if given:
             yield Finding(
                 "KVS114",
-                f"`{setting}` has no meaning for a `replay`, which does each request of its trace once, from an empty "
+                f"`{setting}` has no meaning for a {pattern}, which does each request of {whose} once, from an empty "
                 "cache on",
                 setting,
-                f"leave `{setting}` out, or give the replay a sweep of its own; the pattern's `requests` takes fewer",
+                f"leave `{setting}` out, or give the pattern a sweep of its own; its `requests` takes fewer",
             )
 
 
-def _block_bytes(model: ModelBlock, tokens: int) -> int | tuple[Finding, ...]:
+def block_bytes_of(model: ModelBlock, tokens: int) -> int | tuple[Finding, ...]:
     """What one rank keeps of `tokens` tokens, all layers of its stage together."""
     page = TransferSettings(
         model=model.name, access="block", page_tokens=tokens, prompt_tokens=tokens, requests=1, op="read"

@@ -30,12 +30,16 @@ def describe(point: Point) -> dict[str, Cell]:
 
 
 def _of_replay(point: Point, replay: Replay) -> dict[str, Cell]:
-    """A replay has no batches, and no order but the trace's; how much it reads from a cache, its policy decides."""
+    """Requests that are known before have no batches, and no order but their own; how much they read from a cache, its
+    policy decides."""
     share = None if point.tier.levels else float(point.work.read_share)
     return {
         **dict.fromkeys(("batch", "order", "wait", "until", "ceiling")),
         "requests": replay.requests,
         "page_tokens": replay.block_tokens,
+        "prompt_tokens": None,
+        "rate_per_s": None if replay.rate_per_s is None else float(replay.rate_per_s),
+        "arrival": replay.arrival,
         "read_share": share,
     }
 
@@ -137,11 +141,13 @@ def settings(point: Point) -> dict[str, str]:
 
     add(point.sweep, point.sweep_settings)
     if point.work.replay is not None:
-        for name in ("warmup", "time"):  # a replay has its own beginning and end
+        for name in ("warmup", "time"):  # its requests have their own beginning and end
             shown.pop(f"{point.sweep}.{name}", None)
     add(point.pattern.name, point.pattern.settings)
     if point.model is not None:
         for model in (point.model, *point.model.parts):
             add(model.name, model.settings)
+    for users in point.users:
+        add(users.name, users.settings)
     add_tier(point.tier)
     return shown

@@ -150,10 +150,10 @@ def _traffic_cost(point: Point, traffic: Traffic, memory: int, disk: int) -> Poi
 def _replay_cost(point: Point, replay: Replay, memory: int, disk: int) -> PointCost:
     """Verification is a replay too."""
     work = point.work
-    moved = replay.lookups * work.block_bytes
+    moved = replay.operations * work.block_bytes
     return PointCost(
         batch_bytes=moved,
-        measured_operations=replay.lookups,
+        measured_operations=replay.operations,
         measured_bytes=moved,
         layout_bytes=work.working_set_bytes,
         verify_bytes=moved if work.verify == "full" else 0,

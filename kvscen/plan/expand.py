@@ -21,7 +21,7 @@ from kvscen.pattern.matrix_file import MatrixFile
 from kvscen.plan.condition import holds
 from kvscen.plan.late import Late, Trace, Unchosen, flatten
 from kvscen.plan.pins import Pin, read_pins
-from kvscen.plan.point import Expectation, PatternBlock, Plan, Point, Skipped
+from kvscen.plan.point import Expectation, PatternBlock, Plan, Point, Skipped, UsersBlock
 from kvscen.plan.reach import work_of
 from kvscen.plan.search import Leaf, Said, Search, search_points
 
@@ -205,6 +205,7 @@ class _Judge:
                 point.own.settings,
                 work,
                 tuple(expectations),
+                tuple(UsersBlock(each.name, each.built_in, each.settings) for each in point.users),
             )
         )
 

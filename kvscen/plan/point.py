@@ -30,8 +30,9 @@ class Work:
     With `traffic` the `processes` are ranks that write to each other's memory: `block_bytes` is the largest transfer,
     `batch` the most of them in a step, `keys` are the ranks.
 
-    With `replay` the operations are what the requests of a trace come to, and end with it: neither `time_ns` nor
-    `operations` is set, there is one lane, and `read_share` is that of a tier that keeps every block.
+    With `replay` the operations are what the requests of a trace or of users come to, and end with them:
+    neither `time_ns` nor `operations` is set, there is one lane, and `read_share` is that of a tier that keeps every
+    block.
     """
 
     op: Operation
@@ -103,6 +104,15 @@ class PatternBlock:
 
 
 @attrs.frozen
+class UsersBlock:
+    """Users as resolved for one point. `settings` is an instance of their type's settings class."""
+
+    name: str
+    type: str
+    settings: Any
+
+
+@attrs.frozen
 class Tier:
     """A tier as resolved for one point. `settings` is an instance of the driver's settings class. `virtual`: its times
     are computed; of a tier with levels, those of all levels are."""
@@ -142,6 +152,7 @@ class Point:
     sweep_settings: Any
     work: Work
     expectations: tuple[Expectation, ...] = ()
+    users: tuple[UsersBlock, ...] = ()
 
     @property
     def trials(self) -> int:

@@ -9,28 +9,30 @@ from typing import Any
 import attrs
 
 from kvscen.language.codes import diagnostic
+from kvscen.language.conversations import ConversationsSettings
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
 from kvscen.language.matrix import MatrixSettings
 from kvscen.language.replay import ReplaySettings
 from kvscen.language.scenario import Assigned
 from kvscen.language.schema import Finding, settings_of
 from kvscen.language.suggest import listed
-from kvscen.pattern import matrix, replay, transfer
+from kvscen.pattern import conversations, matrix, replay, transfer
 from kvscen.pattern.matrix_file import MatrixFile
 from kvscen.plan import matrices, traces
 from kvscen.plan.late import Late
 from kvscen.plan.pins import Pin
 from kvscen.plan.point import ModelBlock, Tier, Work
 from kvscen.plan.resolve import Resolved, Resolver, failed, to_diagnostic
-from kvscen.plan.traces import TraceRead
+from kvscen.plan.talk import Users
+from kvscen.plan.traces import TraceRead, TurnsRead
 from kvscen.plugin.contract import Driver, Tool
 
 
 @attrs.frozen(eq=False)
 class Reached:
     """The blocks that a point reaches, whether or not it can be run: it may be skipped yet. `models` are the pattern's
-    model and the parts that it is made of, `tiers` the tier and its levels, each once, `matrices` the files of traffic
-    that the pattern names, `trace` the trace."""
+    model and the parts that it is made of, `users` those who converse, `tiers` the tier and its levels, each once,
+    `matrices` the files of traffic that the pattern names, `trace` the trace, `turns` the conversations of one."""
 
     own: Resolved
     pattern: Resolved
@@ -39,10 +41,12 @@ class Reached:
     tier: Tier
     matrices: tuple[MatrixFile, ...] = ()
     trace: TraceRead | None = None
+    users: tuple[Resolved, ...] = ()
+    turns: TurnsRead | None = None
 
     @property
     def blocks(self) -> tuple[Resolved, ...]:
-        return (self.pattern, *self.models, *self.tiers)
+        return (self.pattern, *self.models, *self.users, *self.tiers)
 
     @property
     def model(self) -> ModelBlock | None:
@@ -77,16 +81,19 @@ def reach(resolver: Resolver, late: Late, choice: Mapping[int, int]) -> Reached:
     problems: list[Diagnostic] = []
     pattern = _tried(lambda: resolver.block(own.settings.pattern, choice), problems)
     models: tuple[Resolved, ...] = ()
+    users: tuple[Resolved, ...] = ()
     if pattern is not None:
         try:
             models = models_of(resolver, pattern, choice)
+            users = tuple(resolver.block(name, choice) for name in getattr(pattern.settings, "mix", None) or ())
         except ScenarioError as error:
             problems.extend(error.diagnostics)
     tiers: list[Resolved] = []
     tier = _tier(resolver, late, own.settings.tier, own.span_of("tier"), choice, (), tiers, problems)
     if problems or pattern is None or tier is None:
         raise ScenarioError(problems)
-    return Reached(own, pattern, models, tuple(tiers), tier, resolver.files.of(pattern), resolver.traces.of(pattern))
+    trace, turns = resolver.traces.of(pattern), resolver.traces.turns_of(pattern)
+    return Reached(own, pattern, models, tuple(tiers), tier, resolver.files.of(pattern), trace, users, turns)
 
 
 def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None, tuple[Diagnostic, ...]]:
@@ -95,7 +102,7 @@ def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None,
     said = [item for part in (point.own, *point.blocks) for item in part.problems]
     if has_errors(said):
         return None, tuple(said)
-    parts = (point.pattern, *point.models, point.own)
+    parts = (point.pattern, *point.models, *point.users, point.own)
     settings, own = point.pattern.settings, point.own.settings
     if isinstance(settings, MatrixSettings):
         said += matrices.problems(point.matrices, point.pattern.span_of("files"))
@@ -108,6 +115,13 @@ def work_of(point: Reached, drivers: Mapping[str, Driver]) -> tuple[Work | None,
         if has_errors(said):
             return None, tuple(said)
         work, findings = replay.work(settings, point.model, own, point.trace, point.own.found)
+    elif isinstance(settings, ConversationsSettings):
+        said += traces.problems_of_turns(point.turns, point.pattern.span_of("trace"))
+        if has_errors(said):
+            return None, tuple(said)
+        users = [Users(each.name, each.settings) for each in point.users]
+        turns = None if point.turns is None else point.turns.turns
+        work, findings = conversations.work(settings, users, point.model, own, turns, point.own.found)
     else:
         work, findings = transfer.work(settings, point.model, own)
     said += [to_diagnostic(finding, place(finding, parts)) for finding in findings]
@@ -260,22 +274,25 @@ def _ask_drivers(point: Reached, work: Work, drivers: Mapping[str, Driver]) -> I
 
 def _ask_to_replay(point: Reached, driver: Driver) -> Iterator[Diagnostic]:
     tier, read = point.tier, point.trace
-    assert read is not None and read.requests is not None
     if isinstance(driver, Tool) or "mixed" not in driver.operations:
         yield diagnostic(
             "KVS302",
-            f"the driver `{tier.driver}` of the tier `{tier.name}` cannot do a `replay`: which block is read and which "
-            "is written is decided request by request",
+            f"the driver `{tier.driver}` of the tier `{tier.name}` cannot do {_what(point)}: which block is read "
+            "and which is written is decided request by request",
             point.own.span_of("tier"),
             help="use a tier whose operations kvscen posts itself, such as `tiered`, `posix` or `memory`",
         )
-    if tier.levels and not read.requests.known_blocks:
+    if tier.levels and read is not None and read.requests is not None and not read.requests.known_blocks:
         yield diagnostic(
             "KVS231",
             "the trace does not say which blocks its requests share, so a cache would find none of them",
             point.pattern.span_of("trace"),
             help="take a trace with ids of blocks, or a tier that is no cache to measure the writes alone",
         )
+
+
+def _what(point: Reached) -> str:
+    return "a `replay`" if point.trace is not None else f"`{point.pattern.built_in}`"
 
 
 def _ask_tool(point: Reached, work: Work) -> Iterator[Diagnostic]:

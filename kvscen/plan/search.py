@@ -132,7 +132,10 @@ def _identity(flat: Flat, point: Reached) -> str:
         and any(key in flat.axis_of for key in point.own.found[setting].trace.used)
     }
     return point_id(
-        flat.sweep.name, varied, point.blocks, (*matrices.digest(point.matrices), *traces.digest(point.trace))
+        flat.sweep.name,
+        varied,
+        point.blocks,
+        (*matrices.digest(point.matrices), *traces.digest(point.trace, point.turns)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from kvscen.language.codes import diagnostic
+from kvscen.language.conversations import ConversationsSettings
 from kvscen.language.diagnose import Diagnostic, Span
 from kvscen.language.replay import ReplaySettings
+from kvscen.plan.talk import Turns
 from kvscen.trace.errors import TraceError
 from kvscen.trace.requests import Requests, read_requests
+from kvscen.trace.turns import read_turns
 
 if TYPE_CHECKING:
     from kvscen.plan.resolve import Resolved
@@ -32,12 +36,22 @@ class TraceRead:
     error: TraceError | None = None
 
 
+@attrs.frozen(eq=False)
+class TurnsRead:
+    """The conversations of a trace that a pattern takes turns and tokens from, or what is wrong with it."""
+
+    turns: Turns
+    digest: str
+    error: TraceError | None = None
+
+
 @attrs.define
 class TraceFiles:
     """Reads traces, each once."""
 
     _whole: dict[_Key, Requests | TraceError] = attrs.field(factory=dict)
     _read: dict[tuple[_Key, int | None], TraceRead] = attrs.field(factory=dict)
+    _turns: dict[tuple[str, int], TurnsRead] = attrs.field(factory=dict)
 
     def of(self, pattern: Resolved) -> TraceRead | None:
         settings = pattern.settings
@@ -47,6 +61,22 @@ class TraceFiles:
         found = self._read.get((key, settings.requests))
         if found is None:
             found = self._read[key, settings.requests] = self._make(key, settings.requests)
+        return found
+
+    def turns_of(self, pattern: Resolved) -> TurnsRead | None:
+        """Of a pattern whose conversations are those of a trace."""
+        settings = pattern.settings
+        if not isinstance(settings, ConversationsSettings) or settings.trace is None:
+            return None
+        key = settings.trace.path, settings.requests
+        found = self._turns.get(key)
+        if found is None:
+            try:
+                turns = read_turns(Path(settings.trace.path), settings.requests)
+                found = TurnsRead(turns, hashlib.sha256(repr(turns).encode()).hexdigest()[:16])
+            except TraceError as error:
+                found = TurnsRead((), "", error)
+            self._turns[key] = found
         return found
 
     def _make(self, key: _Key, most: int | None) -> TraceRead:
@@ -64,8 +94,8 @@ class TraceFiles:
         return TraceRead(path, own, len(whole), own.digest())
 
 
-def digest(read: TraceRead | None) -> tuple[str, ...]:
-    return () if read is None else (read.digest,)
+def digest(*read: TraceRead | TurnsRead | None) -> tuple[str, ...]:
+    return tuple(each.digest for each in read if each is not None)
 
 
 def _remedy(error: TraceError) -> str:
@@ -74,6 +104,12 @@ def _remedy(error: TraceError) -> str:
     if "--" not in remedy:
         return remedy
     return f"{remedy}; that is an option of `kvscen import trace`, whose Parquet file can be named here"
+
+
+def problems_of_turns(read: TurnsRead | None, span: Span) -> Iterator[Diagnostic]:
+    """What is wrong with a trace of conversations. `span`: where it is named."""
+    if read is not None and read.error is not None:
+        yield diagnostic("KVS230", str(read.error), span, help=_remedy(read.error))
 
 
 def problems(read: TraceRead, settings: ReplaySettings, span: Span) -> Iterator[Diagnostic]:

@@ -83,7 +83,7 @@ def _operations(point: Point) -> tuple[Fraction, int]:
     """(operations of a trial that are known, how long it goes on with more, in ns)."""
     work = point.work
     if work.replay is not None:
-        return Fraction(work.replay.lookups), 0
+        return Fraction(work.replay.operations), 0
     if work.operations is not None:
         return Fraction(work.operations), work.warmup_ns
     longest_ns = work.warmup_ns + (work.cap_ns or 0) + (work.time_ns or 0)

@@ -270,14 +270,19 @@ class Store:
     def lane(self, index: int, arena: Arena) -> Lane:
         raise NotImplementedError
 
-    def decide(self, request: Sequence[int]) -> Decided | None:
-        """Of a cache, for the pattern `replay` (`work.replay`): look up all blocks of a request, as they are before it,
-        then decide at once what becomes of each. The core submits a read of each that was found, in the order of the
-        request, then the writes in their order; all of a request before any of the next. A block that was found may
-        have to be written as well, where the request itself pushed it out. The lane carries out what was decided, and
-        `reset` empties the cache. None: the tier is no cache, and keeps every block that it is given.
+    def decide(self, request: Sequence[int], look_up: bool = True) -> Decided | None:
+        """Of a cache, for requests that are known before (`work.replay`): look up all blocks of a request, as they are
+        before it, then decide at once what becomes of each. The core submits a read of each that was found, in the
+        order of the request, then the writes in their order; all of a request before any of the next. A block that was
+        found may have to be written as well, where the request itself pushed it out. Without `look_up` all are written
+        and none is looked for. The lane carries out what was decided, and `reset` empties the cache. None: the tier is
+        no cache, and keeps every block that it is given.
         """
         return None
+
+    def occupancy(self) -> Sequence[int]:
+        """Of a cache: the blocks that each of its levels holds, as has been decided so far."""
+        return ()
 
     def offer(self, nbytes: int) -> Inbox:
         """Of a tier whose workers are ranks (`Driver.ranks`, `work.traffic`): this rank's memory that the others write
@@ -301,6 +306,9 @@ class Store:
 
     def reset(self) -> None:
         """Between trials. It may take as long as `settle`."""
+
+    def recount(self) -> None:
+        """Begin to count anew what `edges` and `measures` tell, and keep what is there."""
 
     def counters(self) -> Mapping[str, int]:
         """Running totals, read before and after the load: "device_read_bytes", "device_write_bytes", "wire_bytes"..."""

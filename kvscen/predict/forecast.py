@@ -23,19 +23,26 @@ from kvscen.plugin.registry import Registry
 from kvscen.predict.errors import PredictionError
 from kvscen.predict.untimed import TARGET, Bookkeeping
 from kvscen.results.record import Status
+from kvscen.trace.requests import KINDS, NEW
 
 #: Measures that hold where nothing is moved.
-DECIDED = ("lookups", "hits", "misses", "hit_rate", "prefix_hits", "prefix_hit_rate", "sequence")
+DECIDED = (
+    *("lookups", "hits", "misses", "hit_rate", "prefix_hits", "prefix_hit_rate", "sequence"),
+    *(f"{kind}_hit_rate" for kind in KINDS if kind != KINDS[NEW]),
+)
 #: And those that hold where times are computed, besides.
 TIMED = (
     "window_ns",
     "throughput_bytes_per_s",
     "request_rate_per_s",
     "logical_bytes",
+    *("wall_tokens_per_s", "storage_tokens_per_s", "qos_targets", "qos_missed"),
     *(f"{name}_{p}_ns" for name in ("request_latency", "load_latency") for p in ("p50", "p99")),
     *(f"ttft_{p}_ns" for p in ("mean", "p50", "p99")),
 )
 _PAGE_BYTES = 4096
+# Operations at a time, where none takes any.
+_MANY = 1024
 
 
 @attrs.frozen
@@ -106,7 +113,7 @@ def _at_once(work: Work) -> Work:
     """The same decisions in the same order, as fast as they come."""
     assert work.replay is not None
     replay = attrs.evolve(work.replay, users=1, speed=None, lasts_ns=None, prefill_tokens_per_s=None)
-    return attrs.evolve(work, replay=replay, depth=1024)
+    return attrs.evolve(work, replay=replay, depth=_MANY)
 
 
 def _notes(work: Work) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import numpy as np
@@ -75,38 +75,52 @@ class UntimedLane(VirtualLane):
 
 
 class UntimedStore(VirtualStore):
-    limits = Limits(1, 1 << 16)
+    """Keeps every block."""
 
-    def __init__(self, bookkeeping: Bookkeeping) -> None:
-        super().__init__()
-        self._bookkeeping = bookkeeping
-        self.cache = bookkeeping.make()
-        self._block_bytes = 0
+    limits = Limits(1, 1 << 16)
 
     def allocate(self, nbytes: int, memory: str) -> Arena:
         return _Addresses(nbytes)
 
     def prepare(self, layout: Layout) -> Sequence[int]:
-        self._block_bytes = layout.stride_bytes
         return range(0)
 
     def lane(self, index: int, arena: Arena) -> UntimedLane:
         return UntimedLane(self)
 
-    def decide(self, request: Sequence[int]) -> Decided | None:
-        cache = self.cache
-        if cache is None:
-            return None
-        found, size = cache.look(request), len(request)
+    def path(self) -> PathReport:
+        return PathReport("unknown", "nothing was moved: decisions alone")
+
+
+class UntimedCache(UntimedStore):
+    """Keeps what a cache decides."""
+
+    def __init__(self, make: Callable[[], TieredCache], levels: Sequence[str]) -> None:
+        super().__init__()
+        self._make, self._levels = make, levels
+        self.cache = make()
+        self._block_bytes = 0
+
+    def prepare(self, layout: Layout) -> Sequence[int]:
+        self._block_bytes = layout.stride_bytes
+        return range(0)
+
+    def decide(self, request: Sequence[int], look_up: bool = True) -> Decided:
+        cache, size = self.cache, len(request)
+        found = cache.look(request) if look_up else [-1] * size
         return Decided(found, [key for key in cache.order(request) if cache.keep(key, size).places])
 
     def reset(self) -> None:
-        self.cache = self._bookkeeping.make()
+        self.cache = self._make()
+
+    def recount(self) -> None:
+        self.cache.reset_counts()
+
+    def occupancy(self) -> Sequence[int]:
+        return [self.cache.occupancy(level) for level in range(len(self._levels))]
 
     def edges(self) -> Sequence[Mapping[str, Any]]:
         """A row for each level: what was looked up and found."""
-        if self.cache is None:
-            return ()
         return [
             {
                 "tier": name,
@@ -118,14 +132,9 @@ class UntimedStore(VirtualStore):
                 "hit_rate": counts.hits / counts.lookups if counts.lookups else None,
                 "admitted": counts.admitted,
                 "evicted": counts.demoted + counts.clean + counts.dropped,
-                "demoted_bytes": counts.demoted * self._block_bytes,
-                "promoted_bytes": counts.promoted * self._block_bytes,
             }
-            for level, (name, counts) in enumerate(zip(self._bookkeeping.levels, self.cache.counts, strict=True))
+            for level, (name, counts) in enumerate(zip(self._levels, self.cache.counts, strict=True))
         ]
-
-    def path(self) -> PathReport:
-        return PathReport("unknown", "nothing was moved: decisions alone")
 
 
 class UntimedDriver(Driver):
@@ -133,5 +142,8 @@ class UntimedDriver(Driver):
     virtual = True
 
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> UntimedStore:
-        assert isinstance(tier.settings, Bookkeeping)
-        return UntimedStore(tier.settings)
+        bookkeeping = tier.settings
+        assert isinstance(bookkeeping, Bookkeeping)
+        if bookkeeping.make() is None:
+            return UntimedStore()
+        return UntimedCache(cast("Callable[[], TieredCache]", bookkeeping.make), bookkeeping.levels)

@@ -155,7 +155,12 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
         columns.append(TableColumn(name, scale.unit, shown, rank=2 if name == "p99.9" else 0))
     if _any(points, "request_rate_per_s"):
         columns.append(attrs.evolve(_median("requests", "request_rate_per_s", points), rank=4))
-        for name, column in (("request p50", "request_latency_p50_ns"), ("request p99", "request_latency_p99_ns")):
+        for name, column in (
+            ("request p50", "request_latency_p50_ns"),
+            ("request p99", "request_latency_p99_ns"),
+            ("wall", "wall_tokens_per_s"),
+            ("storage", "storage_tokens_per_s"),
+        ):
             if _any(points, column):
                 columns.append(attrs.evolve(_median(name, column, points), rank=4))
     for name, column in (("TTFT p50", "ttft_p50_ns"), ("TTFT p99", "ttft_p99_ns")):
@@ -285,7 +290,8 @@ def _footnotes(points: Sequence[PointReport]) -> tuple[str, ...]:
         named = " or ".join(tool for tool in tools if tool)
         notes.append(f"of ceiling: throughput / that of {named}, beside each trial; the median over the trials")
     if _any(points, "latency_p50_ns"):
-        opened = _any(points, "offered_per_s") or any(point.row.get("speed") for point in points)
+        told = any(point.row.get("speed") for point in points) or _any(points, "wall_tokens_per_s")
+        opened = _any(points, "offered_per_s") or told
         start = "from when it was due" if opened else "from its submission"
         what = "transfer" if all(point.row.get("traffic_mode") for point in points) else "block"
         notes.append(f"p50, p99 and p99.9 are the latency of one {what}, {start} to its completion")

@@ -10,6 +10,7 @@ from typing import Any
 
 from kvscen.report.run import AXIS, PointReport, Report
 from kvscen.report.steps import step_figures
+from kvscen.report.talk import found_figures, user_figures
 from kvscen.results import schema
 from kvscen.results.aggregate import aggregate, has_count, left_out, ok, total
 from kvscen.results.measures import MEASURES
@@ -55,6 +56,7 @@ def _point(report: Report, point: PointReport) -> dict[str, Any]:
             own[name] = {"values": values}
         else:
             own[name] = _median(point, name)
+    users = user_figures(report, point)
     steps = [{**step.known, **step.figures} for step in step_figures(report, point)]
     return {
         "point_id": point.point_id,
@@ -70,6 +72,7 @@ def _point(report: Report, point: PointReport) -> dict[str, Any]:
         "measures": measures,
         "driver_measures": own,
         **({"steps": steps} if steps else {}),
+        **({"users": users, "found": found_figures(report, point)} if users else {}),
         "warnings": list(point.warnings),
     }
 

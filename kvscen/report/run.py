@@ -7,7 +7,7 @@ killed before it wrote them, the same tables are made in memory from its journal
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +120,14 @@ class PointReport:
         )
 
 
+#: Tables that a report shows beside the trials.
+DETAILS = ("steps", "users", "found")
+
+
 @attrs.frozen
 class Report:
     """A whole run. `labels` name every point of the plan, measured or not, by its axes; `notes` are sentences about the
-    run as a whole; `steps` are the rows of steps.parquet by point."""
+    run as a whole; `details` are the rows of the tables DETAILS, by point."""
 
     folder: Path
     run_id: str
@@ -135,7 +139,7 @@ class Report:
     trials_planned: int
     trials: pa.Table
     notes: tuple[str, ...] = ()
-    steps: Mapping[str, tuple[Mapping[str, Any], ...]] = attrs.field(factory=dict)
+    details: Mapping[str, Mapping[str, tuple[Mapping[str, Any], ...]]] = attrs.field(factory=dict)
 
     @property
     def trials_ended(self) -> int:
@@ -170,12 +174,12 @@ def load_report(folder: Path) -> Report:
     notes: list[str] = []
     verdicts: list[Mapping[str, Any]] = []
     trials = read_table(path) if path.exists() else None
-    steps = read_table(folder / "steps.parquet") if (folder / "steps.parquet").exists() else None
+    details = {name: read_table(path) for name in DETAILS if (path := folder / f"{name}.parquet").exists()}
     if trials is None or _is_behind(trials, records):
         if trials is None and not journals:
             raise ResultsError(f"{folder} holds no results: the run ended before its first trial", "start it again")
         made = make_tables(str(run.plan.get("scenario", "")), points, records, run.run_id)
-        trials, steps = made["trials"], made["steps"]
+        trials, details = made["trials"], {name: made[name] for name in DETAILS}
         expectations = any(point.get("expectations") for point in run.plan.get("points", ()))
         how = "it is still going on" if is_being_written(folder) else "the run was stopped before it wrote its tables"
         unjudged = ", and its expectations are not judged yet" if expectations else ""
@@ -187,7 +191,9 @@ def load_report(folder: Path) -> Report:
         notes.append(
             f"the journal ends in {torn:,} bytes of a trial that was not completely written: they are left out"
         )
-    return make_report(run, points, trials, verdicts, notes, () if steps is None else steps.to_pylist())
+    return make_report(
+        run, points, trials, verdicts, notes, {name: table.to_pylist() for name, table in details.items()}
+    )
 
 
 def make_report(
@@ -196,9 +202,9 @@ def make_report(
     trials: pa.Table,
     verdicts: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
-    steps: Sequence[Mapping[str, Any]] = (),
+    details: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> Report:
-    """Put a report together from a trials table, and the rows of the steps."""
+    """Put a report together from a trials table, and the rows of other tables."""
     units = {
         field.name.removeprefix(AXIS): (field.metadata or {}).get(b"unit", b"").decode()
         for field in trials.schema
@@ -230,11 +236,15 @@ def make_report(
         trials_planned=planned,
         trials=trials,
         notes=tuple(notes),
-        steps={
-            point_id: tuple(row for row in steps if row["point_id"] == point_id)
-            for point_id in dict.fromkeys(row["point_id"] for row in steps)
-        },
+        details={name: _by_point(rows) for name, rows in (details or {}).items()},
     )
+
+
+def _by_point(rows: Iterable[Mapping[str, Any]]) -> Mapping[str, tuple[Mapping[str, Any], ...]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["point_id"], []).append(row)
+    return {point_id: tuple(own) for point_id, own in found.items()}
 
 
 def _resume(run: RunFolder) -> str:

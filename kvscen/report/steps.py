@@ -44,10 +44,14 @@ def step_figures(report: Report, point: PointReport) -> tuple[StepFigures, ...]:
     """The steps of a point, in their order; none where it has no trial that is ok."""
     good = {trial.trial for trial in ok(point.trials)}
     rows: dict[int, list[Mapping[str, Any]]] = {}
-    for row in report.steps.get(point.point_id, ()):
+    for row in _rows(report, point):
         if row["trial"] in good:
             rows.setdefault(row["step"], []).append(row)
     return tuple(_figures(own) for _, own in sorted(rows.items()))
+
+
+def _rows(report: Report, point: PointReport) -> Sequence[Mapping[str, Any]]:
+    return report.details.get("steps", {}).get(point.point_id, ())
 
 
 _KNOWN = ("step", "bytes", "transfers", "senders", "receivers", "compute_ns")
@@ -161,7 +165,7 @@ def _ratio(own: StepFigures, alone: StepFigures) -> str:
 
 def steps_notes(report: Report, sweep: str) -> tuple[str, ...]:
     """What a table of steps needs said."""
-    modes = {p.row.get("traffic_mode") for p in report.points if p.sweep == sweep and report.steps.get(p.point_id)}
+    modes = {p.row.get("traffic_mode") for p in report.points if p.sweep == sweep and _rows(report, p)}
     modes.discard(None)
     if not modes:
         return ()

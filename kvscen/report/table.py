@@ -15,6 +15,7 @@ from kvscen.report.columns import SweepTable, TableColumn, tables_of
 from kvscen.report.numbers import NOTHING, plural, show_one, show_percent
 from kvscen.report.run import Report
 from kvscen.report.steps import steps_notes, steps_tables
+from kvscen.report.talk import talk_notes, talk_tables
 from kvscen.results.measures import measure_named
 
 #: The width for which tables are made where the terminal's is not known.
@@ -66,10 +67,8 @@ def _sweep(report: Report, content: SweepTable, width: int) -> list[RenderableTy
     if dropped:
         names = ", ".join(column.name for column in dropped)
         footnotes.append(f"left out for want of width: {names}; --format csv has everything")
-    tables = list(steps_tables(report, content.sweep))
-    if tables:
-        lines += tables
-        footnotes += steps_notes(report, content.sweep)
+    lines += [*steps_tables(report, content.sweep), *talk_tables(report, content.sweep)]
+    footnotes += [*steps_notes(report, content.sweep), *talk_notes(report, content.sweep)]
     lines.append(Text())
     for number, note in enumerate(content.notes, 1):
         lines.append(bullet(note, "yellow", str(number).translate(_SUPERSCRIPT)))

@@ -70,6 +70,9 @@ _SCHEMA = pa.schema(
         ("tiers", _rows_of(schema.TIERS)),
         ("workers", _rows_of(schema.WORKERS)),
         ("steps", _rows_of(schema.STEPS)),
+        ("users", _rows_of(schema.USERS)),
+        ("found", _rows_of(schema.FOUND)),
+        ("occupancy", _rows_of(schema.OCCUPANCY)),
         ("checksum", pa.uint32()),
     ],
     metadata={"kvscen.schema_version": schema.SCHEMA_VERSION, "kvscen.table": "journal"},
@@ -254,6 +257,9 @@ def _plain(record: TrialRecord) -> dict[str, Any]:
         "tiers": _full(schema.TIERS, record.tiers),
         "workers": _full(schema.WORKERS, record.workers),
         "steps": _full(schema.STEPS, record.steps),
+        "users": _full(schema.USERS, record.users),
+        "found": _full(schema.FOUND, record.found),
+        "occupancy": _full(schema.OCCUPANCY, record.occupancy),
     }
 
 
@@ -266,6 +272,8 @@ def _full(columns: Iterable[schema.Column], rows: Iterable[Mapping[str, Any]]) -
             return None
         if pa.types.is_string(column.type):
             return _clean(value)
+        if pa.types.is_boolean(column.type):
+            return bool(value)
         return float(value) if pa.types.is_floating(column.type) else int(value)
 
     return [{c.name: cell(c, row.get(c.name)) for c in own} for row in rows]
@@ -365,6 +373,9 @@ def _to_record(row: Mapping[str, Any]) -> TrialRecord:
         tiers=_known(row["tiers"]),
         workers=_known(row["workers"]),
         steps=_known(row["steps"]),
+        users=_known(row["users"]),
+        found=_known(row["found"]),
+        occupancy=_known(row["occupancy"]),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from kvscen.language.values import BANDWIDTH, BYTES, NUMBER, RATE, TIME, TOKEN_RATE, Dimension
+from kvscen.language.values import BANDWIDTH, BYTES, NUMBER, RATE, TIME, TOKEN_RATE, TOKENS, Dimension
 
 NumberType: TypeAlias = Literal["int64", "float64"]
 
@@ -55,6 +55,7 @@ UNITS_OF_COLUMNS: Mapping[str, tuple[Dimension, Fraction, str]] = {
     "B": (BYTES, Fraction(1), "_bytes"),
     "ns": (TIME, Fraction(1, 10**9), "_ns"),
     "B/s": (BANDWIDTH, Fraction(1), "_bytes_per_s"),
+    "tokens": (TOKENS, Fraction(1), "_tokens"),
     "1/s": (RATE, Fraction(1), "_per_s"),
     "tokens/s": (TOKEN_RATE, Fraction(1), "_per_s"),
     "s/GiB": (NUMBER, Fraction(1), ""),
@@ -87,12 +88,19 @@ _LATENCY = {
     "batch_latency": ("of one batch, from its first operation's start to its last one's completion", "p50 p99"),
     "request_latency": (
         "of one request, from its first operation's start to its last one's completion "
-        "(not where requests share blocks: `sizing = kvbench`)",
-        "p50 p99",
+        "(not where requests share blocks: `sizing = kvbench`); of conversations what its steps took, each "
+        "from when it was due",
+        "p50 p95 p99 p999 p9999",
+    ),
+    "request_wait": ("of one request of a conversation until its operations were submitted", "p50 p95 p99"),
+    "request_storage": ("of one request of a conversation with operations under way", "p50 p95 p99"),
+    "reread_latency": (
+        "of one time that a request of a conversation reads again what it wrote, from when it was due",
+        "p50 p95 p99",
     ),
     "load_latency": (
-        "of what one request of a trace found: from when it was due (`speed`) or began to the end of its last read; "
-        "0 where nothing was found",
+        "of what one request found: from when it was due (`speed`, conversations) or began to the end of its last "
+        "read; 0 where nothing was found",
         "p50 p99",
     ),
     "ttft": ("of one request: its load_latency + tokens of the blocks that were not found / `prefill`", "mean p50 p99"),
@@ -107,9 +115,18 @@ _STATISTICS = {
 }
 
 
+_NOUNS = {
+    "service": "service time",
+    "delay": "delay",
+    "request_wait": "wait",
+    "request_storage": "time",
+    "ttft": "time to first token",
+}
+
+
 def _latencies() -> Iterator[MeasureInfo]:
     for family, (what, which) in _LATENCY.items():
-        noun = {"service": "service time", "delay": "delay", "ttft": "time to first token"}.get(family, "latency")
+        noun = _NOUNS.get(family, "latency")
         for statistic in _STATISTICS if which == "all" else which.split():
             type: NumberType = "float64" if statistic == "mean" else "int64"
             yield _measure(f"{family}_{statistic}_ns", "ns", f"{_STATISTICS[statistic]} of the {noun} {what}", type)
@@ -128,7 +145,28 @@ def _all() -> Iterator[MeasureInfo]:
         "prefix_hits", "operations", "blocks found before the first of their request that was not", count=True
     )
     yield _measure("prefix_hit_rate", "1", "prefix_hits / blocks looked up", "float64", percent=True)
-    yield _measure("request_rate_per_s", "1/s", "requests of a trace completed / (window + sync)", "float64")
+    for kind, what in (
+        ("history", "of blocks that their conversation had before"),
+        ("shared", "of blocks of shared system prompts"),
+        ("document", "of blocks of retrieved pieces of documents"),
+        ("reread", "of blocks that are read again while decoding"),
+    ):
+        yield _measure(f"{kind}_hit_rate", "1", f"{what}, in conversations: found / looked up", "float64", percent=True)
+    yield _measure("request_rate_per_s", "1/s", "requests that are known before / (window + sync)", "float64")
+    yield _measure("asked_tokens", "tokens", "tokens of the prompts of all requests of conversations")
+    yield _measure("generated_tokens", "tokens", "generated tokens of all requests of conversations")
+    yield _measure(
+        "wall_tokens_per_s", "tokens/s", "generated_tokens / (window + sync): by the clock on the wall", "float64"
+    )
+    yield _measure("storage_time_ns", "ns", "time with operations under way of all requests of conversations, added up")
+    yield _measure(
+        "storage_tokens_per_s",
+        "tokens/s",
+        "generated_tokens / storage_time: what kv-cache.py calls storage throughput; it falls with concurrency",
+        "float64",
+    )
+    yield _measure("qos_targets", "1", "kinds of users that have a latency target (QoS)")
+    yield _measure("qos_missed", "1", "of them, those whose target was missed")
     yield _measure("throughput_bytes_per_s", "B/s", "bytes completed inside the window / (window + sync)", "float64")
     yield _measure("operations_per_s", "1/s", "operations completed inside the window / (window + sync)", "float64")
     yield _measure("offered_per_s", "1/s", "operations that were due per second (open loop)", "float64")

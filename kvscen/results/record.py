@@ -29,7 +29,8 @@ class LatencySeries:
 @attrs.frozen
 class TrialRecord:
     """`measures` maps names of columns of trials.parquet to values; what is missing is null. `timeline`, `tiers`,
-    `workers` and `steps` are rows of the tables of those names (without run, point and trial).
+    `workers`, `steps`, `users`, `found` and `occupancy` are rows of the tables of those names (without run, point and
+    trial).
     """
 
     point_id: str
@@ -44,3 +45,6 @@ class TrialRecord:
     tiers: tuple[Mapping[str, Any], ...] = ()
     workers: tuple[Mapping[str, Any], ...] = ()
     steps: tuple[Mapping[str, Any], ...] = ()
+    users: tuple[Mapping[str, Any], ...] = ()
+    found: tuple[Mapping[str, Any], ...] = ()
+    occupancy: tuple[Mapping[str, Any], ...] = ()

@@ -22,6 +22,9 @@ _ROWS = {
     "timeline": "each interval of each trial",
     "tiers": "each tier of each trial, and each edge between two tiers",
     "steps": "each step of each trial of a matrix",
+    "users": "each kind of users of each trial of conversations",
+    "found": "each kind of look-up in each trial of conversations, and for each level that had some of it",
+    "occupancy": "each level of a cache, now and then in each trial whose requests are known before",
     "workers": "each worker of each trial",
     "verdicts": "each expectation of each point",
 }

@@ -7,14 +7,14 @@ axis, the map `settings`, and the columns that drivers declare.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 import attrs
 import pyarrow as pa
 
-from kvscen.results.measures import MEASURES, OPERATIONS_ABOVE, MeasureInfo
+from kvscen.results.measures import MEASURES, OPERATIONS_ABOVE, PERCENTILES, MeasureInfo
 from kvscen.results.record import STATUSES, TrialRecord
 
 __all__ = [
@@ -181,9 +181,16 @@ LATENCY: tuple[Column, ...] = (
     _POINT,
     _TRIAL,
     Column("tier", _TEXT, None, "name of the tier"),
-    Column("operation", _TEXT, None, "read, write, lookup..."),
-    Column("unit", _TEXT, None, "what one value is for: block, batch, or request where none shares blocks"),
-    Column("phase", _TEXT, None, "latency, service, delay, load, first token, or a phase of the driver's own"),
+    Column("operation", _TEXT, None, "read, write, lookup...; of steps what they did: load, reread or store"),
+    Column(
+        "unit", _TEXT, None, "what a value is for: block, batch, request (where none shares blocks), or step of one"
+    ),
+    Column(
+        "phase",
+        _TEXT,
+        None,
+        "latency, service, delay; of requests wait, storage, load, first token; or a phase of the driver's own",
+    ),
     Column("lower_ns", _INT, "ns", "smallest value of the bucket"),
     Column("upper_ns", _INT, "ns", "the first value above the bucket"),
     Column("count", _INT, "operations", "values in the bucket"),
@@ -271,6 +278,66 @@ STEPS: tuple[Column, ...] = (
     ),
 )
 
+
+def _percentiles(name: str, what: str, which: str = "p50 p95 p99 p999 p9999") -> Iterator[Column]:
+    for each in which.split():
+        share = f"{float(PERCENTILES[each] * 100):g}th percentile" if each != "p50" else "median"
+        least = "" if each == "p50" else "; null where fewer than 10 requests lie above"
+        yield Column(f"{name}_{each}_ns", _INT, "ns", f"{share} of {what}{least}")
+
+
+#: users.parquet: one row for each kind of users of each trial of conversations.
+USERS: tuple[Column, ...] = (
+    _RUN,
+    _POINT,
+    _TRIAL,
+    Column("users", _TEXT, None, "who asked: a name of the pattern's mix"),
+    Column("requests", _INT, None, "requests of theirs that were served to their end"),
+    Column("prompt_tokens", _INT, "tokens", "tokens of their prompts, all together"),
+    Column("output_tokens", _INT, "tokens", "generated tokens of their answers, all together"),
+    Column("request_latency_mean_ns", _FLOAT, "ns", "mean of what a request waited for storage"),
+    *_percentiles("request_latency", "what a request waited for storage: request_wait + request_storage"),
+    Column("request_latency_max_ns", _INT, "ns", "the longest"),
+    *_percentiles("request_wait", "what a request waited until its operations were submitted", "p50 p95 p99"),
+    *_percentiles("request_storage", "the time of a request with operations under way", "p50 p95 p99"),
+    Column("target_p95_ns", _INT, "ns", "the target for 95 % of the requests; null: none"),
+    Column("target_p99_ns", _INT, "ns", "the target for 99 % of the requests; null: none"),
+    Column("within_p95_share", _FLOAT, "1", "requests whose latency is within target_p95 / requests"),
+    Column("within_p99_share", _FLOAT, "1", "requests whose latency is within target_p99 / requests"),
+    Column("qos_met", pa.bool_(), None, "whether 95 and 99 % are within their targets; null without a target"),
+)
+
+#: found.parquet: what was looked up and found, by kind and by level.
+FOUND: tuple[Column, ...] = (
+    _RUN,
+    _POINT,
+    _TRIAL,
+    Column(
+        "kind",
+        _TEXT,
+        None,
+        "history: a block that its conversation had before; shared: of a system prompt; document: of a retrieved "
+        "piece; reread: what the request itself had written; new: a block that nobody had before",
+    ),
+    Column("tier", _TEXT, None, "the level that had it; null: all levels together"),
+    Column("level", _SMALL, None, "its place in the tier, 0 is the uppermost; null: all together"),
+    Column("lookups", _INT, "operations", "blocks of this kind that were looked up"),
+    Column("hits", _INT, "operations", "blocks of this kind that were found here"),
+    Column("hit_rate", _FLOAT, "1", "hits / lookups"),
+)
+
+#: occupancy.parquet: how full the levels of a cache are over time.
+OCCUPANCY: tuple[Column, ...] = (
+    _RUN,
+    _POINT,
+    _TRIAL,
+    Column("time_ns", _INT, "ns", "since the start of the window"),
+    Column("tier", _TEXT, None, "name of the level"),
+    Column("level", _SMALL, None, "its place in the tier, 0 is the uppermost"),
+    Column("blocks", _INT, None, "blocks that it holds, as has been decided by then"),
+    Column("occupancy_bytes", _INT, "B", "what they take, padding included"),
+)
+
 #: workers.parquet: one row for each worker of each trial.
 WORKERS: tuple[Column, ...] = (
     _RUN,
@@ -315,6 +382,9 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "timeline": TIMELINE,
     "tiers": TIERS,
     "steps": STEPS,
+    "users": USERS,
+    "found": FOUND,
+    "occupancy": OCCUPANCY,
     "workers": WORKERS,
     "verdicts": VERDICTS,
 }
@@ -378,5 +448,8 @@ def misfit_of_record(record: TrialRecord) -> str | None:
         or _misfit_of_rows("timeline", record.timeline)
         or _misfit_of_rows("tiers", record.tiers)
         or _misfit_of_rows("steps", record.steps)
+        or _misfit_of_rows("users", record.users)
+        or _misfit_of_rows("found", record.found)
+        or _misfit_of_rows("occupancy", record.occupancy)
         or _misfit_of_rows("workers", record.workers)
     )

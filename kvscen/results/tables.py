@@ -102,6 +102,9 @@ def _parts(record: TrialRecord) -> Iterable[tuple[str, Iterable[Mapping[str, Any
     yield "timeline", record.timeline
     yield "tiers", record.tiers
     yield "steps", record.steps
+    yield "users", record.users
+    yield "found", record.found
+    yield "occupancy", record.occupancy
     yield "workers", record.workers
 
 

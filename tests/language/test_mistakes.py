@@ -136,7 +136,7 @@ OUTSIDE = [
     ("storage a { }", "KVS026", "storage", "`tier`"),
     ('import "a.kvs"', "KVS026", "import", "`use`"),
     ("var x = 3", "KVS026", "var", "`let`"),
-    ("foo bar", "KVS026", "foo", "model, tier, pattern and sweep"),
+    ("foo bar", "KVS026", "foo", "model, tier, users, pattern and sweep"),
     ("trials = 4", "KVS020", "trials", "let trials"),
     ("a.b = 4\nc = 5", "KVS020", "a.b", "outside"),
     ("expect errors == 0", "KVS020", "expect", "outside"),

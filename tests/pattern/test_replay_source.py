@@ -28,7 +28,7 @@ def requests_of(blocks: Sequence[Sequence[int]], arrival_ms: Sequence[int] | Non
     return Requests(keys, offsets, times, int(keys.max(initial=-1)) + 1, 16, True)
 
 
-def keeps_all(request: Sequence[int]) -> None:
+def keeps_all(request: Sequence[int], look_up: bool = True) -> None:
     return None
 
 
@@ -38,8 +38,8 @@ class Cache:
     def __init__(self, capacity: int, policy: str = "lru") -> None:
         self.cache = TieredCache([CacheLevel(capacity)], policy)
 
-    def decide(self, request: Sequence[int]) -> Decided:
-        found = self.cache.look(request)
+    def decide(self, request: Sequence[int], look_up: bool = True) -> Decided:
+        found = self.cache.look(request) if look_up else [-1] * len(request)
         kept = [(key, self.cache.keep(key, len(request)).places) for key in self.cache.order(request)]
         return Decided(found, [key for key, places in kept if places])
 
@@ -54,6 +54,13 @@ def end(source: ReplaySource, rows: Rows, end_ns: int = 0, outcome: int = OK) ->
 def names(rows: Rows) -> Names:
     kinds = {READ: "read", WRITE: "write"}
     return [(kinds[int(row["kind"])], int(row["key"]), int(row["request"])) for row in rows]
+
+
+def done(rows: Rows, submit: int = 1, end: int = 2) -> tuple[Rows, Rows]:
+    """What ends, and when."""
+    completions = np.zeros(len(rows), COMPLETION)
+    completions["submit"], completions["end"] = submit, end
+    return rows, completions
 
 
 def drain(source: ReplaySource, most: int = 3, seed: int = 0) -> Names:
@@ -82,14 +89,14 @@ def test_a_request_reads_what_is_found_and_writes_the_rest() -> None:
         ("read", 100, 3), ("read", 101, 3), ("read", 102, 3),
     ]  # fmt: skip
     assert source.sizes.tolist() == [2, 3, 0, 3]
-    found = source.looked_up()
+    found = source.looked_up(0)
     assert (found.requests, found.lookups, found.hits, found.prefix_hits, found.operations) == (4, 8, 5, 4, 8)
 
 
 def test_a_block_twice_in_a_request_is_written_once() -> None:
     source = ReplaySource(requests_of([[0, 0, 1]]), keeps_all, 4096, users=1)
     assert drain(source) == [("write", 0, 0), ("write", 1, 0)]
-    assert source.looked_up().hits == 0
+    assert source.looked_up(0).hits == 0
 
 
 def test_so_many_requests_are_under_way() -> None:
@@ -138,12 +145,12 @@ def test_the_work_does_not_depend_on_the_pace(blocks: list[list[int]], capacity:
     found: list[tuple[Names, LookedUp]] = []
     for users, most in ((1, 1), (3, 5), (50, 2)):
         source = ReplaySource(requests_of(blocks), Cache(capacity, policy).decide, 512, users=users)
-        found.append((drain(source, most, seed), source.looked_up()))
+        found.append((drain(source, most, seed), source.looked_up(0)))
     source = ReplaySource(
         requests_of(blocks, range(len(blocks))), Cache(capacity, policy).decide, 512, speed=Fraction(2)
     )
     source.start(0)
-    found.append((drain(source, 4, seed), source.looked_up()))
+    found.append((drain(source, 4, seed), source.looked_up(0)))
     assert all(each == found[0] for each in found)
     # As the prediction has it.
     if sum(map(len, blocks)):
@@ -161,7 +168,7 @@ def test_another_order_is_another_sequence() -> None:
     for blocks in ([[0, 1], [2]], [[0], [1, 2]], [[1, 0], [2]]):
         source = ReplaySource(requests_of(blocks), keeps_all, 512, users=1)
         drain(source)
-        hashes.add(source.looked_up().sequence)
+        hashes.add(source.looked_up(0).sequence)
     assert len(hashes) == 3
 
 

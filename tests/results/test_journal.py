@@ -49,6 +49,11 @@ records = st.builds(
     steps=st.lists(
         st.fixed_dictionaries({"step": st.integers(0, 9), "latency_mean_ns": st.floats(0, 1e18)}), max_size=2
     ).map(tuple),
+    users=st.lists(
+        st.fixed_dictionaries({"users": texts, "requests": ints, "qos_met": st.booleans() | st.none()}), max_size=2
+    ).map(tuple),
+    found=st.lists(st.fixed_dictionaries({"kind": texts, "hits": ints}), max_size=2).map(tuple),
+    occupancy=st.lists(st.fixed_dictionaries({"time_ns": ints, "blocks": ints}), max_size=2).map(tuple),
 )
 
 
@@ -71,6 +76,9 @@ def as_read(record: TrialRecord) -> str:
             tiers=rows(record.tiers),
             workers=rows(record.workers),
             steps=rows(record.steps),
+            users=rows(record.users),
+            found=rows(record.found),
+            occupancy=rows(record.occupancy),
         )
     )
 

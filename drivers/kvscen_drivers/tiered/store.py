@@ -137,18 +137,23 @@ class TieredStore(Store):
             if self._replays:
                 assert self._laid_out is not None
                 self.cache = self._cache(self._slots_of, self._laid_out)
+            self.recount()
+
+    def recount(self) -> None:
+        self._drain()
+        if self.cache is not None:
             self.cache.reset_counts()
         if self._lane is not None:
             self._lane.mover.reset_tallies()
 
-    def decide(self, request: Sequence[int]) -> Decided:
+    def decide(self, request: Sequence[int], look_up: bool = True) -> Decided:
         """All look-ups of the request against the state before it, then the touches in the order of the policy. What
         was found is read where it was, before anything moves."""
         cache = self.cache
         if cache is None:
             raise RuntimeError("decide before prepare")
         steps = self.decided
-        found = cache.look(request)
+        found = cache.look(request) if look_up else [-1] * len(request)
         for key, level in zip(request, found, strict=True):
             if level >= 0:
                 place = cache.find(key)
@@ -164,6 +169,10 @@ class TieredStore(Store):
             elif moves:
                 steps.append(Step(moves))
         return Decided(found, writes)
+
+    def occupancy(self) -> Sequence[int]:
+        cache = self.cache
+        return () if cache is None else [cache.occupancy(level) for level in range(len(self._levels))]
 
     def counters(self) -> Mapping[str, int]:
         total: Counter[str] = Counter()

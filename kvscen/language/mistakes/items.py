@@ -92,13 +92,13 @@ def unknown_kind(wrong: Wrong) -> Diagnostic | None:
             "KVS020",
             f"`{word}` begins nothing",
             span,
-            help="outside of blocks stand `use`, `let` and the kinds of block: model, tier, pattern, sweep",
+            help="outside of blocks stand `use`, `let` and the kinds of block: model, tier, users, pattern, sweep",
         )
     known = (*KINDS, "use", "let") if wrong.start == "item" else KINDS
     meant = _MEANT.get(word.lower()) or closest(word, known)
     if meant not in known:
         meant = None
-    help = f"did you mean `{meant}`?" if meant else "the kinds of block are model, tier, pattern and sweep"
+    help = f"did you mean `{meant}`?" if meant else "the kinds of block are model, tier, users, pattern and sweep"
     return diagnostic(
         "KVS026",
         f"`{word}` is not a kind of block",

@@ -47,7 +47,11 @@ def opened(
     levels = [ShuffledStore(seed + number) for number in range(len(capacities))]
     names = [shuffled_tier(f"level{number}") for number in range(len(capacities))]
     work = Work(
-        "mixed", BLOCK, 1, requests.distinct, replay=Replay("t", len(requests), len(requests.keys), 16, "", users=1)
+        "mixed",
+        BLOCK,
+        1,
+        requests.distinct,
+        replay=Replay("t", len(requests), len(requests.keys), len(requests.keys), 16, "", users=1),
     )
     store = TieredDriver().open(tiered(names, [slots * BLOCK for slots in capacities], **more), work, levels)
     assert isinstance(store, TieredStore)
@@ -65,7 +69,7 @@ def run(store: TieredStore, requests: Requests, users: int, depth: int) -> tuple
     loop = LaneLoop(store, lane, source, Shape(depth, BLOCK), Beat(), content=stamped)
     while loop.step():
         pass
-    return source.looked_up(), stamped, loop.first_error
+    return source.looked_up(0), stamped, loop.first_error
 
 
 @settings(max_examples=60, deadline=None)
@@ -108,7 +112,7 @@ def test_what_was_decided_is_done(
     while not again.ended:
         rows = again.next(64, 0)
         again.done(rows, np.zeros(len(rows), COMPLETION))
-    assert again.looked_up() == looked
+    assert again.looked_up(0) == looked
 
 
 def test_a_request_larger_than_its_level_admits_passes_by() -> None:
@@ -175,7 +179,7 @@ def trace_file(folder: Path, blocks: list[list[int]]) -> Path:
 
 def work_of(path: Path, **more: Any) -> Work:
     requests = read_requests(path)
-    planned = Replay(str(path), len(requests), len(requests.keys), 512, requests.digest(), **more)
+    planned = Replay(str(path), len(requests), len(requests.keys), len(requests.keys), 512, requests.digest(), **more)
     return Work("mixed", 1024, 1, requests.distinct, depth=4, replay=planned)
 
 

@@ -86,7 +86,7 @@ def run(
     **more: Any,
 ) -> tuple[list[tuple[int, int, int, int, int, int]], TieredStore, LookedUp]:
     """A replay from an empty cache on."""
-    planned = Replay("t", len(requests), len(requests.keys), 16, "", users=users, speed=speed)
+    planned = Replay("t", len(requests), len(requests.keys), len(requests.keys), 16, "", users=users, speed=speed)
     store = opened(cache_of(models, capacities, **more), Work("mixed", BLOCK, 1, requests.distinct, replay=planned))
     lane = store.lane(0, store.allocate(depth * BLOCK, "dram"))
     assert len(store.prepare(Layout(requests.distinct, BLOCK, BLOCK, 0, requests.distinct))) == 0
@@ -96,7 +96,7 @@ def run(
     loop = LaneLoop(store, lane, source, Shape(depth, BLOCK), Beat(), content=seen)
     run_loops([loop], store)
     assert not loop.first_error and not store.decided
-    return seen.rows, store, source.looked_up()
+    return seen.rows, store, source.looked_up(store.clock())
 
 
 FAST, SLOW = Model(1, 10, 2), Model(4, 100, 1)
