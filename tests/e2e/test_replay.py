@@ -91,12 +91,31 @@ def test_the_shipped_scenario_runs(tmp_path: Path) -> None:
     assert {row["status"] for row in trials(tmp_path / "out")} == {"ok"}
 
 
+TALK = """kvs 1
+tier fast  : sim { bandwidth = 100 GB/s; latency = 1 us; parallelism = 8 }
+tier slow  : sim { bandwidth = 5 GB/s; latency = 50 us; parallelism = 8 }
+tier dram  : memory { }
+tier mix   : tiered { levels = [fast, slow]; capacities = [256 KiB, 1 MiB]; eviction = lru_tail_first }
+tier real  : tiered { levels = [dram]; capacities = [1 MiB]; eviction = lru }
+users quick : chat { think = 0 s }
+pattern chats : conversations {
+  block = 1 KiB; page = 64 tokens; users = 5; requests = 60; decode_reads = as_kv_cache_py; generation = fast; prefill = 5000 tokens/s
+}
+pattern hasty : chats { mix = [quick]; generation = none }
+sweep s { pattern = chats; tier = mix; seed = 1; trials = 1 }
+sweep r { pattern = hasty; tier in [real, dram]; seed = 1; trials = 1 }
+"""
+
+
 def test_a_prediction_is_what_a_run_gives(tmp_path: Path) -> None:
     """To the digit: of simulated tiers all of it, of real ones what is found."""
     shutil.copytree(ROOT / "scenarios" / "traces", tmp_path / "traces")
     for name in ("sizing.kvs", "replay.kvs"):
         shutil.copy(ROOT / "scenarios" / name, tmp_path)
-    for name, pins in (("sizing.kvs", ["--set", "chats.speed=8"]), ("replay.kvs", ["--set", "policies.trials=1"])):
+    scenario(tmp_path, TALK, "talk.kvs")
+    all_pins = {"sizing.kvs": "chats.speed=8", "replay.kvs": "policies.trials=1", "talk.kvs": "s.verify=off"}
+    for name, pin in all_pins.items():
+        pins = ["--set", pin]
         done = kvscen(tmp_path, "run", name, *pins, "--out", f"out-{name}")
         assert done.returncode == 0, done.stdout + done.stderr
         before = sorted(tmp_path.iterdir())
@@ -108,7 +127,7 @@ def test_a_prediction_is_what_a_run_gives(tmp_path: Path) -> None:
         assert len(rows) == len(points) == 3
         for row in rows:
             point = points[str(row["point_id"])]
-            assert point["timed"] == (name == "sizing.kvs")
+            assert point["timed"] == (row["path"] == "simulated")
             shared = [key for key, value in point.items() if key in row and value is not None]
             assert len(shared) > (25 if point["timed"] else 15)
             assert {key: row[key] for key in shared} == {key: point[key] for key in shared}
