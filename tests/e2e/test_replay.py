@@ -99,7 +99,8 @@ tier mix   : tiered { levels = [fast, slow]; capacities = [256 KiB, 1 MiB]; evic
 tier real  : tiered { levels = [dram]; capacities = [1 MiB]; eviction = lru }
 users quick : chat { think = 0 s }
 pattern chats : conversations {
-  block = 1 KiB; page = 64 tokens; users = 5; requests = 60; decode_reads = as_kv_cache_py; generation = fast; prefill = 5000 tokens/s
+  block = 1 KiB; page = 64 tokens; users = 5; requests = 60
+  decode_reads = as_kv_cache_py; generation = fast; prefill = 5000 tokens/s
 }
 pattern hasty : chats { mix = [quick]; generation = none }
 sweep s { pattern = chats; tier = mix; seed = 1; trials = 1 }
