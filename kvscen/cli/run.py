@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,7 @@ def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int
     from kvscen.results.errors import ResultsError
     from kvscen.results.journal import Journal, read_journals
     from kvscen.results.judge import exit_code, judge
+    from kvscen.results.searches import searched
     from kvscen.results.tables import write_tables
 
     now = datetime.now(UTC)
@@ -89,11 +91,11 @@ def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int
         # Nothing has run yet: the command is what is wrong.
         fail(str(error), error.remedy)
     with journal:
-        done = frozenset((record.point_id, record.trial) for record in earlier if record.status == "ok")
-        interrupted = _conduct(plan, place, journal, done)
+        interrupted = _conduct(plan, place, journal, earlier)
     records = read_journals(place)
+    found = searched(plan, records)
     verdicts = judge(plan, records)
-    write_tables(place, plan, records, run_id, verdicts)
+    write_tables(place, plan, records, run_id, verdicts, found)
     write_report(load_report(place), form, sys.stdout)
     if form != "table":
         click.echo(f"the run is in {place}", err=True)
@@ -102,8 +104,8 @@ def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int
     return exit_code(records, verdicts, interrupted)
 
 
-def _conduct(plan: Plan, place: Path, journal: object, done: frozenset[tuple[str, int]]) -> bool:
-    """Run what is not done. True when a signal ended it."""
+def _conduct(plan: Plan, place: Path, journal: object, earlier: Sequence[TrialRecord]) -> bool:
+    """Run what is not ok among the `earlier` trials. True when a signal ended it."""
     import trio
     from rich.console import Console
 
@@ -122,14 +124,15 @@ def _conduct(plan: Plan, place: Path, journal: object, done: frozenset[tuple[str
         return ProcessChannel(log)
 
     async def main() -> bool:
+        done = {(record.point_id, record.trial) for record in earlier if record.status == "ok"}
         with RunProgress(plan, done, Console(stderr=True)) as progress:
             conductor = Conductor(plan, registry(), place, content_seed, journal.append, start, progress)
-            return await _until_signal(conductor, done)
+            return await _until_signal(conductor, earlier)
 
     return bool(trio.run(main))
 
 
-async def _until_signal(conductor: Conductor, done: frozenset[tuple[str, int]]) -> bool:
+async def _until_signal(conductor: Conductor, earlier: Sequence[TrialRecord]) -> bool:
     import trio
 
     interrupted = False
@@ -145,7 +148,7 @@ async def _until_signal(conductor: Conductor, done: frozenset[tuple[str, int]]) 
 
             nursery.start_soon(watch)
             try:
-                await conductor.run(done)
+                await conductor.run(earlier)
             except Exception as error:
                 # Raised below: out of the nursery it would arrive as a group of one.
                 failure = error

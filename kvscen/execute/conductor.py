@@ -8,8 +8,9 @@ costs its trial; a tier that cannot be used here costs its points. The rest goes
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,16 +22,18 @@ from kvscen.execute.ceiling import GRACE_S, NoCeiling, held_against, run_peer
 from kvscen.execute.channel import Channel, WorkerDied
 from kvscen.execute.meeting import meeting_place
 from kvscen.execute.opening import targets_of
-from kvscen.execute.order import trials_in_order
+from kvscen.execute.order import stages_in_order
 from kvscen.execute.summary import Summary, summarise
 from kvscen.execute.tools import Tools
 from kvscen.execute.workers import Hang, Late, TrialFailed, Workers, ask, gather
-from kvscen.plan.point import Plan, Point
+from kvscen.plan.point import Find, Plan, Point
+from kvscen.plan.seek import Seen
 from kvscen.plugin.contract import Tool
 from kvscen.plugin.peer import PeerFigures
 from kvscen.plugin.registry import PluginError, Registry
 from kvscen.results.record import Status, TrialRecord
 from kvscen.results.schema import misfit_of_record
+from kvscen.results.searches import judge_candidate
 
 # From "all workers are ready" to the common start of their load.
 _START_LEAD_NS = 5_000_000
@@ -66,6 +69,8 @@ class Conductor:
     _content_seeds: int = attrs.field(default=0, init=False)
     _windows: dict[str, int] = attrs.field(factory=dict, init=False)
     _done: frozenset[tuple[str, int]] = attrs.field(default=frozenset(), init=False)
+    _stage: frozenset[str] = attrs.field(default=frozenset(), init=False)
+    _candidates: dict[str, dict[int, TrialRecord]] = attrs.field(init=False)
     _tools: Tools = attrs.field(init=False)
 
     @_workers.default
@@ -76,27 +81,55 @@ class Conductor:
     def _start_tools(self) -> Tools:
         return Tools(self.plan, self.folder, self._is_wanted, self.clock_ns)
 
-    async def run(self, done: frozenset[tuple[str, int]] = frozenset()) -> None:
-        """Run every trial that is not in `done`. Cancelled: the trial under way is recorded as interrupted."""
-        self._done = done
+    @_candidates.default
+    def _no_trials(self) -> dict[str, dict[int, TrialRecord]]:
+        return {candidate.point_id: {} for find in self.plan.finds for candidate in find.candidates}
+
+    async def run(self, earlier: Iterable[TrialRecord] = ()) -> None:
+        """Run every trial that is not ok among the `earlier` ones, and of a search's candidates those that it needs.
+        Cancelled: the trial under way is recorded as interrupted."""
+        good = [record for record in earlier if record.status == "ok"]
+        self._done = frozenset((record.point_id, record.trial) for record in good)
+        for record in good:
+            self._remember(record)
+        numbers = count(1)
         try:
-            for number, (point, trial) in enumerate(trials_in_order(self.plan), start=1):
-                if (point.id, trial) in done:
-                    continue
-                began, started = trio.current_time(), self.clock_ns()
-                record = None
-                try:
-                    record = await self._record(point, trial, number, started)
-                finally:
-                    # Nurseries turn a cancellation into groups: it is known by the scope, not by the exception's type.
-                    if record is None and trio.current_effective_deadline() == float("-inf"):
-                        interrupted = "the run was interrupted"
-                        self.journal(TrialRecord(point.id, trial, number, "interrupted", interrupted, started))
-                record = _fitting(record)
-                self.journal(record)
-                self.watcher.finished(point, record, trio.current_time() - began)
+            for stage in stages_in_order(self.plan, self._judge):
+                self._stage = frozenset(point.id for point, _ in stage)
+                for (point, trial), number in zip(stage, numbers, strict=False):
+                    if (point.id, trial) not in self._done:
+                        await self._run_trial(point, trial, number)
         finally:
             await self._workers.close_all()
+
+    async def _run_trial(self, point: Point, trial: int, number: int) -> None:
+        began, started = trio.current_time(), self.clock_ns()
+        record = None
+        try:
+            record = await self._record(point, trial, number, started)
+        finally:
+            # Nurseries turn a cancellation into groups: it is known by the scope, not by the exception's type.
+            if record is None and trio.current_effective_deadline() == float("-inf"):
+                interrupted = "the run was interrupted"
+                self.journal(TrialRecord(point.id, trial, number, "interrupted", interrupted, started))
+        record = _fitting(record)
+        self.journal(record)
+        self._remember(record)
+        self.watcher.finished(point, record, trio.current_time() - began)
+
+    def _remember(self, record: TrialRecord) -> None:
+        """Keep what a search is judged by."""
+        kept = self._candidates.get(record.point_id)
+        if kept is not None:
+            which = (record.point_id, record.trial, record.trial_order, record.status, record.reason)
+            kept[record.trial] = TrialRecord(
+                *which, record.started_unix_ns, measures=record.measures, tiers=record.tiers
+            )
+
+    def _judge(self, find: Find, point: Point) -> Seen:
+        judged = judge_candidate(find, point, list(self._candidates[point.id].values()))
+        assert judged is not None, "all its trials have ended"
+        return judged.seen
 
     async def _record(self, point: Point, trial: int, number: int, started: int) -> TrialRecord:
         def record(status: Status, reason: str, **parts: Any) -> TrialRecord:
@@ -255,7 +288,7 @@ class Conductor:
     # ---- tools
 
     def _is_wanted(self, point: Point, trial: int) -> bool:
-        return point.id not in self._given_up and (point.id, trial) not in self._done
+        return point.id in self._stage and point.id not in self._given_up and (point.id, trial) not in self._done
 
     async def _run_tool(self, tool: Tool, point: Point, trial: int, record: Callable[..., TrialRecord]) -> TrialRecord:
         self.watcher.phase(point, trial, "measuring")

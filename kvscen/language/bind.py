@@ -1,4 +1,4 @@
-"""What stands in a sweep, bound to the declarations: settings, axes, skips and expectations."""
+"""What stands in a sweep, bound to the declarations: settings, axes, skips, expectations and what is searched."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from kvscen.language.scenario import (
     AxisDef,
     Bound,
     ExpectDef,
+    FindDef,
     NotOf,
     SkipDef,
     SweepDef,
     Target,
     Test,
 )
+from kvscen.language.schema import Share
 from kvscen.language.suggest import did_you_mean, one_of
 from kvscen.language.values import (
     BANDWIDTH,
@@ -82,6 +84,8 @@ class _Binder:
     axes: list[AxisDef] = attrs.field(factory=list)
     skips: list[SkipDef] = attrs.field(factory=list)
     expects: list[ExpectDef] = attrs.field(factory=list)
+    find: FindDef | None = None
+    find_span: Span | None = None
     places: dict[str, Span] = attrs.field(factory=dict)
 
     def bind(self) -> tuple[SweepDef, list[Diagnostic]]:
@@ -98,6 +102,8 @@ class _Binder:
                             self.skips.append(SkipDef(condition, statement.span))
                     case syntax.Expect():
                         self._expect(statement)
+                    case syntax.Find():
+                        self._find(statement)
             except ScenarioError as error:
                 self.found.extend(error.diagnostics)
         sweep = SweepDef(
@@ -108,6 +114,7 @@ class _Binder:
             tuple(self.axes),
             tuple(self.skips),
             tuple(self.expects),
+            self.find,
         )
         return sweep, self.found
 
@@ -201,12 +208,43 @@ class _Binder:
         if statement.when is not None:
             when = self._condition(statement.when)
             failed = when is None
-        info = self._measure(statement.measure)
-        expectation_value(statement.value, info, self.names)
+        expect = self._expectation(statement.measure, statement.operator, statement.value, when, statement.span)
         if not failed:
-            self.expects.append(
-                ExpectDef(str(statement.measure), info, statement.operator, statement.value, when, statement.span)
+            self.expects.append(expect)
+
+    def _expectation(
+        self, measure: syntax.Path, operator: syntax.Operator, value: syntax.Expr, when: Bound | None, span: Span
+    ) -> ExpectDef:
+        info = self._measure(measure)
+        expectation_value(value, info, self.names)
+        return ExpectDef(str(measure), info, operator, value, when, span)
+
+    def _find(self, statement: syntax.Find) -> None:
+        if self.find_span is not None:
+            raise ScenarioError(
+                [
+                    diagnostic(
+                        "KVS112",
+                        "a sweep looks for one thing, and this is a second `find`",
+                        statement.span,
+                        help="give it to another sweep: `sweep second : first { find ... }` has its base's rest",
+                        related=((self.find_span, "the first one"),),
+                    )
+                ]
             )
+        self.find_span = statement.span
+        target = self._target(statement.path)
+        conditions = tuple(
+            self._expectation(item.path, item.operator, item.value, None, item.span) for item in statement.conditions
+        )
+        info = None if statement.measure is None else self._measure(statement.measure)
+        if statement.share is not None:
+            read_value(statement.share, Share(), self.names)
+        measure = None if statement.measure is None else str(statement.measure)
+        path_span = statement.path.span
+        self.find = FindDef(
+            statement.kind, target, conditions, measure, info, statement.share, path_span, statement.span
+        )
 
     def _measure(self, path: syntax.Path) -> MeasureInfo:
         own = {info.name: info for info in self._driver_measures()}

@@ -24,6 +24,7 @@ from kvscen.language.syntax import (
     Document,
     Expect,
     Expr,
+    Find,
     Ident,
     Let,
     ListExpr,
@@ -135,6 +136,14 @@ class Builder(Transformer_NonRecursive[Token, Any]):
     def expect(self, meta: Any, children: list[Any]) -> Expect:
         _, measure, operator, value, *when = children
         return Expect(measure, str(operator), value, when[0] if when else None, self._span(meta))  # type: ignore[arg-type]
+
+    def find_edge(self, meta: Any, children: list[Any]) -> Find:
+        _, side, path, *conditions = children
+        return Find(str(side), path, tuple(conditions), None, None, self._span(meta))  # type: ignore[arg-type]
+
+    def find_saturation(self, meta: Any, children: list[Any]) -> Find:
+        _, measure, path, *share = children
+        return Find("saturation", path, (), measure, share[0] if share else None, self._span(meta))
 
     def path(self, meta: Any, children: list[Token]) -> Path:
         return Path(tuple(str(part) for part in children), self._span(meta))

@@ -28,6 +28,13 @@ from kvscen.language.values import Symbol, Value
 from kvscen.plugin.registry import Registry
 from kvscen.plugin.registry import registry as installed
 
+_ONLY_IN_SWEEPS: dict[type, str] = {
+    syntax.Axis: "an axis",
+    syntax.Skip: "`skip`",
+    syntax.Expect: "`expect`",
+    syntax.Find: "`find`",
+}
+
 
 @attrs.frozen(eq=False)
 class Checked:
@@ -192,7 +199,7 @@ def _settings(item: syntax.Block, block: BlockDef, names: ScopeNames) -> tuple[d
     found: list[Diagnostic] = []
     for statement in item.body:
         if not isinstance(statement, syntax.Setting):
-            what = {"Axis": "an axis", "Skip": "`skip`", "Expect": "`expect`"}[type(statement).__name__]
+            what = _ONLY_IN_SWEEPS[type(statement)]
             found.append(
                 diagnostic(
                     "KVS116",

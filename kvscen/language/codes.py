@@ -48,6 +48,7 @@ _TABLE = (
     Code("KVS031", "A value is missing"),
     Code("KVS032", "A string has an unknown escape"),
     Code("KVS033", "An expression is nested too deeply"),
+    Code("KVS034", "A `find` does not say what is looked for"),
     # ---- names, settings, values, units, axes (KVS1xx)
     Code("KVS101", "A name is unknown"),
     Code("KVS102", "A setting is unknown"),
@@ -75,6 +76,9 @@ _TABLE = (
     Code("KVS124", "A `--set` cannot be used"),
     Code("KVS125", "A statement has no effect", _WARNING),
     Code("KVS126", "Every point is skipped"),
+    Code("KVS127", "What is searched is no axis"),
+    Code("KVS128", "A search has nothing to choose from", _WARNING),
+    Code("KVS129", "An axis has no order to search in"),
     # ---- models and sizes (KVS2xx)
     Code("KVS201", "KV heads cannot be shared by so many ranks"),
     Code("KVS202", "KV that does not fill whole bytes"),
@@ -117,6 +121,7 @@ _TABLE = (
     Code("KVS402", "The seed is not fixed", _WARNING),
     Code("KVS403", "The cap leaves no time to become steady"),
     Code("KVS404", "Nothing is written that could be made durable", _WARNING),
+    Code("KVS405", "A search has nothing to judge by"),
 )
 
 #: Every code by its name.

@@ -15,7 +15,7 @@ import attrs
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Source, Span
 from kvscen.language.pieces import parse_piece
-from kvscen.language.scan import KINDS, Word, scan
+from kvscen.language.scan import FINDS, KINDS, Word, scan
 from kvscen.language.syntax import Block, Document, Item, Statement
 
 #: Nobody reads more, and a file with more is no scenario.
@@ -87,8 +87,11 @@ class _Reader:
         index = self._past_newlines(index)
         if self._text(index) == "}" or self._is_assignment(index) or self._is_item(index):
             return True
-        return (self._text(index), self._text(index + 1)) == ("skip", "when") or (
-            self._text(index) == "expect" and self._kind(index + 1) == "name"
+        word, after = self._text(index), self._text(index + 1)
+        return (
+            (word, after) == ("skip", "when")
+            or (word == "expect" and self._kind(index + 1) == "name")
+            or (word == "find" and after in FINDS)
         )
 
     def _ends_line(self, index: int) -> bool:
@@ -237,7 +240,7 @@ class _Reader:
         elif self._text(first) in KINDS and not self._is_assignment(first):
             self._astray = False
             self._read_headless(first, end)
-        elif self._is_assignment(first) or self._text(first) in ("skip", "expect", "("):
+        elif self._is_assignment(first) or self._text(first) in ("skip", "expect", "find", "("):
             if not self._astray:
                 self._parse("item", first, self.at)
             self._astray = True

@@ -13,6 +13,9 @@ import attrs
 #: The kinds of block.
 KINDS = ("model", "tier", "users", "pattern", "sweep")
 
+#: What a `find` looks for.
+FINDS = ("highest", "lowest", "saturation")
+
 Kind: TypeAlias = Literal["newline", "string", "open_string", "number", "name", "sign", "foreign"]
 
 _SCANNER = re.compile(

@@ -8,7 +8,7 @@ Values stay expressions because they bind late: what `disk.path` is depends on t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
@@ -156,6 +156,21 @@ class ExpectDef:
 
 
 @attrs.frozen(eq=False)
+class FindDef:
+    """`find highest PATH where CONDITIONS`, `find lowest ...`, or `find saturation of MEASURE over PATH within SHARE`:
+    of this one `measure`, its `info` and (where it is written) `share` are set, of the others `conditions`."""
+
+    kind: Literal["highest", "lowest", "saturation"]
+    target: Target
+    conditions: tuple[ExpectDef, ...]
+    measure: str | None
+    info: MeasureInfo | None
+    share: syntax.Expr | None
+    path_span: Span
+    span: Span
+
+
+@attrs.frozen(eq=False)
 class SweepDef:
     """`chain` is its name and its base sweeps', nearest first. `assigned` is by the target's key."""
 
@@ -166,6 +181,7 @@ class SweepDef:
     axes: tuple[AxisDef, ...]
     skips: tuple[SkipDef, ...]
     expects: tuple[ExpectDef, ...]
+    find: FindDef | None = None
 
 
 @attrs.frozen(eq=False)

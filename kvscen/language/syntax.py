@@ -166,7 +166,20 @@ class Expect:
     span: Span
 
 
-Statement: TypeAlias = Setting | Axis | Skip | Expect
+@attrs.frozen
+class Find:
+    """`find highest PATH where CONDITIONS`, or `lowest`: CONDITIONS hold measures against values, joined by `and`.
+    `find saturation of MEASURE over PATH [within SHARE]`: then `measure` is there, and there are no conditions."""
+
+    kind: Literal["highest", "lowest", "saturation"]
+    path: Path
+    conditions: tuple[Compare, ...]
+    measure: Path | None
+    share: Expr | None
+    span: Span
+
+
+Statement: TypeAlias = Setting | Axis | Skip | Expect | Find
 
 
 @attrs.frozen

@@ -260,6 +260,26 @@ def format_value(value: Value) -> str:
     return str(value)
 
 
+def is_long(spelling: str) -> bool:
+    """Whether the exact spelling of a quantity is a sum with a fraction, as of a step of `log`: nobody reads it."""
+    return spelling.startswith("(")
+
+
+def show_value(value: Value) -> str:
+    """A value for people: as the language spells it, or to five digits where that is a sum with a fraction."""
+    text = format_value(value)
+    if not isinstance(value, Quantity) or not is_long(text):
+        return text
+    if value.percent:
+        return f"{float(value.value * 100):.5g} %"
+    names = _PRINT_UNITS.get(value.dimension)
+    if names is None:
+        return f"{float(value.value):.5g}"
+    fitting = [name for name in names if abs(value.value) >= UNITS[name].factor]
+    unit = max(fitting, key=lambda name: UNITS[name].factor) if fitting else names[-1]
+    return f"{float(value.value / UNITS[unit].factor):.5g} {unit}"
+
+
 def describe(value: Value) -> str:
     """A value's kind in a few words: "a size in bytes"."""
     if isinstance(value, bool):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from kvscen.plan.point import Plan, Point, Tier, Work
 from kvscen.plan.replay import Replay
+from kvscen.plan.seek import most_points
 from kvscen.plan.traffic import Traffic
 from kvscen.plan.writes import TierWrites, writes
 from kvscen.plugin.contract import Driver, Tool
@@ -49,7 +50,8 @@ class PointCost:
 class PlanCost:
     """What the whole plan will cost. `disk_bytes` is the sum over tiers of the most that one of its points keeps there,
     for points on one tier share a data set. `load_ns` leaves out `uncounted` points, whose trials last as long as their
-    operations take. `ceiling_ns` is for the programs beside the trials. `allowance_ns` is for layout, verification,
+    operations take; where the plan searches, it is of the points that it runs at most, and so are the others.
+    `ceiling_ns` is for the programs beside the trials. `allowance_ns` is for layout, verification,
     preconditioning and the start of workers, reckoned at ALLOWED_BYTES_PER_S.
     `writes` is by tier that keeps its blocks on a disk."""
 
@@ -68,20 +70,33 @@ def plan_cost(plan: Plan, registry: Registry) -> PlanCost:
     costs = tuple(point_cost(point, drivers) for point in plan.points)
     disk: dict[str, int] = {}
     layout: dict[str, int] = {}
-    for point, cost in zip(plan.points, costs, strict=True):
+    taken = taken_at_most(plan, costs)
+    for point, cost in taken:
         disk[point.tier.name] = max(disk.get(point.tier.name, 0), cost.disk_bytes)
         layout[point.tier.name] = max(layout.get(point.tier.name, 0), cost.layout_bytes)
-    moved = sum(layout.values()) + sum(cost.verify_bytes + cost.precondition_bytes for cost in costs)
+    moved = sum(layout.values()) + sum(cost.verify_bytes + cost.precondition_bytes for _, cost in taken)
     return PlanCost(
         costs,
         sum(disk.values()),
-        max((cost.memory_bytes for cost in costs), default=0),
-        sum(cost.load_ns or 0 for cost in costs),
-        sum(cost.ceiling_ns or 0 for cost in costs),
+        max((cost.memory_bytes for _, cost in taken), default=0),
+        sum(cost.load_ns or 0 for _, cost in taken),
+        sum(cost.ceiling_ns or 0 for _, cost in taken),
         moved * 10**9 // ALLOWED_BYTES_PER_S + ALLOWED_START_NS * len(disk),
-        sum(cost.load_ns is None for cost in costs),
-        writes(plan, drivers),
+        sum(cost.load_ns is None for _, cost in taken),
+        writes([point for point, _ in taken], drivers),
     )
+
+
+def taken_at_most(plan: Plan, costs: Sequence[PointCost]) -> list[tuple[Point, PointCost]]:
+    """The points that a run measures at most, each with its cost: of a search the candidates that cost most."""
+    priced = {point.id: cost for point, cost in zip(plan.points, costs, strict=True)}
+
+    def weigh(point: Point) -> tuple[int, ...]:
+        cost = priced[point.id]
+        moved = cost.verify_bytes + cost.precondition_bytes + point.trials * (cost.measured_bytes or 0)
+        return cost.load_ns or 0, moved, cost.layout_bytes + cost.disk_bytes + cost.memory_bytes
+
+    return [(point, priced[point.id]) for point in most_points(plan, weigh)]
 
 
 def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:

@@ -19,9 +19,10 @@ from kvscen.language.scenario import ExpectDef, Scenario, SkipDef, SweepDef
 from kvscen.language.suggest import did_you_mean, listed
 from kvscen.pattern.matrix_file import MatrixFile
 from kvscen.plan.condition import holds
+from kvscen.plan.find import one_line, searched
 from kvscen.plan.late import Late, Trace, Unchosen, flatten
 from kvscen.plan.pins import Pin, read_pins
-from kvscen.plan.point import Expectation, PatternBlock, Plan, Point, Skipped, UsersBlock
+from kvscen.plan.point import Expectation, Find, PatternBlock, Plan, Point, Skipped, UsersBlock
 from kvscen.plan.reach import work_of
 from kvscen.plan.search import Leaf, Said, Search, search_points
 
@@ -60,6 +61,7 @@ def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> E
         return Expanded(None, error.diagnostics)
     points: list[Point] = []
     skipped: list[Skipped] = []
+    finds: list[Find] = []
     found: list[Diagnostic] = []
     used: set[str] = set()
     named: dict[MatrixFile, None] = {}
@@ -79,6 +81,7 @@ def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> E
             judge.judge(len(points))
             points += judge.points
             skipped += judge.skipped
+            finds += judge.finds
             found += judge.said.diagnostics
     if not has_errors(found):
         found += idle_pins(read, used)
@@ -88,7 +91,7 @@ def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> E
         return Expanded(None, tuple(found))
     shown = tuple((pin.key, pin.shown) for pin in read.values())
     files = (*scenario.files, *((file.name, file.source.text) for file in named))
-    return Expanded(Plan(scenario.name, files, shown, tuple(points), tuple(skipped)), tuple(found))
+    return Expanded(Plan(scenario.name, files, shown, tuple(points), tuple(skipped), tuple(finds)), tuple(found))
 
 
 def _chosen(scenario: Scenario, names: Sequence[str], pins: Mapping[str, Pin]) -> list[SweepDef]:
@@ -156,6 +159,8 @@ class _Judge:
     said: Said = attrs.field(factory=Said)
     points: list[Point] = attrs.field(factory=list)
     skipped: list[Skipped] = attrs.field(factory=list)
+    finds: tuple[Find, ...] = ()
+    _leaves: list[Leaf] = attrs.field(factory=list)
 
     def judge(self, first_index: int) -> None:
         flat = self.late.flat
@@ -174,6 +179,9 @@ class _Judge:
             for expect in due:
                 idle.pop(id(expect), None)
             self._point(leaf, due, first_index)
+        if not has_errors(self.said.diagnostics):
+            pairs = list(zip(self._leaves, self.points, strict=True))
+            self.finds = searched(self.late, pairs, self._expectation, self.said)
         if has_errors(self.said.diagnostics):
             return
         for span in idle.values():
@@ -193,6 +201,7 @@ class _Judge:
         if work is None:
             return
         point = leaf.point
+        self._leaves.append(leaf)
         self.points.append(
             Point(
                 leaf.id,
@@ -221,9 +230,9 @@ class _Judge:
                 expect.value.span,
                 help="say with `when` which points it is for, or give it a value that does not vary",
             ) from None
-        return Expectation(expect.measure, expect.operator, value, " ".join(expect.span.text.split()))
+        return Expectation(expect.measure, expect.operator, value, one_line(expect.span))
 
 
 def _condition_text(skip: SkipDef) -> str:
     """The condition of a `skip when`, on one line."""
-    return " ".join(skip.span.text.split()).removeprefix("skip when ")
+    return one_line(skip.span).removeprefix("skip when ")

@@ -8,13 +8,14 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from kvscen.language.values import Value
+from kvscen.language.values import Quantity, Value
 from kvscen.plan.replay import Replay
 from kvscen.plan.traffic import Traffic
 
 Operation: TypeAlias = Literal["read", "write", "mixed"]
 Order: TypeAlias = Literal["sequential", "random", "strided", "zipf"]
 Durability: TypeAlias = Literal["none", "each", "end"]
+FindKind: TypeAlias = Literal["highest", "lowest", "saturation"]
 
 
 @attrs.frozen
@@ -170,11 +171,40 @@ class Skipped:
 
 
 @attrs.frozen
+class Candidate:
+    """A point that a search may measure, and its value on the axis that is searched."""
+
+    point_id: str
+    value: Quantity
+
+
+@attrs.frozen
+class Find:
+    """What `find` looks for among points that share the values of all `others` axes.
+
+    `candidates` ascend on the axis `path`. For `highest` and `lowest` a candidate keeps all `conditions`, or does not;
+    for `saturation` its `measure` rises by more than `share`, or no longer does. `text` is as written.
+    """
+
+    sweep: str
+    kind: FindKind
+    path: str
+    candidates: tuple[Candidate, ...]
+    text: str
+    others: Mapping[str, Value] = attrs.field(factory=dict)
+    conditions: tuple[Expectation, ...] = ()
+    measure: str | None = None
+    share: Fraction = Fraction(1, 20)
+
+
+@attrs.frozen
 class Plan:
-    """Everything that a run will do. `files` are the texts it was made from: (name, text), the scenario first."""
+    """Everything that a run will do. `files` are the texts it was made from: (name, text), the scenario first. Of the
+    points that a search of `finds` has as candidates only those are run that it needs; all others are."""
 
     scenario: str
     files: tuple[tuple[str, str], ...]
     pins: tuple[tuple[str, str], ...]
     points: tuple[Point, ...]
     skipped: tuple[Skipped, ...] = ()
+    finds: tuple[Find, ...] = ()

@@ -11,10 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from kvscen.language.values import Quantity, format_value
+from kvscen.language.values import Quantity, format_value, show_value
 from kvscen.plan.columns import Cell, axes, describe, settings
-from kvscen.plan.cost import ALLOWED_BYTES_PER_S, PlanCost, PointCost
-from kvscen.plan.point import Plan, Point, Skipped, Tier
+from kvscen.plan.cost import ALLOWED_BYTES_PER_S, PlanCost, PointCost, taken_at_most
+from kvscen.plan.point import Expectation, Find, Plan, Point, Skipped, Tier
+from kvscen.plan.seek import at_most
 from kvscen.plan.show_traffic import steps_tables, traffic_columns, traffic_json
 from kvscen.plan.writes import TierWrites
 from kvscen.report.numbers import NOTHING, plural, show_one
@@ -31,6 +32,32 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "pins": [{"path": path, "value": value} for path, value in plan.pins],
         "points": [_point_json(point) for point in plan.points],
         "skipped": [_skipped_json(point) for point in plan.skipped],
+        **({"searches": [_find_json(find) for find in plan.finds]} if plan.finds else {}),
+    }
+
+
+def _find_json(find: Find) -> dict[str, Any]:
+    """`points_at_most` of the candidates are run."""
+    return {
+        "sweep": find.sweep,
+        "search": find.text,
+        "kind": find.kind,
+        "path": find.path,
+        "others": {path: format_value(value) for path, value in find.others.items()},
+        "conditions": [_expectation_json(condition) for condition in find.conditions],
+        "measure": find.measure,
+        "share": float(find.share) if find.measure else None,
+        "points_at_most": at_most(find),
+        "candidates": [{"point_id": c.point_id, "value": format_value(c.value)} for c in find.candidates],
+    }
+
+
+def _expectation_json(expectation: Expectation) -> dict[str, Any]:
+    return {
+        "measure": expectation.measure,
+        "operator": expectation.operator,
+        "value": format_value(expectation.value),
+        "text": expectation.text,
     }
 
 
@@ -46,10 +73,7 @@ def _point_json(point: Point) -> dict[str, Any]:
         "pattern_type": point.pattern.type,
         **({} if point.work.traffic is None else {"traffic": traffic_json(point.work.traffic)}),
         "levels": [_tier_json(level) for level in point.tier.levels],
-        "expectations": [
-            {"measure": e.measure, "operator": e.operator, "value": format_value(e.value), "text": e.text}
-            for e in point.expectations
-        ],
+        "expectations": [_expectation_json(expectation) for expectation in point.expectations],
     }
 
 
@@ -74,13 +98,16 @@ def priced_json(plan: Plan, cost: PlanCost) -> dict[str, Any]:
 
 
 def rows(plan: Plan, cost: PlanCost) -> Iterator[dict[str, Cell]]:
-    """One flat row for each point, then for each skipped one; every row has every column."""
+    """One flat row for each point, then for each skipped one; every row has every column. Those that are `searched_by`
+    a search are run as far as it needs them."""
     all_points: tuple[Point | Skipped, ...] = (*plan.points, *plan.skipped)
     paths = list(dict.fromkeys(path for point in all_points for path in point.axes))
+    searched = {candidate.point_id: find.text for find in plan.finds for candidate in find.candidates}
     empty: dict[str, Cell] = {}
     for point, own in zip(plan.points, cost.points, strict=True):
         values = axes(point)
-        row: dict[str, Cell] = {"point_id": point.id, "sweep": point.sweep, "skipped_by": None, **describe(point)}
+        row: dict[str, Cell] = {"point_id": point.id, "sweep": point.sweep, "skipped_by": None}
+        row |= {"searched_by": searched.get(point.id), **describe(point)}
         row.update({f"axis.{path}": values.get(path) for path in paths})
         row.update(attrs.asdict(own))
         empty = empty or dict.fromkeys(row)
@@ -102,13 +129,18 @@ def plan_table(plan: Plan, cost: PlanCost) -> RenderableType:
     for sweep in dict.fromkeys(point.sweep for point in all_points):
         own = [(point, price) for point, price in priced if point.sweep == sweep]
         skipped = [point for point in plan.skipped if point.sweep == sweep]
-        parts += [*_sweep(plan.scenario, sweep, own, skipped), Text()]
+        finds = [find for find in plan.finds if find.sweep == sweep]
+        parts += [*_sweep(plan.scenario, sweep, own, skipped, finds), Text()]
     parts += [Text(line) for line in summary(plan, cost)]
     return Group(*parts)
 
 
 def _sweep(
-    scenario: str, sweep: str, points: Sequence[tuple[Point, PointCost]], skipped: Sequence[Skipped]
+    scenario: str,
+    sweep: str,
+    points: Sequence[tuple[Point, PointCost]],
+    skipped: Sequence[Skipped],
+    finds: Sequence[Find],
 ) -> Iterator[RenderableType]:
     trials = {point.trials for point, _ in points}
     each = f", {plural(trials.pop(), 'trial')} each" if len(trials) == 1 else ""
@@ -126,8 +158,12 @@ def _sweep(
         yield Padding(table, (0, 0, 0, 2))
     yield from steps_tables([point for point, _ in points])
     for dropped in skipped:
-        where = ", ".join(f"{path} = {format_value(value)}" for path, value in dropped.axes.items())
+        where = ", ".join(f"{path} = {show_value(value)}" for path, value in dropped.axes.items())
         yield Padding(Text(f"skipped {dropped.id}  {where}  when {dropped.condition}", "dim"), (0, 0, 0, 2))
+    for find in finds:
+        where = ", ".join(f"{path} = {show_value(value)}" for path, value in find.others.items())
+        most = f"at most {at_most(find):,} of {plural(len(find.candidates), 'point')}"
+        yield Padding(Text(f"{find.text}: {most}" + (f", at {where}" if where else "")), (0, 0, 0, 2))
 
 
 def _columns(
@@ -138,7 +174,7 @@ def _columns(
     shared: list[tuple[str, str]] = []
     paths = list(dict.fromkeys(path for point in points for path in point.axes))
     for path in paths:
-        columns[path] = [format_value(point.axes[path]) if path in point.axes else NOTHING for point in points]
+        columns[path] = [show_value(point.axes[path]) if path in point.axes else NOTHING for point in points]
     known = {path.rpartition(".")[2] for path in paths}
     facts: Mapping[str, list[str]] = {
         "tier": [f"{p.tier.name} ({p.tier.driver})" if "tier" not in paths else p.tier.driver for p in points],
@@ -191,30 +227,35 @@ def _operations(point: Point, price: PointCost) -> str:
 
 def summary(plan: Plan, cost: PlanCost) -> Iterable[str]:
     """What all of it will cost, each figure with what it means."""
-    trials = sum(point.trials for point in plan.points)
+    taken = taken_at_most(plan, cost.points)
+    trials = sum(point.trials for point, _ in taken)
     skipped = f", {len(plan.skipped):,} skipped" if plan.skipped else ""
-    yield f"points   {len(plan.points):,}{skipped}; {plural(trials, 'trial')}"
-    counted = [(p, c) for p, c in zip(plan.points, cost.points, strict=True) if c.measured_bytes is not None]
+    if plan.finds:
+        yield f"points   {len(plan.points):,}{skipped}, at most {len(taken):,} of them run; {plural(trials, 'trial')}"
+        yield "search   what follows is for the costliest points that the searches may take"
+    else:
+        yield f"points   {len(plan.points):,}{skipped}; {plural(trials, 'trial')}"
+    counted = [(p, c) for p, c in taken if c.measured_bytes is not None]
     if counted:
         moved = sum(p.trials * (c.measured_bytes or 0) for p, c in counted)
-        only = "" if len(counted) == len(plan.points) else f" by {plural(len(counted), 'point')} with a known count"
+        only = "" if len(counted) == len(taken) else f" by {plural(len(counted), 'point')} with a known count"
         yield f"moves    {show_one(moved, 'B')} in measured windows{only}"
-    if len(counted) < len(plan.points):
-        least = sum(p.trials * c.batch_bytes for p, c in zip(plan.points, cost.points, strict=True))
-        one = "a pass through all steps" if all(point.work.traffic for point in plan.points) else "one batch"
+    if len(counted) < len(taken):
+        least = sum(p.trials * c.batch_bytes for p, c in taken)
+        one = "a pass through all steps" if all(point.work.traffic for point, _ in taken) else "one batch"
         yield f"moves    at least {show_one(least, 'B')}, {one} in each trial; how much more, the device decides"
     if any(point.work.ceiling != "none" for point in plan.points):
         yield "moves    about as much again by the programs beside the trials (`ceiling`)"
     for written in cost.writes:
         yield f"writes   {_writes(written)}"
-    caches = {p.tier.name for p, c in zip(plan.points, cost.points, strict=True) if p.tier.levels and c.disk_bytes}
+    caches = {p.tier.name for p, c in taken if p.tier.levels and c.disk_bytes}
     for name in sorted(caches):
         yield f"writes   what {name} sends down to its levels, which is not known before it runs"
     if cost.disk_bytes:
         yield f"disk     {show_one(cost.disk_bytes, 'B')} at most; points on one tier share a data set"
     if cost.memory_bytes:
         yield f"memory   {show_one(cost.memory_bytes, 'B')} at most, for one point's buffers and data"
-    yield f"time     {_time(plan, cost)}"
+    yield f"time     {_time(plan, cost, len(taken))}"
 
 
 def _writes(written: TierWrites) -> str:
@@ -235,7 +276,7 @@ def _writes(written: TierWrites) -> str:
     return text
 
 
-def _time(plan: Plan, cost: PlanCost) -> str:
+def _time(plan: Plan, cost: PlanCost, points: int) -> str:
     computed = sum(point.tier.virtual for point in plan.points)
     if computed == len(plan.points):
         return "what it takes to compute: the clock is virtual"
@@ -244,7 +285,7 @@ def _time(plan: Plan, cost: PlanCost) -> str:
         f"about {_seconds(cost.allowance_ns)} for {', '.join(before)} and starts "
         f"(reckoned at {ALLOWED_BYTES_PER_S // 10**6} MB/s)"
     )
-    if cost.uncounted == len(plan.points):
+    if cost.uncounted == points:
         return f"as long as the operations take, and {layout}"
     at_once = f", {plural(computed, 'point')} on a virtual clock" if computed else ""
     open_end = f", {plural(cost.uncounted, 'point')} as long as the operations take" if cost.uncounted else ""

@@ -7,12 +7,12 @@ for each byte per second that it can take.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 import attrs
 
-from kvscen.plan.point import Plan, Point
+from kvscen.plan.point import Point
 from kvscen.plugin.contract import Driver, Tool
 
 
@@ -39,10 +39,10 @@ class TierWrites:
         return self.layout_bytes + self.verify_bytes + self.precondition_bytes + self.trial_bytes
 
 
-def writes(plan: Plan, drivers: Mapping[str, Driver]) -> tuple[TierWrites, ...]:
+def writes(points: Iterable[Point], drivers: Mapping[str, Driver]) -> tuple[TierWrites, ...]:
     """For each tier with a footprint of its own on a disk. What a cache sends down to such a tier is not known."""
     found: dict[str, TierWrites] = {}
-    for point in plan.points:
+    for point in points:
         tier = point.tier
         kept = drivers[tier.driver].footprint(tier, point.work).disk_bytes
         if not kept:

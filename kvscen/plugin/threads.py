@@ -27,7 +27,7 @@ _Row: TypeAlias = "tuple[int, int, int, int, int, int, int, int, int]"
 Job: TypeAlias = "tuple[int, int | None, int, Callable[..., int], tuple[Any, ...]]"
 
 #: Operations that run in the reaping thread are reported together for so long: small ones share the cost of a `reap`.
-_SLICE_NS = 50_000
+_SLICE_NS = 400_000
 #: How long `close` waits for threads that are still busy.
 _CLOSE_S = 1.0
 

@@ -31,10 +31,12 @@ def report_object(report: Report) -> dict[str, Any]:
         "scenario": report.scenario,
         "folder": str(report.folder),
         "points_planned": report.points_planned,
+        "points_not_needed": report.points_not_needed,
         "trials_planned": report.trials_planned,
         "trials_ended": report.trials_ended,
         "points": [_point(report, point) for point in report.points],
         "verdicts": [_verdict(verdict) for verdict in report.verdicts],
+        "searches": [_search(report, search) for search in report.searches],
         "notes": list(report.notes),
     }
 
@@ -84,6 +86,15 @@ def _median(point: PointReport, column: str) -> dict[str, Any]:
 
 def _verdict(verdict: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in verdict.items() if name != "run_id"}
+
+
+def _search(report: Report, search: Mapping[str, Any]) -> dict[str, Any]:
+    known = ("run_id", "sweep", "search", "others", "path", "unit")
+    own = [c for c in report.candidates if all(c[name] == search[name] for name in known)]
+    return {
+        **_verdict(search),
+        "points": [{name: value for name, value in row.items() if name not in known} for row in own],
+    }
 
 
 def report_csv(report: Report) -> str:

@@ -14,10 +14,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from kvscen.execute.order import trials_in_order
 from kvscen.language.blocks import STEADY_ROUNDS
-from kvscen.language.values import format_value
+from kvscen.language.values import show_value
 from kvscen.plan.point import Plan, Point
+from kvscen.plan.seek import most_points
 from kvscen.report.numbers import show_one
 from kvscen.results.record import TrialRecord
 
@@ -27,8 +27,13 @@ class RunProgress:
 
     def __init__(self, plan: Plan, done: Collection[tuple[str, int]], console: Console) -> None:
         self._console = console
-        self._left = [(p, t) for p, t in trials_in_order(plan) if (p.id, t) not in done]
+        self._search_of = {c.point_id: n for n, find in enumerate(plan.finds) for c in find.candidates}
+        # Of a search as many trials as it takes at most; which points they are of, it only finds out.
+        self._left = [(point, trial) for point in most_points(plan) for trial in range(1, point.trials + 1)]
+        for point_id, trial in done:
+            self._take_off(point_id, trial)
         self._total = len(self._left)
+        self._of = f"{'at most ' if plan.finds else ''}{self._total}"
         self._number = 0
         self._eta = Eta()
         self._bar = Progress(
@@ -55,7 +60,7 @@ class RunProgress:
 
     def finished(self, point: Point, record: TrialRecord, seconds: float) -> None:
         self._number += 1
-        self._left = [(p, t) for p, t in self._left if (p.id, t) != (record.point_id, record.trial)]
+        self._take_off(record.point_id, record.trial)
         self._eta.finished(point, seconds)
         left = self._eta.left_s(self._left)
         words = "" if left is None or not self._left else f"about {duration(left)} left"
@@ -64,12 +69,22 @@ class RunProgress:
             rate = record.measures.get("throughput_bytes_per_s")
             figure = show_one(rate, "B/s") if record.status == "ok" and isinstance(rate, float) else record.reason
             self._console.print(
-                f"[{self._number}/{self._total}] {describe(point)}, trial {record.trial}: {record.status}  {figure}"
+                f"[{self._number}/{self._of}] {describe(point)}, trial {record.trial}: {record.status}  {figure}"
                 + (f"  ({words})" if words and not self._console.is_terminal else ""),
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def _take_off(self, point_id: str, trial: int) -> None:
+        """One trial less: of this point, or of another candidate of its search."""
+        search = self._search_of.get(point_id)
+        alike = [i for i, (p, _) in enumerate(self._left) if p.id == point_id or self._is_of(search, p)]
+        if alike:
+            del self._left[min(alike, key=lambda i: (self._left[i][0].id != point_id, self._left[i][1] != trial))]
+
+    def _is_of(self, search: int | None, point: Point) -> bool:
+        return search is not None and self._search_of.get(point.id) == search
 
 
 class Eta:
@@ -133,4 +148,4 @@ def describe(point: Point) -> str:
     axes: dict[str, Any] = dict(point.axes)
     if not axes:
         return f"{point.pattern.name} on {point.tier.name}"
-    return ", ".join(f"{path.rpartition('.')[2]} {format_value(value)}" for path, value in axes.items())
+    return ", ".join(f"{path.rpartition('.')[2]} {show_value(value)}" for path, value in axes.items())

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pyarrow as pa
 
+from kvscen.language.values import Quantity, is_long, show_value
 from kvscen.measure.steady import MOST_DRIFT
 from kvscen.report.numbers import plural, show_one, show_percent
 from kvscen.results import schema
@@ -21,6 +23,7 @@ from kvscen.results.aggregate import left_out, ok
 from kvscen.results.errors import ResultsError
 from kvscen.results.folder import RunFolder, open_run_folder
 from kvscen.results.journal import is_being_written, journal_paths, merge, read_journal
+from kvscen.results.measures import UNITS_OF_COLUMNS
 from kvscen.results.points import PointColumns, columns_of_json
 from kvscen.results.tables import make_tables, read_table
 
@@ -127,7 +130,8 @@ DETAILS = ("steps", "users", "found")
 @attrs.frozen
 class Report:
     """A whole run. `labels` name every point of the plan, measured or not, by its axes; `notes` are sentences about the
-    run as a whole; `details` are the rows of the tables DETAILS, by point."""
+    run as a whole; `details` are the rows of some tables, by point, `searches` and `candidates` those of the tables of
+    these names."""
 
     folder: Path
     run_id: str
@@ -140,6 +144,13 @@ class Report:
     trials: pa.Table
     notes: tuple[str, ...] = ()
     details: Mapping[str, Mapping[str, tuple[Mapping[str, Any], ...]]] = attrs.field(factory=dict)
+    searches: tuple[Mapping[str, Any], ...] = ()
+    candidates: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def points_not_needed(self) -> int:
+        """Points of the plan that no search needed."""
+        return len({row["point_id"] for row in self.candidates if row["status"] == "not_needed"})
 
     @property
     def trials_ended(self) -> int:
@@ -163,9 +174,9 @@ class Report:
         return unit.decode() if unit else None
 
 
-def load_report(folder: Path) -> Report:
-    """The report of a run from its tables; from its journal where it ended before it wrote them. Raises
-    ResultsError."""
+def load_report(folder: Path, tables: Sequence[str] = DETAILS) -> Report:
+    """The report of a run from its tables; from its journal where it ended before it wrote them. `tables`: whose rows
+    are its details. Raises ResultsError."""
     run = open_run_folder(folder)
     points = columns_of_json(run.plan)
     path = folder / "trials.parquet"
@@ -173,27 +184,44 @@ def load_report(folder: Path) -> Report:
     records = merge(record for journal in journals for record in journal.records)
     notes: list[str] = []
     verdicts: list[Mapping[str, Any]] = []
+    searches: list[Mapping[str, Any]] = []
+    candidates: list[Mapping[str, Any]] = []
     trials = read_table(path) if path.exists() else None
-    details = {name: read_table(path) for name in DETAILS if (path := folder / f"{name}.parquet").exists()}
+    details = {name: read_table(path) for name in tables if (path := folder / f"{name}.parquet").exists()}
     if trials is None or _is_behind(trials, records):
         if trials is None and not journals:
             raise ResultsError(f"{folder} holds no results: the run ended before its first trial", "start it again")
         made = make_tables(str(run.plan.get("scenario", "")), points, records, run.run_id)
-        trials, details = made["trials"], {name: made[name] for name in DETAILS}
+        trials, details = made["trials"], {name: made[name] for name in tables}
         expectations = any(point.get("expectations") for point in run.plan.get("points", ()))
         how = "it is still going on" if is_being_written(folder) else "the run was stopped before it wrote its tables"
         unjudged = ", and its expectations are not judged yet" if expectations else ""
-        notes.append(f"read from the journal: {how}{unjudged}")
-    elif (folder / "verdicts.parquet").exists():
-        verdicts = read_table(folder / "verdicts.parquet").to_pylist()
+        searching = ", and its searches have no answers yet" if run.plan.get("searches") else ""
+        notes.append(f"read from the journal: {how}{unjudged}{searching}")
+    else:
+        verdicts = _rows(folder / "verdicts.parquet")
+        searches, candidates = _rows(folder / "searches.parquet"), _rows(folder / "candidates.parquet")
     torn = sum(journal.torn_bytes for journal in journals)
     if torn:
         notes.append(
             f"the journal ends in {torn:,} bytes of a trial that was not completely written: they are left out"
         )
     return make_report(
-        run, points, trials, verdicts, notes, {name: table.to_pylist() for name, table in details.items()}
+        run,
+        points,
+        trials,
+        verdicts,
+        notes,
+        {name: table.to_pylist() for name, table in details.items()},
+        searches,
+        candidates,
     )
+
+
+def _rows(path: Path) -> list[Mapping[str, Any]]:
+    """The rows of a table; none where it is not there."""
+    rows: list[Mapping[str, Any]] = read_table(path).to_pylist() if path.exists() else []
+    return rows
 
 
 def make_report(
@@ -203,6 +231,8 @@ def make_report(
     verdicts: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
     details: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    searches: Sequence[Mapping[str, Any]] = (),
+    candidates: Sequence[Mapping[str, Any]] = (),
 ) -> Report:
     """Put a report together from a trials table, and the rows of other tables."""
     units = {
@@ -216,15 +246,21 @@ def make_report(
         groups.setdefault(row["point_id"], []).append(TrialRow(row))
     planned = sum(point.trials for point in points)
     notes = list(notes)
+    # Which of its candidates a search will need, it knows only at its end: those that never ran are not missing.
+    of_searches = {c["point_id"] for search in run.plan.get("searches", ()) for c in search["candidates"]}
+    wanted = [point for point in points if point.point_id in groups or point.point_id not in of_searches]
+    due = sum(point.trials for point in wanted)
     ended = sum(1 for group in groups.values() for trial in group if trial.status != "interrupted")
-    if ended < planned:
-        bare = sum(1 for point in points if point.point_id not in groups)
-        none = f", {plural(bare, 'point')} of {len(points):,} not once" if bare else ""
-        missing = f"{planned - ended:,} of {plural(planned, 'trial')}"
+    if ended < due:
+        bare = sum(1 for point in wanted if point.point_id not in groups)
+        none = f", {plural(bare, 'point')} of {len(wanted):,} not once" if bare else ""
+        missing = f"{due - ended:,} of {plural(due, 'trial')}"
         if is_being_written(run.path):
             notes.append(f"{missing} are still to come")
         else:
             notes.append(f"{missing} did not run{none}: go on with {_resume(run)}")
+    elif of_searches and not is_being_written(run.path) and not _at_end(run, searches):
+        notes.append(f"the searches are not at their end: go on with {_resume(run)}")
     return Report(
         folder=run.path,
         run_id=run.run_id,
@@ -237,7 +273,14 @@ def make_report(
         trials=trials,
         notes=tuple(notes),
         details={name: _by_point(rows) for name, rows in (details or {}).items()},
+        searches=tuple(searches),
+        candidates=tuple(candidates),
     )
+
+
+def _at_end(run: RunFolder, searches: Sequence[Mapping[str, Any]]) -> bool:
+    planned = len(run.plan.get("searches", ()))
+    return len(searches) == planned and all(search["outcome"] != "unfinished" for search in searches)
 
 
 def _by_point(rows: Iterable[Mapping[str, Any]]) -> Mapping[str, tuple[Mapping[str, Any], ...]]:
@@ -283,6 +326,9 @@ def _label(point: PointColumns, units: Mapping[str, str]) -> str:
 def _spell(paths: Sequence[str], value: Any, unit: str, settings: Mapping[str, str]) -> str:
     """An axis's value as the language spells it, without the quotes of a text. `paths`: where its setting may be."""
     for path in paths:
+        if path in settings and is_long(settings[path]) and unit in UNITS_OF_COLUMNS:
+            dimension, scale, _ = UNITS_OF_COLUMNS[unit]
+            return show_value(Quantity(Fraction(value) * scale, dimension))
         if path in settings:
             return settings[path].strip('"')
     if isinstance(value, bool):

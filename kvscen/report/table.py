@@ -14,6 +14,7 @@ from rich.text import Text
 from kvscen.report.columns import SweepTable, TableColumn, tables_of
 from kvscen.report.numbers import NOTHING, plural, show_one, show_percent
 from kvscen.report.run import Report
+from kvscen.report.searches import search_lines
 from kvscen.report.steps import steps_notes, steps_tables
 from kvscen.report.talk import talk_notes, talk_tables
 from kvscen.results.measures import measure_named
@@ -34,6 +35,8 @@ def run_table(report: Report, width: int = WIDTH) -> RenderableType:
         parts += [*_sweep(report, table, width), Text()]
     if not report.points:
         parts += [Text("no trial has ended"), Text()]
+    if report.searches:
+        parts += [*search_lines(report), Text()]
     if report.verdicts:
         parts += [*_verdicts(report), Text()]
     for note in report.notes:

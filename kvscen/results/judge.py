@@ -44,84 +44,100 @@ class Verdict:
     reason: str = ""
 
 
+@attrs.frozen
+class Figure:
+    """What a point comes to in one measure, in the unit of its column: the median of the ok trials, of a count the sum
+    over all trials that ran. `value` is None where there is none; then `outcome` says what that makes of an
+    expectation. `reason` says why, or what the value is. `unknown` are trials that left no count."""
+
+    info: MeasureInfo | None
+    value: float | int | None
+    outcome: Outcome
+    reason: str
+    unknown: tuple[int, ...] = ()
+
+
 def judge(plan: Plan, records: Iterable[TrialRecord]) -> list[Verdict]:
-    """Every expectation of every point, in the order of the plan.
+    """Every expectation of every point, in the order of the plan; not of those that a search could do without, and did.
 
     A measure is judged on the median of the ok trials, a count on the sum over all trials that ran. A point without an
     ok trial fails, unless it is unavailable or the run was interrupted before it: then it is named as not judged.
     """
     trials = by_point(records)
+    spared = {candidate.point_id for find in plan.finds for candidate in find.candidates} - set(trials)
     return [
-        _judge(point, expectation, trials.get(point.id, []))
+        verdict_of(point, expectation, trials.get(point.id, []))
         for point in plan.points
+        if point.id not in spared
         for expectation in point.expectations
     ]
 
 
-def _judge(point: Point, expectation: Expectation, trials: Sequence[TrialRecord]) -> Verdict:
-    info = measure_named(expectation.measure, _own_measures(point.tier.driver))
-    limit = _limit(expectation.value, info)
+def verdict_of(point: Point, expectation: Expectation, trials: Sequence[TrialRecord]) -> Verdict:
+    """One expectation of a point, by the point's trials."""
+    figure = figure_of(point, expectation.measure, trials)
+    limit = _limit(expectation.value, figure.info)
+    outcome, reason = figure.outcome, figure.reason
+    if figure.value is not None and limit is not None:
+        outcome, reason = _held(figure, figure.value, expectation.operator, limit)
+    return Verdict(
+        point_id=point.id,
+        sweep=point.sweep,
+        expectation=expectation.text,
+        measure=expectation.measure,
+        operator=expectation.operator,
+        value=None if figure.value is None else float(figure.value),
+        limit=None if limit is None else float(limit),
+        unit=figure.info.unit if figure.info else None,
+        outcome=outcome,
+        reason=reason,
+    )
 
-    def verdict(outcome: Outcome, reason: str = "", value: float | int | None = None) -> Verdict:
-        return Verdict(
-            point_id=point.id,
-            sweep=point.sweep,
-            expectation=expectation.text,
-            measure=expectation.measure,
-            operator=expectation.operator,
-            value=None if value is None else float(value),
-            limit=None if limit is None else float(limit),
-            unit=info.unit if info else None,
-            outcome=outcome,
-            reason=reason,
-        )
+
+def _held(figure: Figure, value: float | int, operator: str, limit: Fraction) -> tuple[Outcome, str]:
+    """What comes of a value that is held against a limit, and why."""
+    if not _COMPARE[operator](*_comparable(value, limit)):
+        # What a lost trial would add can only help `>=` and `>`, but it was not seen.
+        return "fail", figure.reason
+    if figure.unknown and operator not in (">=", ">"):
+        numbers = ", ".join(map(str, figure.unknown))
+        many = len(figure.unknown) > 1
+        return "fail", f"trial{'s' if many else ''} {numbers} left no count: the sum is not known"
+    return "pass", ""
+
+
+def figure_of(point: Point, measure: str, trials: Sequence[TrialRecord]) -> Figure:
+    """A point's figure in a measure, by its trials."""
+    info = measure_named(measure, _own_measures(point.tier.driver))
+
+    def nothing(outcome: Outcome, reason: str) -> Figure:
+        return Figure(info, None, outcome, reason)
 
     ended = [trial for trial in trials if trial.status != "interrupted"]
     if not ended:
-        return verdict("not judged", "no trial was measured: the run was interrupted")
+        return nothing("not judged", "no trial was measured: the run was interrupted")
     if all(trial.status == NOT_RUN for trial in ended):
-        return verdict("not judged", f"unavailable: {ended[-1].reason}")
+        return nothing("not judged", f"unavailable: {ended[-1].reason}")
     if not ok(trials):
         last = next(trial for trial in reversed(ended) if trial.status != NOT_RUN)
-        return verdict(
+        return nothing(
             "fail", f"no trial is ok: {last.status}: {last.reason}" if last.reason else f"no trial is ok: {last.status}"
         )
-    if info is None or limit is None:
-        return verdict("fail", f"nothing measures {expectation.measure}")
-    if "." in expectation.measure:
-        trials = [_of_tier(trial, expectation.measure.rpartition(".")[0]) for trial in trials]
-    holds = _COMPARE[expectation.operator]
+    if info is None:
+        return nothing("fail", f"nothing measures {measure}")
+    if "." in measure:
+        trials = [_of_tier(trial, measure.rpartition(".")[0]) for trial in trials]
     if info.is_count:
-        return _judge_count(verdict, info, expectation.operator, holds, limit, trials)
-    found = aggregate(trials, info.column)
-    if found.median is None and info.name.startswith("request_") and point.work.request_blocks is None:
-        return verdict("fail", "the requests of a batch share blocks (sizing = kvbench): none has a latency of its own")
-    if found.median is None:
-        return verdict("fail", why_lacking(trials, info))
-    if holds(*_comparable(found.median, limit)):
-        return verdict("pass", value=found.median)
-    return verdict("fail", f"median of {found.n} trials" if found.n > 1 else "one trial", found.median)
-
-
-def _judge_count(
-    verdict: Callable[..., Verdict],
-    info: MeasureInfo,
-    symbol: str,
-    holds: Callable[[Any, Any], bool],
-    limit: Fraction,
-    trials: Sequence[TrialRecord],
-) -> Verdict:
-    if not has_count(trials, info.column):
-        return verdict("fail", f"{info.name} was not counted in any trial")
-    found = total(trials, info.column)
-    if not holds(found.value, limit):
-        # What a lost trial would add can only help `>=` and `>`, but it was not seen.
-        return verdict("fail", "sum over the trials that ran", found.value)
-    if found.unknown and symbol not in (">=", ">"):
-        numbers = ", ".join(map(str, found.unknown))
-        many = len(found.unknown) > 1
-        return verdict("fail", f"trial{'s' if many else ''} {numbers} left no count: the sum is not known", found.value)
-    return verdict("pass", value=found.value)
+        if not has_count(trials, info.column):
+            return nothing("fail", f"{info.name} was not counted in any trial")
+        found = total(trials, info.column)
+        return Figure(info, found.value, "pass", "sum over the trials that ran", found.unknown)
+    median = aggregate(trials, info.column)
+    if median.median is None and info.name.startswith("request_") and point.work.request_blocks is None:
+        return nothing("fail", "the requests of a batch share blocks (sizing = kvbench): none has a latency of its own")
+    if median.median is None:
+        return nothing("fail", why_lacking(trials, info))
+    return Figure(info, median.median, "pass", f"median of {median.n} trials" if median.n > 1 else "one trial")
 
 
 def _own_measures(driver: str) -> tuple[MeasureInfo, ...]:

@@ -43,13 +43,14 @@ def columns_of_plan(plan: Plan) -> list[PointColumns]:
             variables=describe(point),
             axes=axes(point),
             settings=settings(point),
-            axis_units={path: unit for path, value in point.axes.items() if (unit := _unit(value))},
+            axis_units={path: unit for path, value in point.axes.items() if (unit := unit_of(value))},
         )
         for point in plan.points
     ]
 
 
-def _unit(value: Value) -> str | None:
+def unit_of(value: Value) -> str | None:
+    """The unit of a column that holds such values."""
     if not isinstance(value, Quantity):
         return None
     return "1" if value.percent else _UNITS.get(value.dimension)

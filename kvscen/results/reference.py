@@ -27,6 +27,8 @@ _ROWS = {
     "occupancy": "each level of a cache, now and then in each trial whose requests are known before",
     "workers": "each worker of each trial",
     "verdicts": "each expectation of each point",
+    "searches": "each search: each combination of the other axes",
+    "candidates": "each point that a search may take and each of its conditions",
 }
 
 

@@ -18,9 +18,11 @@ from kvscen.results.measures import MEASURES, OPERATIONS_ABOVE, PERCENTILES, Mea
 from kvscen.results.record import STATUSES, TrialRecord
 
 __all__ = [
+    "CANDIDATES",
     "LATENCY",
     "MEASURES",
     "SCHEMA_VERSION",
+    "SEARCHES",
     "SETTINGS",
     "STEPS",
     "TABLES",
@@ -212,6 +214,14 @@ TIMELINE: tuple[Column, ...] = (
     Column("latency_max_ns", _INT, "ns", "the longest"),
 )
 
+
+def _percentiles(name: str, what: str, which: str = "p50 p95 p99 p999 p9999", of: str = "requests") -> Iterator[Column]:
+    for each in which.split():
+        share = f"{float(PERCENTILES[each] * 100):g}th percentile" if each != "p50" else "median"
+        least = "" if each == "p50" else f"; null where fewer than {OPERATIONS_ABOVE} {of} lie above"
+        yield Column(f"{name}_{each}_ns", _INT, "ns", f"{share} of {what}{least}")
+
+
 #: tiers.parquet: one row for each tier of each trial, and one for each edge between two tiers (`to_tier` is set).
 TIERS: tuple[Column, ...] = (
     _RUN,
@@ -234,9 +244,10 @@ TIERS: tuple[Column, ...] = (
     Column("demoted_bytes", _INT, "B", "bytes handed down"),
     Column("promoted_bytes", _INT, "B", "bytes brought up"),
     Column("through_bytes", _INT, "B", "of an edge: bytes written through to the lower tier as the upper was written"),
-    Column("latency_p50_ns", _INT, "ns", "median latency of its operations"),
-    Column("latency_p99_ns", _INT, "ns", "99th percentile of it; null where fewer than 10 operations lie above"),
+    *_percentiles("latency", "the latency of its operations", of="operations"),
     Column("latency_max_ns", _INT, "ns", "the longest"),
+    *_percentiles("read_latency", "the latency of blocks read from it, to be moved too", of="operations"),
+    *_percentiles("write_latency", "the latency of blocks written to it, moved ones too", of="operations"),
 )
 
 #: steps.parquet: one row for each step of each trial of a matrix.
@@ -277,13 +288,6 @@ STEPS: tuple[Column, ...] = (
         "mean over its senders of what one sends / the time from its start to the end of its own last transfer; median",
     ),
 )
-
-
-def _percentiles(name: str, what: str, which: str = "p50 p95 p99 p999 p9999") -> Iterator[Column]:
-    for each in which.split():
-        share = f"{float(PERCENTILES[each] * 100):g}th percentile" if each != "p50" else "median"
-        least = "" if each == "p50" else "; null where fewer than 10 requests lie above"
-        yield Column(f"{name}_{each}_ns", _INT, "ns", f"{share} of {what}{least}")
 
 
 #: users.parquet: one row for each kind of users of each trial of conversations.
@@ -376,6 +380,66 @@ VERDICTS: tuple[Column, ...] = (
     Column("reason", _TEXT, None, "why it failed or was not judged"),
 )
 
+_SEARCH = (
+    _RUN,
+    Column("sweep", _TEXT, None, "name of the sweep"),
+    Column("search", _TEXT, None, "as the scenario says it"),
+    Column("others", _TEXT, None, "values of the other axes, as in tier=disk op=read; empty where there is none"),
+)
+
+#: searches.parquet: one row for each search, which is one for each combination of the other axes.
+SEARCHES: tuple[Column, ...] = (
+    *_SEARCH,
+    Column("kind", _TEXT, None, "highest, lowest or saturation"),
+    Column("path", _TEXT, None, "the axis that is searched"),
+    Column(
+        "outcome",
+        _TEXT,
+        None,
+        "found; beyond: it is `value` or further, for the whole range keeps it, or rises; none: no value keeps it; "
+        "not_judged: unavailable here; unfinished: the run ended before",
+    ),
+    Column("value", _FLOAT, None, "the answer"),
+    Column("value_text", _TEXT, None, "the answer as text, to at least five digits"),
+    Column("unit", _TEXT, None, "unit of value and next_value"),
+    Column("point_id", _TEXT, None, "its point"),
+    Column("measured", _FLOAT, None, "what was measured at it, of the first condition's measure"),
+    Column("next_value", _FLOAT, None, "its neighbour beyond the border; where the outcome is none, the nearest value"),
+    Column("next_value_text", _TEXT, None, "the neighbour as text"),
+    Column("next_point_id", _TEXT, None, "the neighbour's point"),
+    Column("next_measured", _FLOAT, None, "what was measured at the neighbour"),
+    Column("measure", _TEXT, None, "what is judged: the first condition's measure"),
+    Column("measure_unit", _TEXT, None, "unit of measured and next_measured"),
+    Column("candidates", _INT, None, "points to choose from"),
+    Column("candidates_measured", _INT, None, "those that were measured"),
+    Column("candidates_at_most", _INT, None, "the most that the search could take"),
+    Column("reason", _TEXT, None, "why there is no answer, or what speaks against it"),
+)
+
+#: candidates.parquet: one row for each candidate of each search and each of its conditions.
+CANDIDATES: tuple[Column, ...] = (
+    *_SEARCH,
+    Column("path", _TEXT, None, "the axis that is searched"),
+    Column("value", _FLOAT, None, "the candidate's value on it"),
+    Column("value_text", _TEXT, None, "the value as text"),
+    Column("unit", _TEXT, None, "unit of value"),
+    _POINT,
+    Column(
+        "status",
+        _TEXT,
+        None,
+        "kept or not_kept: all conditions, by trials that are all ok; measured or not_measured: of a saturation; "
+        "not_needed: the search did without it; open: the run ended before",
+    ),
+    Column("condition", _TEXT, None, "as the scenario says it"),
+    Column("measure", _TEXT, None, "what is judged"),
+    Column("measured", _FLOAT, None, "what was measured: the median of the ok trials, or of a count the sum"),
+    Column("limit", _FLOAT, None, "what it is held against, in the same unit"),
+    Column("measure_unit", _TEXT, None, "unit of measured and limit"),
+    Column("outcome", _TEXT, None, "pass, fail, or not judged; null where it was not measured, or has no limit"),
+    Column("reason", _TEXT, None, "why it does not count"),
+)
+
 #: The tables that have only fixed columns, by file name without `.parquet`.
 TABLES: Mapping[str, tuple[Column, ...]] = {
     "latency": LATENCY,
@@ -387,6 +451,8 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "occupancy": OCCUPANCY,
     "workers": WORKERS,
     "verdicts": VERDICTS,
+    "searches": SEARCHES,
+    "candidates": CANDIDATES,
 }
 
 _FIXED = {column.name: column for column in (*_MEASURED, *_FACTS)}

@@ -21,12 +21,21 @@ from kvscen.results.judge import Verdict
 from kvscen.results.points import PointColumns, columns_of_plan
 from kvscen.results.record import TrialRecord
 from kvscen.results.schema import Column
+from kvscen.results.searches import Searched, candidate_rows, search_row
+
+#: The tables that are made at the end of a run; the rows of all others are parts of a trial's record.
+_AT_THE_END = frozenset({"verdicts", "searches", "candidates"})
 
 _DRIVER_TYPES = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
 
 
 def write_tables(
-    folder: Path, plan: Plan, records: Iterable[TrialRecord], run_id: str, verdicts: Iterable[Verdict]
+    folder: Path,
+    plan: Plan,
+    records: Iterable[TrialRecord],
+    run_id: str,
+    verdicts: Iterable[Verdict],
+    found: Sequence[Searched] = (),
 ) -> dict[str, Path]:
     """Write every table of the run as Parquet (zstd) and return their paths by name.
 
@@ -34,19 +43,20 @@ def write_tables(
     """
     tables = make_tables(plan.scenario, columns_of_plan(plan), records, run_id)
     tables["verdicts"] = verdict_table(run_id, verdicts)
+    tables |= search_tables(run_id, found)
     return {name: _write(folder / f"{name}.parquet", table) for name, table in tables.items()}
 
 
 def make_tables(
     scenario: str, points: Sequence[PointColumns], records: Iterable[TrialRecord], run_id: str
 ) -> dict[str, pa.Table]:
-    """All tables but the verdicts, in memory. Rows are in the order of the points, then of the trials: the same records
+    """The tables of the trials, in memory. Rows are in the order of the points, then of the trials: the same records
     give the same tables, in whatever order they ended."""
     place = {point.point_id: number for number, point in enumerate(points)}
     known = [record for record in merge(records) if record.point_id in place]
     ordered = sorted(known, key=lambda record: (place[record.point_id], record.trial))
     by_id = {point.point_id: point for point in points}
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in schema.TABLES if name != "verdicts"}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in schema.TABLES if name not in _AT_THE_END}
     for record in ordered:
         identity = {"run_id": run_id, "point_id": record.point_id, "trial": record.trial}
         for name, parts in _parts(record):
@@ -61,6 +71,18 @@ def make_tables(
 def verdict_table(run_id: str, verdicts: Iterable[Verdict]) -> pa.Table:
     rows = [{"run_id": run_id, **attrs.asdict(verdict)} for verdict in verdicts]
     return _table("verdicts", rows, schema.VERDICTS, run_id)
+
+
+def search_tables(run_id: str, found: Sequence[Searched]) -> dict[str, pa.Table]:
+    """What searches came to, and what became of their candidates."""
+    rows = {
+        "searches": [search_row(one) for one in found],
+        "candidates": [row for one in found for row in candidate_rows(one)],
+    }
+    return {
+        name: _table(name, [{"run_id": run_id, **row} for row in own], schema.TABLES[name], run_id)
+        for name, own in rows.items()
+    }
 
 
 def read_table(path: Path) -> pa.Table:

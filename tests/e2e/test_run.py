@@ -37,7 +37,7 @@ def test_a_run_leaves_a_folder_that_any_tool_reads(tmp_path: Path) -> None:
     (run,) = (tmp_path / "runs").iterdir()
     assert "GiB/s" in done.stdout
     assert str(run.relative_to(tmp_path)) in done.stdout
-    for name in ("trials", "latency", "timeline", "tiers", "steps", "workers", "verdicts"):
+    for name in ("trials", "latency", "timeline", "tiers", "steps", "workers", "verdicts", "searches", "candidates"):
         assert (run / f"{name}.parquet").exists()
     assert (run / "scenario.kvs").read_text() == MEMORY
     rows = duckdb.sql(f"select * from read_parquet('{tmp_path}/runs/*/trials.parquet', union_by_name=true)").fetchall()

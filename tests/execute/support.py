@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +125,10 @@ def conduct(
     done: frozenset[tuple[str, int]] = frozenset(),
     cancel_after_s: float | None = None,
     channels: list[InProcessChannel] | None = None,
+    earlier: Sequence[TrialRecord] = (),
 ) -> list[TrialRecord]:
-    """Run a plan on trio's mock clock with workers in this process; what the journal got."""
+    """Run a plan on trio's mock clock with workers in this process; what the journal got. `earlier` are records of a
+    run that this one goes on with, and `done` trials that were ok in it."""
     records: list[TrialRecord] = []
     started = channels if channels is not None else []
 
@@ -138,7 +140,7 @@ def conduct(
     async def main() -> None:
         conductor = Conductor(plan, registry, folder, 7, records.append, start, Silent())
         with trio.move_on_after(cancel_after_s if cancel_after_s is not None else float("inf")):
-            await conductor.run(done)
+            await conductor.run([*earlier, *(TrialRecord(point, trial, 0, "ok", "", 0) for point, trial in done)])
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     return records

@@ -11,8 +11,9 @@ import pytest
 import trio.testing
 
 from kvscen.execute import messages
-from kvscen.execute.order import trials_in_order
-from kvscen.plan.point import Point, Tier, Work
+from kvscen.execute.order import stages_in_order
+from kvscen.plan.point import Plan, Point, Tier, Work
+from kvscen.plan.seek import Seen
 from kvscen.plugin import Store
 from kvscen_drivers.memory import MemoryDriver, MemoryStore
 from tests.execute.support import InProcessChannel, conduct, make_plan, make_point, registry_of
@@ -26,6 +27,14 @@ assert trio.testing
 
 def points(count: int = 2, trials: int = 2) -> tuple[Point, ...]:
     return tuple(make_point(f"p{number}", MEMORY, WORK, trials) for number in range(count))
+
+
+def in_order(plan: Plan) -> list[tuple[str, int]]:
+    return [(point.id, trial) for stage in stages_in_order(plan, lambda *_: never()) for point, trial in stage]
+
+
+def never() -> Seen:
+    raise AssertionError("nothing is searched")
 
 
 def outcomes(records: list) -> Counter:
@@ -118,7 +127,7 @@ def test_what_is_done_is_not_run_again(tmp_path: Path) -> None:
     plan = make_plan(*points())
     records = conduct(plan, REGISTRY, tmp_path, done=frozenset({("p0", 1), ("p1", 2)}))
     assert sorted((r.point_id, r.trial) for r in records) == [("p0", 2), ("p1", 1)]
-    order = [(point.id, trial) for point, trial in trials_in_order(plan)]
+    order = in_order(plan)
     assert [order[r.trial_order - 1] for r in records] == [(r.point_id, r.trial) for r in records]
 
 
@@ -131,13 +140,13 @@ def test_two_client_processes_share_the_window(tmp_path: Path) -> None:
 
 def test_rounds_are_interleaved_and_drawn_from_the_seed() -> None:
     plan = make_plan(*points(6, trials=4))
-    order = [(point.id, trial) for point, trial in trials_in_order(plan)]
+    order = in_order(plan)
     rounds = [order[start : start + 6] for start in range(0, 24, 6)]
     assert all({trial for _, trial in some} == {number} for number, some in enumerate(rounds, start=1))
     assert len({tuple(id for id, _ in some) for some in rounds}) > 1
-    assert order == [(point.id, trial) for point, trial in trials_in_order(plan)]
+    assert order == in_order(plan)
     fixed = make_plan(*(make_point(f"p{n}", MEMORY, WORK, 2, "sequential") for n in range(2)))
-    assert [(p.id, t) for p, t in trials_in_order(fixed)] == [("p0", 1), ("p0", 2), ("p1", 1), ("p1", 2)]
+    assert in_order(fixed) == [("p0", 1), ("p0", 2), ("p1", 1), ("p1", 2)]
 
 
 class TalkingStore(MemoryStore):

@@ -40,5 +40,6 @@ sweep blocks {
 
   expect throughput >= 200 MiB/s when pages.op == read
   expect errors == 0
+  find highest pages.requests where latency_p99 <= 5 ms and errors == 0
 }
 """

@@ -17,6 +17,7 @@ from kvscen.language.syntax import Document, Number
 from tests.language.support import EXAMPLE
 
 WORDS = [
+    *("find highest", "find saturation of", "where", "over", "within"),
     *("kvs 1", "use", "let", "model", "tier", "pattern", "sweep", "skip", "expect", "in", "when", "and", "or", "not"),
     *("true", "a", "b.c", "dir", "MiB", "GiB/s", "tokens", "/s", "%", "1", "2.5", "1e5", '"text"', '"', "'", "$"),
     *("{", "}", "(", ")", "[", "]", "=", "==", "<", ">=", ":", ";", ",", ".", "+", "-", "*", "/", "//", "#", "\\"),

@@ -19,6 +19,7 @@ from kvscen.language.syntax import (
     Document,
     Expect,
     Expr,
+    Find,
     Let,
     ListExpr,
     Name,
@@ -68,7 +69,7 @@ def test_the_example_of_the_language() -> None:
     assert (sweep.kind, sweep.name.name, sweep.base) == ("sweep", "blocks", None)
     assert [type(s).__name__ for s in sweep.body] == [
         *("Setting", "Axis", "Axis", "Axis", "Skip"),
-        *("Setting", "Setting", "Setting", "Expect", "Expect"),
+        *("Setting", "Setting", "Setting", "Expect", "Expect", "Find"),
     ]
     assert sweep.span.text.startswith("sweep blocks {") and sweep.span.text.endswith("}")
 
@@ -106,7 +107,8 @@ def test_a_base_may_be_a_call() -> None:
 @pytest.mark.parametrize(
     "word",
     [
-        *("kvs", "use", "let", "model", "tier", "pattern", "sweep", "skip", "expect"),
+        *("kvs", "use", "let", "model", "tier", "pattern", "sweep", "skip", "expect", "find"),
+        *("highest", "lowest", "saturation", "of", "over", "where", "within", "finder"),
         *("in", "when", "and", "or", "not", "true", "false", "index", "letter", "inside", "skipped"),
     ],
 )
@@ -119,6 +121,13 @@ def test_every_word_can_be_the_name_of_a_setting(word: str) -> None:
     assert isinstance(dotted, Setting) and dotted.path.parts == ("a", word)
     tied = statement(f"(a, pages.{word}) in [(1, 2)]")
     assert isinstance(tied, Axis) and tied.paths[1].parts == ("pages", word)
+
+
+@pytest.mark.parametrize(
+    "text", ["find highestx where a == 1", "find highest x wherea == 1", "find saturation ofa over b"]
+)
+def test_a_keyword_of_a_search_ends_where_the_word_ends(text: str) -> None:
+    assert parse(Source("test.kvs", f"kvs 1\nsweep s {{ {text} }}\n"))[1]
 
 
 @pytest.mark.parametrize("text", ["tier indisk", "skip whenx == 1", "expect a == 1 whenb == 2", "x = 3 wheny == 2"])
@@ -163,6 +172,24 @@ def test_conditions() -> None:
 def test_conditions_are_flat() -> None:
     skip = statement("skip when " + " and ".join(f"a == {i}" for i in range(200)))
     assert isinstance(skip, Skip) and isinstance(skip.condition, And) and len(skip.condition.items) == 200
+
+
+def test_find() -> None:
+    edge = statement("find highest pages.rate where request_latency_p99 <= 200 ms and dram.hit_rate > 50 %")
+    assert isinstance(edge, Find)
+    assert (edge.kind, str(edge.path), edge.measure, edge.share) == ("highest", "pages.rate", None, None)
+    assert [(str(c.path), c.operator) for c in edge.conditions] == [
+        ("request_latency_p99", "<="),
+        ("dram.hit_rate", ">"),
+    ]
+    assert edge.conditions[0].span.text == "request_latency_p99 <= 200 ms"
+    knee = statement("find saturation of throughput over pages.depth within 5 %")
+    assert isinstance(knee, Find) and isinstance(knee.share, Number)
+    assert (knee.kind, str(knee.measure), str(knee.path)) == ("saturation", "throughput", "pages.depth")
+    bare = statement("find saturation of over over within")
+    assert isinstance(bare, Find) and (str(bare.measure), str(bare.path), bare.share) == ("over", "within", None)
+    wordy = statement("find lowest lowest where where == 1")
+    assert isinstance(wordy, Find) and (str(wordy.path), str(wordy.conditions[0].path)) == ("lowest", "where")
 
 
 def test_expect() -> None:

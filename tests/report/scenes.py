@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
+import attrs
+
 from kvscen.language.values import Quantity, Symbol, Value
-from kvscen.plan.point import Plan, Point
+from kvscen.plan.point import Candidate, Expectation, Find, FindKind, Plan, Point
 from kvscen.plan.render import plan_json
 from kvscen.plan.traffic import Flow, Step, Traffic
 from kvscen.results.folder import write_inputs
 from kvscen.results.journal import Journal
 from kvscen.results.judge import judge
 from kvscen.results.record import TrialRecord
+from kvscen.results.searches import searched
 from kvscen.results.tables import write_tables
 from tests.results.support import (
     MIB,
@@ -280,6 +283,77 @@ def step_row(point: Point, number: int, alone_ns: int, slower: float, trial: int
     }
 
 
+GOODPUT = (
+    expectation("latency_p99", "<=", Quantity.of(5, "ms"), "latency_p99 <= 5 ms"),
+    expectation("errors", "==", Quantity.of(0), "errors == 0"),
+)
+RATES = (100, 200, 400, 800, 1600)
+
+
+def searching() -> Scene:
+    """Goodput of five tiers: found, beyond the range, none, a candidate that fails, one that is not there; a knee."""
+    serves = {"disk": 500, "dram": 10_000, "tape": 10, "net": 900, "gds": 0}
+    text = "find highest pages.rate where latency_p99 <= 5 ms and errors == 0"
+    points: list[Point] = []
+    records: list[TrialRecord] = []
+    finds: list[Find] = []
+    for tier, most in serves.items():
+        axes: list[dict[str, Value]] = [{"tier": Symbol(tier), "pages.rate": Quantity.of(rate, "/s")} for rate in RATES]
+        own = [make_point(len(points) + n, axes=a, tier=tier, sweep="capacity") for n, a in enumerate(axes, 1)]
+        points += [attrs.evolve(point, expectations=(CLEAN,)) for point in own]
+        finds.append(a_find("capacity", "highest", "pages.rate", own, text, {"tier": Symbol(tier)}, GOODPUT))
+        kept = sum(rate <= most for rate in RATES)
+        for index in {5: (2, 3, 4), 4: (2, 3, 4), 3: (2, 3), 0: (2, 0)}[kept]:
+            for trial in (1, 2, 3):
+                records.append(candidate(own[index], trial, RATES[index], most, tier))
+    depths = [make_point(100 + n, axes={"pages.depth": Quantity.of(n)}, sweep="knee") for n in (1, 2, 4, 8, 16, 32)]
+    knee = "find saturation of throughput over pages.depth within 10 %"
+    finds.append(
+        attrs.evolve(
+            a_find("knee", "saturation", "pages.depth", depths, knee), measure="throughput", share=Fraction(1, 10)
+        )
+    )
+    for point, rate in zip(depths, (300, 600, 1000, 1040, 1060), strict=False):
+        records += [make_record(point, trial, values=measures(rate + trial)) for trial in (1, 2, 3)]
+    return attrs.evolve(make_plan(*points, *depths, scenario="serving"), finds=tuple(finds)), records
+
+
+def candidate(point: Point, trial: int, rate: int, most: int, tier: str) -> TrialRecord:
+    if tier == "gds":
+        return make_record(point, trial, "unavailable", "no GPU on this machine")
+    if tier == "net" and rate > most and trial == 2:
+        return make_record(point, 2, "error", "3 operations failed; the first: ECONNRESET")
+    slow = 300 if rate <= most else 40_000
+    return make_record(point, trial, values=measures(min(rate, most), slow, offered_per_s=float(rate)))
+
+
+def a_find(
+    sweep: str,
+    kind: FindKind,
+    path: str,
+    points: list[Point],
+    text: str,
+    others: Mapping[str, Value] | None = None,
+    conditions: tuple[Expectation, ...] = (),
+) -> Find:
+    candidates = tuple(Candidate(point.id, number(point.axes[path])) for point in points)
+    return Find(sweep, kind, path, candidates, text, others or {}, conditions)
+
+
+def number(value: Value) -> Quantity:
+    assert isinstance(value, Quantity)
+    return value
+
+
+def search_interrupted() -> Scene:
+    """Ctrl-C in the middle of a search: nothing is missing that may not be needed."""
+    plan, records = searching()
+    ids = {point.id for point in plan.points[:5]}
+    some = [record for record in records if record.point_id in ids][:3]
+    finds = tuple(find for find in plan.finds if find.others.get("tier") == Symbol("disk"))
+    return attrs.evolve(plan, points=plan.points[:5], finds=finds), some
+
+
 SCENES: Mapping[str, Callable[[], Scene]] = {
     scene.__name__: scene
     for scene in (
@@ -294,6 +368,8 @@ SCENES: Mapping[str, Callable[[], Scene]] = {
         interrupted,
         two_sweeps,
         traffic,
+        searching,
+        search_interrupted,
     )
 }
 
@@ -307,5 +383,5 @@ def lay_out(folder: Path, scene: Scene, tables: bool = True) -> Path:
         for record in records:
             journal.append(record)
     if tables:
-        write_tables(folder, plan, records, RUN_ID, judge(plan, records))
+        write_tables(folder, plan, records, RUN_ID, judge(plan, records), searched(plan, records))
     return folder

@@ -11,6 +11,7 @@ import pytest
 
 from kvscen.results.record import STATUSES
 from kvscen.results.reference import up_to_date
+from tests.report.scenes import searching
 from tests.results.test_tables import a_run, another_run, write
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "results.md"
@@ -32,6 +33,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "runs/one", a_run(), "run-1")
     write(tmp_path / "runs/two", another_run(), "run-2")
+    write(tmp_path / "runs/three", searching(), "run-3")
 
 
 def test_there_are_snippets() -> None:

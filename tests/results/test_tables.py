@@ -18,7 +18,9 @@ from kvscen.results.errors import ResultsError
 from kvscen.results.judge import judge
 from kvscen.results.points import columns_of_plan
 from kvscen.results.record import TrialRecord
+from kvscen.results.searches import searched
 from kvscen.results.tables import make_tables, read_table, write_tables
+from tests.report.scenes import searching
 from tests.results.support import RUN_ID, expectation, make_plan, make_point, make_record, measures
 
 FAST = expectation("throughput", ">=", Quantity.of(200, "MiB/s"))
@@ -45,7 +47,7 @@ def another_run() -> tuple[Plan, list[TrialRecord]]:
 def write(folder: Path, run: tuple[Plan, list[TrialRecord]], run_id: str = RUN_ID) -> dict[str, Path]:
     folder.mkdir(parents=True)
     plan, records = run
-    return write_tables(folder, plan, records, run_id, judge(plan, records))
+    return write_tables(folder, plan, records, run_id, judge(plan, records), searched(plan, records))
 
 
 @pytest.fixture
@@ -55,6 +57,33 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
+def test_what_searches_came_to(tmp_path: Path) -> None:
+    paths = write(tmp_path / "run", searching())
+    found = read_table(paths["searches"])
+    assert found.schema.field("value").metadata[b"description"]
+    rows = found.to_pylist()
+    assert [(row["others"], row["outcome"], row["value"], row["next_value"]) for row in rows] == [
+        ("tier=disk", "found", 400, 800),
+        ("tier=dram", "beyond", 1600, None),
+        ("tier=tape", "none", None, 100),
+        ("tier=net", "found", 800, 1600),
+        ("tier=gds", "not_judged", None, None),
+        ("", "found", 4, 8),
+    ]
+    assert {(row["unit"], row["measure"], row["measure_unit"]) for row in rows} == {
+        ("1/s", "latency_p99", "ns"),
+        (None, "throughput", "B/s"),
+    }
+    candidates = read_table(paths["candidates"]).to_pylist()
+    assert len(candidates) == 5 * 5 * 2 + 6, "one row for each candidate and each of its conditions"
+    net = [row for row in candidates if row["others"] == "tier=net" and row["value"] == 1600]
+    assert [(row["measure"], row["outcome"], row["status"]) for row in net] == [
+        ("latency_p99", "fail", "not_kept"),
+        ("errors", "fail", "not_kept"),
+    ]
+    assert {row["reason"] for row in net} == {"1 of 3 trials error: 3 operations failed; the first: ECONNRESET"}
+
+
 def test_every_table_has_its_columns_and_rows(tmp_path: Path) -> None:
     paths = write(tmp_path / "run", a_run())
     assert set(paths) == {"trials", "verdicts", *schema.TABLES}
@@ -62,8 +91,8 @@ def test_every_table_has_its_columns_and_rows(tmp_path: Path) -> None:
     for name, columns in schema.TABLES.items():
         table = pq.read_table(paths[name])
         assert [(f.name, f.type) for f in table.schema] == [(c.name, c.type) for c in columns], name
-        # Only a matrix has steps, and only requests that are known before have the other three.
-        assert table.num_rows > 0 or name in ("steps", "users", "found", "occupancy")
+        # Only a matrix has steps, only requests that are known before have the next three, and only `find` searches.
+        assert table.num_rows > 0 or name in ("steps", "users", "found", "occupancy", "searches", "candidates")
     trials = pq.read_table(paths["trials"])
     fixed = [column.name for column in (*schema.TRIALS, schema.SETTINGS)]
     own = [measure.name for measure in registry().driver("posix").measures]
@@ -157,7 +186,7 @@ def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ResultsError, match=r"cannot write .*trials\.parquet: No space left on device \(ENOSPC\)"):
         write_tables(tmp_path / "run", plan, records, RUN_ID, [])
     assert paths["trials"].read_bytes() == before
-    assert len(list((tmp_path / "run").iterdir())) == 10
+    assert len(list((tmp_path / "run").iterdir())) == len(paths)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a table", b"PAR1" * 20])

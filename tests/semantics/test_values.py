@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvscen.language.diagnose import ScenarioError, Source
@@ -13,7 +13,17 @@ from kvscen.language.evaluate import LARGEST, evaluate
 from kvscen.language.parse import parse_value
 from kvscen.language.resolve import ScopeNames, Universe
 from kvscen.language.schema import Count, Size
-from kvscen.language.values import BYTES, NUMBER, TIME, UNITS, Quantity, Value, format_quantity, format_value
+from kvscen.language.values import (
+    BYTES,
+    NUMBER,
+    TIME,
+    UNITS,
+    Quantity,
+    Value,
+    format_quantity,
+    format_value,
+    show_value,
+)
 
 _NAMES = ScopeNames(Universe({}, {}, {}, frozenset({"read"}), True), lambda name: 0)  # type: ignore[arg-type,return-value]
 
@@ -33,6 +43,7 @@ def code(text: str) -> str:
 _UNITS = st.sampled_from(["", *UNITS])
 
 
+@settings(deadline=None)  # the first one loads the grammar
 @given(st.fractions(min_value=0, max_value=10, max_denominator=10**6), _UNITS)
 def test_quantities_print_and_parse_back(number: Fraction, unit: str) -> None:
     quantity = Quantity.of(number, unit or None)
@@ -42,6 +53,24 @@ def test_quantities_print_and_parse_back(number: Fraction, unit: str) -> None:
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]) | st.sampled_from('"\\\n\t')))
 def test_texts_print_and_parse_back(text: str) -> None:
     assert value(format_value(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("log(1000 /s, 16000 /s, 4)", ["1000 /s", "2519.8 /s", "6349.6 /s", "16000 /s"]),
+        ("log(1 s, 2 s, 3)", ["1 s", "1.4142 s", "2 s"]),
+        ("log(1 ms, 2 ms, 3)", ["1 ms", "1.4142 ms", "2 ms"]),
+        ("log(1 GiB/s, 3 GiB/s, 3)", ["1 GiB/s", "1.7321 GiB/s", "3 GiB/s"]),
+        ("log(1, 3, 3)", ["1", "1.7321", "3"]),
+        ("log(1 %, 3 %, 3)", ["1 %", "1.7321 %", "3 %"]),
+        ("[1 s / 3, 2.5 MiB]", ["333.33 ms", "2.5 MiB"]),
+    ],
+)
+def test_for_people_five_digits_are_enough(text: str, shown: list[str]) -> None:
+    found = value(text)
+    assert isinstance(found, tuple)
+    assert [show_value(item) for item in found] == shown
 
 
 @pytest.mark.parametrize(

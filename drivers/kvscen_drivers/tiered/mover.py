@@ -98,8 +98,8 @@ class Tally:
         self.errors = 0
         self.read_bytes = 0
         self.write_bytes = 0
-        self._pending: list[int] = []
-        self._latency = Histogram()
+        self._pending: dict[int, list[int]] = {READ: [], WRITE: []}
+        self._latency = {READ: Histogram(), WRITE: Histogram()}
 
     def fail(self) -> None:
         self.errors += 1
@@ -110,17 +110,19 @@ class Tally:
             self.read_bytes += nbytes
         else:
             self.write_bytes += nbytes
-        self._pending.append(latency_ns)
-        if len(self._pending) >= _FLUSH:
-            self._flush()
+        pending = self._pending[kind]
+        pending.append(latency_ns)
+        if len(pending) >= _FLUSH:
+            self._flush(kind)
 
-    def _flush(self) -> None:
-        self._latency.add(np.array(self._pending, np.int64))
-        self._pending.clear()
+    def _flush(self, kind: int) -> None:
+        self._latency[kind].add(np.array(self._pending[kind], np.int64))
+        self._pending[kind].clear()
 
-    def latency(self) -> Histogram:
-        self._flush()
-        return self._latency
+    def latency(self, kind: int) -> Histogram:
+        """Of the reads, or of the writes; a move counts as a write."""
+        self._flush(kind)
+        return self._latency[kind]
 
 
 class Mover:

@@ -33,22 +33,32 @@ from kvscen_drivers.tiered.settings import capacity_of, request_blocks
 BOUNCE_BUFFERS = 16
 # Bounce buffers start at a page, whatever the levels ask for.
 _PAGE_BYTES = 4096
+_SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
 
 
 def _round_up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def _tallied(*tallies: Tally) -> dict[str, Any]:
-    """The columns of what was really done: transfers of a level, or moves (their latency runs from decision to end)."""
+def _merged(tallies: Sequence[Tally], *kinds: int) -> Histogram:
     latency = Histogram()
     for tally in tallies:
-        latency.merge(tally.latency())
+        for kind in kinds:
+            latency.merge(tally.latency(kind))
+    return latency
+
+
+def _percentiles(name: str, latency: Histogram) -> dict[str, int | None]:
+    return {f"{name}_{each}_ns": latency.percentile(share) for each, share in _SHARES.items()}
+
+
+def _tallied(*tallies: Tally) -> dict[str, Any]:
+    """The columns of what was really done: transfers of a level, or moves (their latency runs from decision to end)."""
+    latency = _merged(tallies, READ, WRITE)
     return {
         "operations": sum(tally.operations for tally in tallies),
         "errors": sum(tally.errors for tally in tallies),
-        "latency_p50_ns": latency.percentile(0.5),
-        "latency_p99_ns": latency.percentile(0.99),
+        **_percentiles("latency", latency),
         "latency_max_ns": latency.largest if latency.number else None,
     }
 
@@ -215,6 +225,8 @@ class TieredStore(Store):
             "read_bytes": tally.read_bytes,
             "write_bytes": tally.write_bytes,
             **_tallied(tally),
+            **_percentiles("read_latency", tally.latency(READ)),
+            **_percentiles("write_latency", tally.latency(WRITE)),
         }
 
     def _edge_row(self, edge: Edge, moved: Tally, through: Tally) -> dict[str, Any]:

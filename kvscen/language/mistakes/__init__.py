@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Source
-from kvscen.language.mistakes import conditions, items, marks, statements
+from kvscen.language.mistakes import conditions, items, marks, searches, statements
 from kvscen.language.mistakes.wrong import Mistake, Wrong
 from kvscen.language.scan import scan
 
@@ -24,6 +24,7 @@ _MISTAKES: tuple[Mistake, ...] = (
     items.misplaced_item,
     statements.second_setting,
     conditions.when,
+    searches.find,
     items.header,
     statements.sign,
     statements.bracket,

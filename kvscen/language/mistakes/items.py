@@ -77,7 +77,7 @@ def astray(wrong: Wrong) -> Diagnostic | None:
             if named
             else "move it into a sweep",
         )
-    if wrong.text(0) in ("skip", "expect", "("):
+    if wrong.text(0) in ("skip", "expect", "find", "("):
         what = "an axis" if wrong.text(0) == "(" else f"`{wrong.text(0)}`"
         return diagnostic("KVS020", f"{what} stands outside of any block", wrong.span(0), help="move it into a sweep")
     return None

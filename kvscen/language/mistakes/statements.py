@@ -5,6 +5,7 @@ from __future__ import annotations
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Span
 from kvscen.language.mistakes.wrong import COMPARISONS, OPERATORS, Wrong
+from kvscen.language.scan import FINDS
 
 # ---- signs between a name and its value
 
@@ -89,6 +90,7 @@ def second_setting(wrong: Wrong) -> Diagnostic | None:
         sign = wrong.text(behind)
         starts = sign in ("=", "in") and wrong.text(first - 1) not in (".", *OPERATORS)
         starts = starts or (wrong.text(first), wrong.text(first + 1)) == ("skip", "when")
+        starts = starts or (wrong.text(first) == "find" and wrong.text(first + 1) in FINDS)
         starts = starts or (wrong.text(first) == "expect" and wrong.text(wrong.path_end(first + 1)) in COMPARISONS)
         if starts and not (wrong.judges and sign == "="):
             if wrong.text(first - 1) == "let":

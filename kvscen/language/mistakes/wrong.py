@@ -66,9 +66,9 @@ class Wrong:
 
     @property
     def judges(self) -> bool:
-        """It is a `skip when` or an `expect`: signs compare here, they fix nothing."""
+        """It is a `skip when`, an `expect` or a `find`: signs compare here, they fix nothing."""
         return self.start == "statement" and (
-            self.text(0) == "skip" or (self.text(0) == "expect" and self.text(1) not in ("=", "in", "."))
+            self.text(0) == "skip" or (self.text(0) in ("expect", "find") and self.text(1) not in ("=", "in", "."))
         )
 
 

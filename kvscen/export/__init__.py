@@ -1,0 +1,1 @@
+"""Results in the form of other programs, from the tables of a run."""
