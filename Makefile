@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= scenarios/llama70b.kvs
 
-.PHONY: run test test-fast test-long check bench clean
+.PHONY: run test test-fast test-long check check-gpu bench clean
 
 run: $(VENV)/.run
 	$(BIN)/kvscen run $(SCENARIO)
@@ -26,6 +26,10 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# It fetches nothing: `pip install '.[gds,test]'` before, here or in the Python that is named.
+check-gpu:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) benchmarks/check_gpu.py
 
 bench: $(VENV)/.run
 	$(BIN)/python benchmarks/posix.py

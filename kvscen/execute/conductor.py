@@ -195,6 +195,8 @@ class Conductor:
                 why = TrialFailed("error", str(died[0]), False) if died else failed
                 # The others may still be at it, or wait for the one that failed: their replies would come too late.
                 raise await self._workers.kill(point, why) from None
+            if failed.lost:
+                raise await self._workers.kill(point, failed) from None
             raise
         summary = summarise(point, opened, parts, self._verified.get(point.id))
         self._windows[point.id] = int(summary.measures["window_ns"] or 0)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kvscen.pattern.draw import UInt64s, mix
-from kvscen.plugin.contract import MISS, OK, READ, WRITE, Rows
+from kvscen.plugin.contract import MISS, OK, READ, WRITE, Arena, Rows
 
 SECTOR_BYTES = 512
 _WORDS = SECTOR_BYTES // 8
@@ -86,7 +86,7 @@ class Stamped:
     compares what they bring. One for a lane. `generations` counts the writes of keys first_key, first_key + 1, ...
     """
 
-    view: Bytes
+    arena: Arena
     seed: int
     first_key: int
     generations: UInt64s
@@ -101,8 +101,7 @@ class Stamped:
             self.generations[writes["key"].astype(np.int64) - self.first_key] += np.uint64(1)
         self._each(writes, self._stamp)
         for op in ops[ops["kind"] == READ]:
-            start = int(op["buffer"])
-            self.view[start : start + int(op["bytes"])] = POISON
+            self.arena.put(int(op["buffer"]), int(op["bytes"]), POISON)
 
     def after(self, ops: Rows, completions: Rows) -> None:
         good = (completions["outcome"] == OK) & (ops["kind"] == READ)
@@ -128,11 +127,11 @@ class Stamped:
 
     def _stamp(self, keys: UInt64s, buffers: npt.NDArray[np.int64], nbytes: int, first_sector: int) -> None:
         for row, buffer in zip(self._content(keys, nbytes, first_sector), buffers, strict=True):
-            self.view[buffer : buffer + nbytes] = row
+            self.arena.put(int(buffer), nbytes, row)
 
     def _compare(self, keys: UInt64s, buffers: npt.NDArray[np.int64], nbytes: int, first_sector: int) -> None:
         for key, row, buffer in zip(keys, self._content(keys, nbytes, first_sector), buffers, strict=True):
-            found = self.view[buffer : buffer + nbytes]
+            found = self.arena.get(int(buffer), nbytes)
             if np.array_equal(found, row):
                 continue
             if not self.mismatch:

@@ -188,10 +188,12 @@ class PeerFound:
 
 @attrs.frozen
 class Failed:
-    """The request failed. `corrupt` is never sent: a mismatch is a result."""
+    """The request failed. `corrupt` is never sent: a mismatch is a result. `lost`: this worker can no longer use the
+    tier."""
 
     status: Literal["unavailable", "error"]
     reason: str
+    lost: bool = False
 
 
 @attrs.frozen

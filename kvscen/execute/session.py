@@ -34,7 +34,7 @@ from kvscen.pattern.source import LaneSource, ListSource
 from kvscen.plan.point import Work
 from kvscen.plan.replay import Replay
 from kvscen.plugin.arena import buffers_for
-from kvscen.plugin.contract import READ, WRITE, Arena, DriverError, Lane, Layout, Store, Unavailable
+from kvscen.plugin.contract import READ, WRITE, Arena, DriverError, Lane, Layout, Lost, Store, Unavailable
 from kvscen.plugin.peer import Load
 from kvscen.trace.requests import Requests
 
@@ -183,7 +183,7 @@ class Session:
         except Unavailable as error:
             return messages.Failed("unavailable", _sentence(error))
         except DriverError as error:
-            return messages.Failed("error", _sentence(error))
+            return messages.Failed("error", _sentence(error), lost=isinstance(error, Lost))
         except ContractBroken as error:
             return messages.Failed("error", str(error))
         except MemoryError:
@@ -300,7 +300,7 @@ class Session:
         written = None
         if not point.store.virtual:  # a simulation has a cache to fill, and no bytes
             written = Stamped(
-                point.arenas[0].view, point.content_seed, point.keys.first, _generations(point.keys), advance=False
+                point.arenas[0], point.content_seed, point.keys.first, _generations(point.keys), advance=False
             )
         source = ListSource(missing, WRITE, point.stride_bytes)
         self._pass(point, [(0, source, written, len(missing))], attrs.evolve(point.shape, batch=None))
@@ -319,7 +319,7 @@ class Session:
             return self._verify_replay(point, work.replay, seed)
         generations = _generations(point.keys)
         lanes = _lanes_apart(point)
-        stamped = [Stamped(point.arenas[lane].view, seed, point.keys.first, generations) for lane in lanes]
+        stamped = [Stamped(point.arenas[lane], seed, point.keys.first, generations) for lane in lanes]
         kinds: list[int | None] = [WRITE, READ]
         if work.op == "mixed":
             kinds.insert(1, None)
@@ -346,7 +346,7 @@ class Session:
         with self.beat.syncing():
             point.store.reset()
         generations = _generations(point.keys)
-        stamped = Stamped(point.arenas[0].view, seed, point.keys.first, generations, advance=False)
+        stamped = Stamped(point.arenas[0], seed, point.keys.first, generations, advance=False)
         source = point.replay(replay.users or point.in_flight, None, hurry=True)
         for each in (point.before_replay(), source):
             if each is not None:
@@ -472,9 +472,7 @@ def _fill(arena: Arena, seed: int, lane: int, slots: int, slot_bytes: int) -> No
     """What the measured writes write: no two buffers alike, nothing that compresses."""
     for slot in range(slots):
         key = np.array([(1 << 62) + (lane << 32) + slot], np.uint64)
-        arena.view[slot * slot_bytes : (slot + 1) * slot_bytes] = content(
-            seed, key, np.zeros(1, np.uint64), slot_bytes
-        )[0]
+        arena.put(slot * slot_bytes, slot_bytes, content(seed, key, np.zeros(1, np.uint64), slot_bytes)[0])
 
 
 def _sentence(error: DriverError) -> str:

@@ -31,13 +31,15 @@ class Late(Exception):
 
 
 class TrialFailed(Exception):
-    """The trial has no figures. `whole_point`: the point's other trials would end alike, so they are not run."""
+    """The trial has no figures. `whole_point`: the point's other trials would end alike, so they are not run. `lost`:
+    the worker that says so is of no more use to its tier."""
 
-    def __init__(self, status: Status, reason: str, whole_point: bool) -> None:
+    def __init__(self, status: Status, reason: str, whole_point: bool, lost: bool = False) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.whole_point = whole_point
+        self.lost = lost
 
 
 @attrs.define
@@ -147,7 +149,7 @@ async def ask(
     if ended is not None and reply is None:
         raise ended
     if isinstance(reply, messages.Failed):
-        raise TrialFailed(reply.status, reply.reason, whole_point=True)
+        raise TrialFailed(reply.status, reply.reason, whole_point=True, lost=reply.lost)
     assert isinstance(reply, expected), reply
     return reply
 

@@ -103,7 +103,7 @@ class Decided(NamedTuple):
 
 Memory: TypeAlias = Literal["dram", "vram"]
 PathKind: TypeAlias = Literal[
-    "direct", "page cache", "memory", "p2p", "compat", "tcp", "rdma", "shm", "simulated", "mixed", "unknown"
+    "direct", "page cache", "memory", "p2p", "nvfs", "compat", "tcp", "rdma", "shm", "simulated", "mixed", "unknown"
 ]
 
 
@@ -113,6 +113,10 @@ class DriverError(Exception):
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+
+class Lost(DriverError):
+    """This process can no longer use the tier (a GPU that failed): the next point gets a fresh one."""
 
 
 class Unavailable(DriverError):
@@ -181,8 +185,10 @@ class Measure:
 
 
 class Arena:
-    """Memory that operations read from and write to. `view` is a writable uint8 array of `nbytes` that the core can
-    fill and compare, `address` its first byte, `pages` what it is made of ("huge", "small", "pinned"...).
+    """Memory that operations read from and write to. `view` is a writable uint8 array of `nbytes`, `address` its first
+    byte, `pages` what it is made of ("huge", "small", "pinned"...). The core fills and compares it by `put` and `get`.
+
+    Where the processor cannot reach the memory (a GPU's) `view` is empty, and `nbytes`, `put` and `get` are overridden.
     """
 
     view: npt.NDArray[np.uint8]
@@ -192,6 +198,14 @@ class Arena:
     @property
     def nbytes(self) -> int:
         return int(self.view.nbytes)
+
+    def put(self, first: int, nbytes: int, data: npt.NDArray[np.uint8] | int) -> None:
+        """Fill bytes `first` <= byte < `first + nbytes` with an array of that length, or with one value."""
+        self.view[first : first + nbytes] = data
+
+    def get(self, first: int, nbytes: int) -> npt.NDArray[np.uint8]:
+        """What bytes `first` <= byte < `first + nbytes` hold: the memory itself, or a copy. For reading."""
+        return self.view[first : first + nbytes]
 
     def close(self) -> None:
         """Give the memory back. No operation is in flight."""

@@ -25,8 +25,6 @@ GROUP = "kvscen.drivers"
 ELSEWHERE: Mapping[str, str] = {
     name: f"{what} is not part of this version of kvscen"
     for name, what in {
-        "gds": "GPU-direct storage (cuFile)",
-        "gpu": "GPU memory",
         "lmcache": "LMCache",
         "memkv": "memkv",
         "mooncake": "Mooncake",

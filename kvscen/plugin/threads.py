@@ -61,7 +61,7 @@ class ThreadLane(Lane):
     ) -> None:
         """`store` is None where a subclass has `jobs` of its own."""
         self._store = store
-        self._view = arena.view
+        self._view, self._arena_bytes = arena.view, arena.nbytes
         self._clock = clock
         self._depth = depth
         self._accepted = 0
@@ -86,7 +86,7 @@ class ThreadLane(Lane):
 
     def limit(self, in_flight: int) -> None:
         self._limited = True
-        part = len(self._view) // in_flight
+        part = self._arena_bytes // in_flight
         self._pool = [i * part for i in reversed(range(in_flight))]
         for _ in range(len(self._threads) - in_flight):
             self._inbox.put(None)

@@ -140,7 +140,12 @@ VARIABLES: tuple[Column, ...] = (
 )
 
 _FACTS = (
-    Column("path", _TEXT, None, "which way the bytes went: direct, page cache, memory, p2p, compat, tcp, rdma, shm..."),
+    Column(
+        "path",
+        _TEXT,
+        None,
+        "which way the bytes went: direct, page cache, memory, p2p, nvfs, compat, tcp, rdma, shm...",
+    ),
     Column("path_evidence", _TEXT, None, "how that is known"),
     Column("note", _TEXT, None, "what must be known of these figures, by the driver or by how they were measured"),
     Column("sequence", _TEXT, None, "of a replay: hash of its operations in their order; equal ones did the same work"),

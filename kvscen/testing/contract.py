@@ -43,6 +43,7 @@ from kvscen.plugin import (
     Footprint,
     Lane,
     Layout,
+    Memory,
     PathReport,
     Rows,
     Store,
@@ -65,6 +66,8 @@ class DriverContract:
     keys: ClassVar[int] = 24
     #: False for a driver that keeps no data (a simulation): contents are not compared.
     holds_data: ClassVar[bool] = True
+    #: Where the buffers are: "dram" or "vram".
+    memory: ClassVar[Memory] = "dram"
 
     @pytest.fixture
     def driver(self) -> Driver:
@@ -133,7 +136,7 @@ class DriverContract:
 
     def test_close_twice(self, driver: Driver, tier: Tier, work: Work, levels: Sequence[Store]) -> None:
         store = driver.open(tier, work, levels)
-        lane = store.lane(0, store.allocate(self._slot(store), "dram"))
+        lane = store.lane(0, store.allocate(self._slot(store), self.memory))
         lane.close()
         lane.close()
         store.close()
@@ -162,13 +165,14 @@ class DriverContract:
         assert store.limits.max_in_flight >= 1
 
     def test_arena_is_writable_memory(self, store: Store) -> None:
-        arena = store.allocate(3 * self._slot(store), "dram")
+        arena = store.allocate(3 * self._slot(store), self.memory)
         assert arena.nbytes == 3 * self._slot(store)
         assert arena.view.dtype == np.uint8
-        assert arena.view.ctypes.data == arena.address
+        assert arena.view.ctypes.data == arena.address or not len(arena.view)
         assert arena.address % store.limits.alignment_bytes == 0
-        arena.view[:] = 7
-        assert int(arena.view[-1]) == 7
+        arena.put(0, arena.nbytes, 7)
+        arena.put(arena.nbytes - 2, 2, np.array([8, 9], np.uint8))
+        assert arena.get(arena.nbytes - 4, 4).tolist() == [7, 7, 8, 9]
         assert arena.pages
         arena.close()
 
@@ -188,7 +192,7 @@ class DriverContract:
     # ---- laying out
 
     def test_prepare_names_what_is_missing(self, store: Store) -> None:
-        arena = store.allocate(self.keys * self._slot(store), "dram")
+        arena = store.allocate(self.keys * self._slot(store), self.memory)
         lane = store.lane(0, arena)
         missing = [int(key) for key in store.prepare(self._layout(store))]
         assert set(missing) <= set(range(self.keys))
@@ -206,12 +210,12 @@ class DriverContract:
         lane, arena = self._prepared(store)
         for generation in (1, 2):
             wanted = self._contents(store, generation)
-            arena.view[:] = wanted
+            arena.put(0, arena.nbytes, wanted)
             self._run(store, lane, self._ops(store, range(self.keys), WRITE))
-            arena.view[:] = 0xA5
+            arena.put(0, arena.nbytes, 0xA5)
             self._run(store, lane, self._ops(store, range(self.keys), READ))
             if self.holds_data:
-                wrong = np.flatnonzero(arena.view != wanted)
+                wrong = np.flatnonzero(arena.get(0, arena.nbytes) != wanted)
                 assert not len(wrong), f"{len(wrong)} bytes differ, the first at {wrong[0]} (generation {generation})"
         self._end(lane, arena)
 
@@ -219,14 +223,14 @@ class DriverContract:
         """The buffers in another order than the keys."""
         lane, arena = self._prepared(store)
         slot, wanted = self._slot(store), self._contents(store, 3)
-        arena.view[:] = wanted
+        arena.put(0, arena.nbytes, wanted)
         self._run(store, lane, self._ops(store, range(self.keys), WRITE))
-        arena.view[:] = 0xA5
+        arena.put(0, arena.nbytes, 0xA5)
         backwards = self._ops(store, range(self.keys), READ)
         backwards["buffer"] = backwards["buffer"][::-1].copy()
         self._run(store, lane, backwards)
         if self.holds_data:
-            read = arena.view.reshape(self.keys, slot)[::-1].reshape(-1)
+            read = arena.get(0, arena.nbytes).reshape(self.keys, slot)[::-1].reshape(-1)
             assert np.array_equal(read, wanted)
         self._end(lane, arena)
 
@@ -279,13 +283,13 @@ class DriverContract:
         ops = self._ops(store, range(count), READ)
         ops["buffer"] = ANY_BUFFER
         blocks = self._contents(store, 0).reshape(self.keys, -1)
-        arena.view[:] = 0xA5
+        arena.put(0, arena.nbytes, 0xA5)
         assert lane.submit(ops) == count
         done = self._reap(lane, count)
         assert (done["outcome"] == OK).all()
         assert (done["bytes"] == ops["bytes"].astype(np.int64)).all()
         if self.holds_data:
-            halves = arena.view.reshape(2, -1)
+            halves = arena.get(0, arena.nbytes).reshape(2, -1)
             written = [(half[: self._slot(store)] == blocks).all(axis=1).any() for half in halves]
             assert any(written), "not into equal parts of the arena"
             assert all(
@@ -297,7 +301,7 @@ class DriverContract:
         # With buffers of their own they start as ever.
         assert (self._run(store, lane, self._ops(store, range(self.keys), READ), 2)["outcome"] == OK).all()
         if self.holds_data:
-            assert np.array_equal(arena.view, self._contents(store, 0))
+            assert np.array_equal(arena.get(0, arena.nbytes), self._contents(store, 0))
         self._end(lane, arena)
 
     def test_more_than_fits_is_accepted_in_part(self, store: Store) -> None:
@@ -336,7 +340,7 @@ class DriverContract:
     def test_two_lanes_at_once(self, store: Store) -> None:
         if store.virtual:
             pytest.skip("lanes of a virtual clock are stepped, not run in threads")
-        arena = store.allocate(self.keys * self._slot(store), "dram")
+        arena = store.allocate(self.keys * self._slot(store), self.memory)
         lanes = [store.lane(index, arena) for index in range(2)]
         missing = store.prepare(self._layout(store))
         self._run(store, lanes[0], self._ops(store, missing, WRITE))
@@ -354,7 +358,7 @@ class DriverContract:
                 failures.append(error)
 
         for kind, before in ((WRITE, wanted), (READ, np.full_like(wanted, 0xA5))):
-            arena.view[:] = before
+            arena.put(0, arena.nbytes, before)
             threads = [threading.Thread(target=use, args=(kind, index)) for index in range(2)]
             for thread in threads:
                 thread.start()
@@ -362,7 +366,7 @@ class DriverContract:
                 thread.join()
             assert not failures, failures
         if self.holds_data:
-            assert np.array_equal(arena.view, wanted)
+            assert np.array_equal(arena.get(0, arena.nbytes), wanted)
         for lane in lanes:
             lane.close()
         arena.close()
@@ -374,7 +378,7 @@ class DriverContract:
         """An operation outside the layout or the arena is a failed operation (or a DriverError), never a success."""
         lane, arena = self._prepared(store)
         wanted = self._contents(store, 5)
-        arena.view[:] = wanted
+        arena.put(0, arena.nbytes, wanted)
         self._run(store, lane, self._ops(store, range(self.keys), WRITE))
         nonsense = {
             "key": self.keys + 10**6,
@@ -395,9 +399,9 @@ class DriverContract:
         except DriverError:
             pass
         if self.holds_data:
-            arena.view[:] = 0xA5
+            arena.put(0, arena.nbytes, 0xA5)
             self._run(store, lane, self._ops(store, range(self.keys), READ))
-            assert np.array_equal(arena.view, wanted), "the blocks are not what they were"
+            assert np.array_equal(arena.get(0, arena.nbytes), wanted), "the blocks are not what they were"
         self._end(lane, arena)
 
     def test_too_much_is_refused_with_a_sentence(self, store: Store) -> None:
@@ -422,11 +426,11 @@ class DriverContract:
 
     def _prepared(self, store: Store) -> tuple[Lane, Arena]:
         """A lane and an arena with a buffer for each key, all keys written."""
-        arena = store.allocate(self.keys * self._slot(store), "dram")
+        arena = store.allocate(self.keys * self._slot(store), self.memory)
         lane = store.lane(0, arena)
         assert not store.virtual or isinstance(lane, VirtualLane)
         missing = store.prepare(self._layout(store))
-        arena.view[:] = self._contents(store, 0)
+        arena.put(0, arena.nbytes, self._contents(store, 0))
         self._run(store, lane, self._ops(store, missing, WRITE))
         store.settle()
         return lane, arena

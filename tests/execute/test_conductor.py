@@ -14,7 +14,7 @@ from kvscen.execute import messages
 from kvscen.execute.order import stages_in_order
 from kvscen.plan.point import Plan, Point, Tier, Work
 from kvscen.plan.seek import Seen
-from kvscen.plugin import Store
+from kvscen.plugin import Layout, Lost, Store
 from kvscen_drivers.memory import MemoryDriver, MemoryStore
 from tests.execute.support import InProcessChannel, conduct, make_plan, make_point, registry_of
 
@@ -104,6 +104,32 @@ def test_a_worker_that_dies_costs_its_trial(tmp_path: Path) -> None:
     records = conduct(make_plan(*points()), REGISTRY, tmp_path, script)
     assert Counter(r.status for r in records) == {"error": 1, "ok": 3}
     assert next(r.reason for r in records if r.status == "error") == "the worker died: killed by SIGSEGV"
+
+
+class _Loses(MemoryDriver):
+    """Its first store finds out, when it makes room, that this process can no longer use what it drives."""
+
+    opened = 0
+
+    def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
+        store = super().open(tier, work, levels)
+        type(self).opened += 1
+        if self.opened == 1:
+            store.prepare = _lose  # type: ignore[method-assign]
+        return store
+
+
+def _lose(layout: Layout) -> Sequence[int]:
+    raise Lost("the device is gone", "look at it")
+
+
+def test_a_worker_that_lost_its_device_is_replaced(tmp_path: Path) -> None:
+    channels: list[InProcessChannel] = []
+    _Loses.opened = 0
+    records = conduct(make_plan(*points()), registry_of(memory=_Loses), tmp_path, channels=channels)
+    assert Counter(r.status for r in records) == {"error": 2, "ok": 2}
+    assert sorted(r.reason for r in records if r.status == "error")[1] == "the device is gone; look at it"
+    assert [channel.killed for channel in channels] == [True, True], "one was of no more use, one came to its end"
 
 
 def test_progress_without_an_end_is_incomplete_not_a_hang(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kvscen.execute.content import SECTOR_BYTES, Stamped, content
-from kvscen.plugin import COMPLETION, OPERATION, READ, WRITE
+from kvscen.plugin import COMPLETION, OPERATION, READ, WRITE, Arena
 
 BLOCK = 4096 * 3
 KEYS = 8
@@ -19,7 +19,9 @@ class Disk:
 
     def __init__(self, block: int = BLOCK) -> None:
         self.block = block
-        self.stamped = Stamped(np.zeros(block, np.uint8), 99, 100, np.zeros(KEYS, np.uint64))
+        self.arena = Arena()
+        self.arena.view = np.zeros(block, np.uint8)
+        self.stamped = Stamped(self.arena, 99, 100, np.zeros(KEYS, np.uint64))
         self.blocks: dict[int, np.ndarray] = {}
 
     def op(self, key: int, kind: int) -> np.ndarray:
@@ -30,14 +32,14 @@ class Disk:
     def write(self, key: int) -> None:
         op = self.op(key, WRITE)
         self.stamped.before(op)
-        self.blocks[key] = self.stamped.view.copy()
+        self.blocks[key] = self.arena.view.copy()
         self.stamped.after(op, np.zeros(1, COMPLETION))
 
     def read(self, key: int, lost: bool = False) -> str:
         op = self.op(key, READ)
         self.stamped.before(op)
         if not lost:
-            self.stamped.view[:] = self.blocks[key]
+            self.arena.view[:] = self.blocks[key]
         self.stamped.after(op, np.zeros(1, COMPLETION))
         return self.stamped.mismatch
 

@@ -39,13 +39,13 @@ sweep grid { pattern = plain; tier = bench; plain.block in pow2(64 KiB, 256 KiB)
 README = """kvs 1
 use models
 model r1 : deepseek_r1 { kv_dtype = fp8 }
-tier gpu  : nixlbench { backend = GDS; filepath = "./kv"; gds_batch_pool_size = 2000 }
+tier vram : nixlbench { backend = GDS; filepath = "./kv"; gds_batch_pool_size = 2000 }
 tier file : nixlbench { backend = POSIX; filepath = "./kv" }
 pattern pages : transfer {
   model = r1; page = 256 tokens; prompt = 10000 tokens; requests = 10; op = write; wait = batch
 }
 sweep readme {
-  pattern = pages; tier = gpu; seed = 1; pages.op in [write, read]
+  pattern = pages; tier = vram; seed = 1; pages.op in [write, read]
   (r1.pp, pages.requests, pages.access) in [(16, 10, block), (16, 10, layer), (32, 100, block)]
 }
 sweep threads { pattern = pages; tier = file; pages.threads = 4; seed = 1 }

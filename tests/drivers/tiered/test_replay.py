@@ -64,7 +64,7 @@ def run(store: TieredStore, requests: Requests, users: int, depth: int) -> tuple
     lane = store.lane(0, arena)
     store.prepare(Layout(requests.distinct, BLOCK, BLOCK, 0, requests.distinct))
     store.reset()
-    stamped = Stamped(arena.view, 3, 0, np.zeros(requests.distinct, np.uint64), advance=False)
+    stamped = Stamped(arena, 3, 0, np.zeros(requests.distinct, np.uint64), advance=False)
     source = ReplaySource(requests, store.decide, BLOCK, users=users)
     loop = LaneLoop(store, lane, source, Shape(depth, BLOCK), Beat(), content=stamped)
     while loop.step():
