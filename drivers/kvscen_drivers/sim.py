@@ -19,12 +19,14 @@ leaves the model is whole nanoseconds: `end` is rounded up, and since a caller c
 clock, a loop that waits for each operation loses less than 1 ns for each.
 
 The clock is virtual. It stands still while an operation is submitted and moves when a lane waits: to the end of what it
-waits for, or by the whole timeout if that comes first. A lane with nothing in flight lets the timeout pass.
+waits for, or by the whole timeout if that comes first. A lane with nothing in flight lets the timeout pass. Tiers that
+are levels of one cache go by one clock, and each has servers and a pipe of its own.
 """
 
 from __future__ import annotations
 
 import errno
+import mmap
 from collections import deque
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -53,12 +55,15 @@ from kvscen.plugin import (
     Store,
     Tier,
     VirtualLane,
+    VirtualStore,
     Work,
     setting,
     show_bytes,
 )
 
 _NS = 10**9
+# Linux: pages that are never touched are not held against the memory that there is. Not named by Python up to 3.12.
+_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
 @attrs.frozen
@@ -74,7 +79,7 @@ class SimSettings:
 
 
 class _Model:
-    """The servers, the pipe and the clock. Times inside are ticks of `1 / self.ticks_per_ns` ns."""
+    """The servers and the pipe. Times inside are ticks of `1 / self.ticks_per_ns` ns."""
 
     def __init__(self, settings: SimSettings) -> None:
         bandwidth = settings.bandwidth_bytes_per_s
@@ -82,7 +87,6 @@ class _Model:
         self._ticks_per_byte = _NS * bandwidth.denominator
         self._latency = settings.latency_ns * self.ticks_per_ns
         self._parallelism = settings.parallelism
-        self.now_ns = 0
         self.idle()
 
     def idle(self) -> None:
@@ -90,9 +94,9 @@ class _Model:
         self._busy: deque[int] = deque()  # when each server that is taken comes free; the ends come in order
         self._pipe_free = 0
 
-    def serve(self, nbytes: int) -> int:
+    def serve(self, nbytes: int, now_ns: int) -> int:
         """When an operation that is submitted now ends, in ns, rounded up."""
-        start = self.now_ns * self.ticks_per_ns
+        start = now_ns * self.ticks_per_ns
         if len(self._busy) == self._parallelism:
             start = max(start, self._busy.popleft())
         begin = max(start + self._latency, self._pipe_free)
@@ -103,12 +107,13 @@ class _Model:
 
 
 class SimArena(Arena):
-    """Memory that is never touched: nothing is moved."""
+    """Memory that is never touched, as nothing is moved: addresses alone, however much there is of it."""
 
     pages = "untouched"
 
     def __init__(self, nbytes: int) -> None:
-        self.view = np.zeros(nbytes, np.uint8)  # the kernel gives pages only when they are written
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        self.view = np.frombuffer(mmap.mmap(-1, max(nbytes, 1), flags=flags), np.uint8, nbytes)
         self.address = int(self.view.ctypes.data)
 
 
@@ -116,28 +121,29 @@ class SimLane(VirtualLane):
     def __init__(self, store: SimStore) -> None:
         self._store = store
         self._model = store.model
+        self._time = store.time
         #: (end, id, submit, bytes, errno), in the order of submission, which is the order of the ends.
         self._flying: deque[tuple[int, int, int, int, int]] = deque()
 
     def submit(self, ops: Rows) -> int:
         room = self._store.limits.max_in_flight - len(self._flying)
         accepted = ops[: max(room, 0)]
-        model, now = self._model, self._model.now_ns
+        serve, now = self._model.serve, self._time.now_ns
         for ident, key, offset, nbytes, kind in accepted[["id", "key", "offset", "bytes", "kind"]].tolist():
             good = self._store.holds(key, offset + nbytes) and kind < len(KINDS)
             moved = nbytes if good and kind in (READ, WRITE) else 0
-            self._flying.append((model.serve(moved), ident, now, moved, 0 if good else errno.EINVAL))
+            self._flying.append((serve(moved, now), ident, now, moved, 0 if good else errno.EINVAL))
         return len(accepted)
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
-        flying, model = self._flying, self._model
+        flying, time = self._flying, self._time
         wanted = min(at_least, len(out))
-        limit = model.now_ns + timeout_ns
+        limit = time.now_ns + timeout_ns
         if wanted > 0 or not flying:
             last = flying[wanted - 1][0] if 0 < wanted <= len(flying) else limit
-            model.now_ns = max(model.now_ns, min(last, limit))
-        count = 0
-        while flying and count < len(out) and flying[0][0] <= model.now_ns:
+            time.advance_to(min(last, limit))
+        count, now = 0, time.now_ns
+        while flying and count < len(out) and flying[0][0] <= now:
             end, ident, submit, nbytes, code = flying.popleft()
             out[count] = (ident, submit, end, nbytes, 0, code, ERROR if code else OK, 0, 0)
             count += 1
@@ -150,25 +156,22 @@ class SimLane(VirtualLane):
         self._flying.clear()
 
 
-class SimStore(Store):
+class SimStore(VirtualStore):
     limits = Limits(alignment_bytes=1, max_in_flight=65536)
-    virtual = True
 
     def __init__(self, tier: Tier) -> None:
+        super().__init__()
         self.tier = tier
         self.settings: SimSettings = tier.settings
         self.model = _Model(self.settings)
         self._layout: Layout | None = None
 
-    def clock(self) -> int:
-        return self.model.now_ns
-
     def allocate(self, nbytes: int, memory: str) -> Arena:
         try:
             return SimArena(nbytes)
-        except MemoryError:
+        except (MemoryError, OSError, OverflowError):
             raise DriverError(
-                f"tier `{self.tier.name}`: {show_bytes(nbytes)} of buffers could not be had",
+                f"tier `{self.tier.name}`: {show_bytes(nbytes)} of buffers are more than a process has addresses for",
                 "use a smaller block or depth",
             ) from None
 
@@ -206,6 +209,7 @@ class SimDriver(Driver):
     settings = SimSettings
     memory = frozenset({"dram", "vram"})
     max_processes = 1  # one clock
+    virtual = True
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         capacity = tier.settings.capacity_bytes

@@ -1,4 +1,5 @@
-"""`kvscen predict`: from a trace, without moving a byte, what a cache of each capacity would hit."""
+"""`kvscen predict`: without moving a byte, what a cache of each capacity would hit in a trace, and what the points of a
+scenario would give."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -30,17 +31,23 @@ _CAPACITY_HELP = (
 
 
 @click.command("predict")
-@click.argument("file", metavar="TRACE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="TRACE|SCENARIO.kvs", type=click.Path(path_type=Path))
+@click.argument("sweeps", metavar="[SWEEP]...", nargs=-1)
+@click.option(
+    "--set", "pins", multiple=True, metavar="PATH=VALUE", help="Of a scenario: fix a setting, as for kvscen run."
+)
+@click.option("--curve", metavar="PATTERN", help="Of a scenario: the whole curve of the requests of this pattern.")
 @click.option("--model", metavar="MODEL", help="A model of the catalogue, such as llama3_1_70b: how large a block is.")
 @click.option("--kv-dtype", metavar="FORMAT", help="Of the model: format of the KV, such as fp8.")
 @click.option("--tp", metavar="RANKS", help="Of the model: ranks that share each layer.  [default: 1]")
 @click.option("--pp", metavar="STAGES", help="Of the model: pipeline stages.  [default: 1]")
 @click.option("--block-bytes", metavar="SIZE", help="Instead of a model: how large a block is, as in 2.5 MiB.")
-@click.option("--policy", type=click.Choice(list(POLICIES)), default="lru", show_default=True)
+@click.option("--policy", type=click.Choice(list(POLICIES)), help="[default: lru]")
 @click.option("--capacity", "capacities", multiple=True, metavar="CAPACITY", help=_CAPACITY_HELP)
 @click.option("--sample", metavar="RATE", help="Look at this share of the blocks only: 1%, 1/64. Bounded memory.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-@click.option("--chart", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the curve into a PNG.")
+@click.option("--chart", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw it into a PNG.")
+@click.option("--by", metavar="AXIS", help="Of a scenario: the axis that --chart draws against.  [default: the first]")
 @click.option("--text-chart/--no-text-chart", default=None, help="Draw it in characters.  [default: in a terminal]")
 @click.option("--trace-format", metavar="FORMAT", help="Format of the trace, where its content does not tell it.")
 @click.option(
@@ -49,9 +56,13 @@ _CAPACITY_HELP = (
 @click.option("--sort", is_flag=True, help="As of kvscen import trace: sort requests by time.")
 def command(
     file: Path,
+    sweeps: tuple[str, ...],
+    pins: tuple[str, ...],
+    curve: str | None,
+    by: str | None,
     model: str | None,
     block_bytes: str | None,
-    policy: str,
+    policy: str | None,
     capacities: tuple[str, ...],
     sample: str | None,
     form: str,
@@ -62,32 +73,69 @@ def command(
     sort: bool,
     **settings: str | None,
 ) -> None:
-    """Predict from a trace what a cache of each capacity would hit, without moving a byte.
+    """Predict what caches would hit, without moving a byte.
 
-    TRACE is any trace with block ids that kvscen import trace reads, or the Parquet file that it made. The
-    policies lru and lru_tail_first have the whole curve in one pass; with another, name capacities.
+    \b
+    TRACE         what a cache of each capacity would hit. Any trace with block ids that kvscen import trace
+                  reads, or the Parquet file that it made. The policies lru and lru_tail_first have the whole
+                  curve in one pass; with another, name capacities
+    SCENARIO.kvs  what each point of its sweeps would give whose pattern has requests: what is found and
+                  where, and on simulated tiers how long it takes, up to the first token
 
-    The exit code is 0, or 2 when the trace or the command is wrong.
+    The exit code is 0, 2 when the trace, the scenario or the command is wrong, or 3 when a point could not be
+    predicted.
     """
+    from kvscen.plugin.contract import DriverError
     from kvscen.predict import PredictionError, parse_bytes, parse_capacity, predict
     from kvscen.trace import TraceError, open_trace
 
-    pins = [f"{name}={value}" for name, value in settings.items() if value is not None]
+    of_scenario = file.suffix == ".kvs"
+    if of_scenario:
+        of_trace: dict[str, object] = {
+            "model": model,
+            "block-bytes": block_bytes,
+            "sample": sample,
+            "trace-format": trace_format,
+        }
+        of_trace |= {"block-tokens": block_tokens, "sort": sort or None}
+        of_trace |= {name.replace("_", "-"): value for name, value in settings.items()}
+        of_curve: dict[str, object] = {"policy": policy, "capacity": capacities or None}
+        _refuse_of_trace(of_trace if curve is not None else of_trace | of_curve)
+        if by is not None and (curve is not None or chart is None):
+            raise click.UsageError(
+                "--by says against what --chart draws the points of a scenario, and goes with it alone"
+            )
+    elif sweeps or pins or curve is not None or by is not None:
+        option = "SWEEP" if sweeps else "--set" if pins else "--curve" if curve is not None else "--by"
+        raise click.UsageError(f"{option} is about a scenario, and `{file}` does not end in .kvs")
     _check_model(model, block_bytes, settings)
     if chart is not None:
         _check_chart(chart)
     try:
+        if of_scenario and curve is None:
+            from kvscen.cli.predict_scenario import predict_points
+
+            sys.exit(predict_points(file, pins, sweeps, form, chart, by, text_chart))
         given = [parse_capacity(text) for text in capacities]
-        outright = None if block_bytes is None else parse_bytes(block_bytes)
-        halvings = None if sample is None else _halvings(sample)
-        with reading(file) as progress:
-            trace = open_trace(file, trace_format, block_tokens=block_tokens, sort=sort, progress=progress)
-            block = _block(trace, model, pins, outright)
-            found = predict(trace, policy, given, None if block is None else block.total_bytes, halvings)
+        block: BlockSize | None
+        if curve is not None:
+            from kvscen.cli.predict_scenario import predict_pattern
+
+            found, block = predict_pattern(file, pins, sweeps, curve, policy or "lru", given)
+        else:
+            outright = None if block_bytes is None else parse_bytes(block_bytes)
+            halvings = None if sample is None else _halvings(sample)
+            with reading(file) as progress:
+                trace = open_trace(file, trace_format, block_tokens=block_tokens, sort=sort, progress=progress)
+                block = _block(trace, model, [f"{name}={value}" for name, value in settings.items() if value], outright)
+                total = None if block is None else block.total_bytes
+                found = predict(trace, policy or "lru", given, total, halvings)
         # First what was asked for: a PNG that cannot be written must not cost it.
         _print(found, block, form, text_chart)
         if chart is not None:
             _draw(found, block, chart)
+    except DriverError as error:
+        fail(str(error), error.remedy)
     except TraceError as error:
         # There the output has no format of its own, so the trace's is called --format.
         fail(str(error), error.remedy.replace("--format", "--trace-format"))
@@ -97,6 +145,22 @@ def command(
         fail("interrupted", code=130)
     except MemoryError:
         fail(f"{file} does not fit in memory", "look at a share of its blocks: --sample 1%")
+
+
+def _refuse_of_trace(options: Mapping[str, object]) -> None:
+    """A scenario says by itself what these would say of a trace."""
+    instead = {
+        "policy": "--set CACHE.eviction=...",
+        "capacity": "--set TIER.capacity=...",
+        "block-bytes": "--set PATTERN.block=...",
+        "block-tokens": "--set PATTERN.page=...",
+        "model": "--set PATTERN.model=...",
+        **{name: f"--set MODEL.{name.replace('-', '_')}=..." for name in ("kv-dtype", "tp", "pp")},
+    }
+    given = next((name for name, value in options.items() if value is not None), None)
+    if given is not None:
+        remedy = f"; of a scenario fix a path: {instead[given]}" if given in instead else ""
+        raise click.UsageError(f"--{given} is about a trace{remedy}")
 
 
 def _check_model(model: str | None, block_bytes: str | None, settings: dict[str, str | None]) -> None:

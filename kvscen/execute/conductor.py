@@ -21,11 +21,12 @@ from kvscen.execute import messages
 from kvscen.execute.ceiling import GRACE_S, NoCeiling, held_against, run_peer
 from kvscen.execute.channel import Channel, WorkerDied
 from kvscen.execute.meeting import meeting_place
+from kvscen.execute.opening import targets_of
 from kvscen.execute.order import stages_in_order
 from kvscen.execute.summary import Summary, summarise
 from kvscen.execute.tools import Tools
 from kvscen.execute.workers import Hang, Late, TrialFailed, Workers, ask, gather
-from kvscen.plan.point import Find, Plan, Point, Tier
+from kvscen.plan.point import Find, Plan, Point
 from kvscen.plan.seek import Seen
 from kvscen.plugin.contract import Tool
 from kvscen.plugin.peer import PeerFigures
@@ -211,7 +212,7 @@ class Conductor:
 
     async def _set_up(self, group: list[Channel], point: Point, trial: int) -> messages.Opened:
         """Open the point in each worker; the first time lay out its data and verify."""
-        targets = self._targets(point.tier)
+        targets = targets_of(point.tier, self.registry)
         replies = []
         for process, channel in enumerate(group):
             request = messages.Open(point.id, point.tier, point.work, process, targets, self.content_seed)
@@ -285,12 +286,6 @@ class Conductor:
             return "no ceiling: the worker did not answer"
         except (TrialFailed, WorkerDied) as error:
             return str(error)
-
-    def _targets(self, tier: Tier) -> dict[str, str]:
-        targets = {tier.driver: self.registry.refs[tier.driver].target}
-        for level in tier.levels:
-            targets |= self._targets(level)
-        return targets
 
     # ---- tools
 

@@ -25,7 +25,8 @@ from kvscen.execute.slots import ContractBroken, Slots
 from kvscen.measure.recorder import Recorder
 from kvscen.pattern.replay_source import ReplaySource
 from kvscen.pattern.source import LaneSource, ListSource, StepSource
-from kvscen.plugin.contract import COMPLETION, ERROR, KINDS, OPERATION, Lane, Rows, Store, VirtualLane
+from kvscen.plugin.contract import COMPLETION, ERROR, KINDS, OPERATION, Lane, Rows, Store
+from kvscen.plugin.virtual import VirtualLane
 
 #: The longest wait in one reap: how soon a stop is noticed when nothing completes.
 POLL_NS = 100_000_000
@@ -213,11 +214,16 @@ class LaneLoop:
             elif not self._flying:
                 raise ContractBroken("the driver accepts no operation although none is in flight")
 
-    def wait(self) -> None:
-        """Reap what has finished; wait for at least one, but not past the next due operation."""
+    def wait(self, until_ns: int | None = None) -> None:
+        """Reap what has finished; wait for at least one, but not past the next due operation, nor past `until_ns`."""
         timeout = self._poll_ns
         if self._source.open_loop and not self._stopping and self._slots.free:
-            timeout = min(timeout, max(0, self._source.next_due_ns - self._clock()))
+            due = self._source.next_due_ns
+            left = max(0, due - self._clock())
+            # A pause takes no time on a virtual clock, however long, and nobody stops it meanwhile.
+            timeout = left if self._store.virtual and due < _NEVER else min(timeout, left)
+        if until_ns is not None:
+            timeout = min(timeout, max(0, until_ns - self._clock()))
         if self._stop_ns is not None and not self._stopping:
             timeout = min(timeout, max(0, self._stop_ns - self._clock()))
         if not self._flying and not self._store.virtual:
@@ -430,9 +436,9 @@ def _step_virtual(loops: Sequence[LaneLoop], attend: Iterable[int]) -> None:
         if not running:
             break
         first = min(running, key=LaneLoop.next_event_ns)
-        # All that ends before it is resumed has ended: the next event is later.
+        # All that ends before it is resumed has ended: the next event is later, and nobody waits beyond that time.
         while wake is not None and wake <= first.next_event_ns():
             wake = next(attend, None)
-        first.wait()
+        first.wait(wake)
     for _ in attend:
         pass

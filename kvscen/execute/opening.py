@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from kvscen.plan.point import Tier, Work
 from kvscen.plugin.contract import Driver, Store
+
+if TYPE_CHECKING:
+    from kvscen.plugin.registry import Registry
 
 
 def load_driver(target: str) -> Driver:
@@ -15,6 +19,14 @@ def load_driver(target: str) -> Driver:
     driver = getattr(importlib.import_module(module), name)()
     assert isinstance(driver, Driver)
     return driver
+
+
+def targets_of(tier: Tier, registry: Registry) -> dict[str, str]:
+    """`module:Class` of the drivers of a tier and its levels, by name."""
+    targets = {tier.driver: registry.refs[tier.driver].target}
+    for level in tier.levels:
+        targets |= targets_of(level, registry)
+    return targets
 
 
 def open_stores(tier: Tier, work: Work, targets: Mapping[str, str]) -> list[Store]:

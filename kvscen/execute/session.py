@@ -297,13 +297,15 @@ class Session:
         missing = np.asarray(point.store.prepare(layout), np.uint64)
         if not len(missing):
             return messages.Prepared(0)
-        written = Stamped(
-            point.arenas[0], point.content_seed, point.keys.first, _generations(point.keys), advance=False
-        )
+        written = None
+        if not point.store.virtual:  # a simulation has a cache to fill, and no bytes
+            written = Stamped(
+                point.arenas[0], point.content_seed, point.keys.first, _generations(point.keys), advance=False
+            )
         source = ListSource(missing, WRITE, point.stride_bytes)
         self._pass(point, [(0, source, written, len(missing))], attrs.evolve(point.shape, batch=None))
         self._settle(point)
-        return messages.Prepared(len(missing) * point.stride_bytes)
+        return messages.Prepared(0 if point.store.virtual else len(missing) * point.stride_bytes)
 
     def _verify(self, point: OpenPoint, seed: int) -> messages.Reply:
         """Write every key with stamped content, run the pattern's own operations, read every key back.

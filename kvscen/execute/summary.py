@@ -266,10 +266,19 @@ def _latencies(point: Point, total: Sample) -> dict[str, int | float | None]:
     for phase in ("wait", "storage"):
         values |= _percentiles(f"request_{phase}", _merged(total, "request", phase), ("p50", "p95", "p99"))
     values |= _percentiles("reread_latency", _merged(total, "step", "latency", ["reread"]), ("p50", "p95", "p99"))
+    values |= _loads(_merged(total, "request", "load"))
+    first_token = _merged(total, "request", "first token")
+    values |= {"ttft_mean_ns": first_token.mean, **_percentiles("ttft", first_token, _SOME)}
     replay = point.work.replay
     if point.work.rate_per_s is not None or (replay is not None and (replay.speed is not None or replay.talk)):
         values |= _percentiles("delay", _merged(total, "block", "delay"), ("p99",))
     return values
+
+
+def _loads(histogram: Histogram) -> dict[str, int | None]:
+    """Who finds nothing does not wait; a histogram counts that as 1 ns."""
+    found = _percentiles("load_latency", histogram, _SOME)
+    return {name: 0 if value == 1 and not histogram.smallest else value for name, value in found.items()}
 
 
 def _cost(point: Point, total: Sample, parts: Sequence[Measured]) -> dict[str, int | float | None]:

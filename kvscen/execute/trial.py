@@ -78,10 +78,14 @@ def run_trial(point: OpenPoint, seed: int, start_ns: int, beat: Beat) -> message
     finally:
         gc.enable()
     after = store.counters()
-    looked_up = source.looked_up(store.clock()) if isinstance(source, ReplaySource) else None
     sample = _merged(loops, during)
-    if looked_up is not None and looked_up.talked is not None:
-        _count_requests(sample, looked_up.talked)
+    looked_up = None
+    if isinstance(source, ReplaySource):
+        assert work.replay is not None
+        looked_up = source.looked_up(store.clock())
+        source.first_token.add_to(sample, work.replay.prefill_tokens_per_s)
+        if looked_up.talked is not None:
+            _count_requests(sample, looked_up.talked)
     ended = window.end_ns if window.end_ns is not None else sample.last_ns
     report = store.path()
     return messages.Measured(

@@ -268,6 +268,11 @@ class ConversationsSettings:
     depth: int = setting(
         Count(), default=DEFAULT_DEPTH, help="operations in flight at a time, within what the driver can"
     )
+    prefill_tokens_per_s: Fraction | None = setting(
+        TokenRate(minimum=Fraction(1)),
+        default=None,
+        help="how fast tokens are computed that were not found: gives a time to first token",
+    )
 
     def check(self) -> Iterator[Finding]:
         if self.model is not None and self.block_bytes is not None:

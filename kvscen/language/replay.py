@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from kvscen.language.drawn import TraceText
-from kvscen.language.schema import Count, Finding, Number, Reference, Size, Tokens, setting
+from kvscen.language.schema import Count, Finding, Number, Reference, Size, TokenRate, Tokens, setting
 from kvscen.language.values import TraceFile
 
 DEFAULT_DEPTH = 32
@@ -47,6 +47,11 @@ class ReplaySettings:
     )
     depth: int = setting(
         Count(), default=DEFAULT_DEPTH, help="operations in flight at a time, within what the driver can"
+    )
+    prefill_tokens_per_s: Fraction | None = setting(  # noqa: RUF009 - an attrs field
+        TokenRate(minimum=Fraction(1)),
+        default=None,
+        help="how fast tokens are computed that were not found: gives a time to first token",
     )
 
     def check(self) -> Iterator[Finding]:

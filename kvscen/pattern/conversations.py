@@ -58,6 +58,7 @@ def work(
         lasts_ns=_lasts_ns(requests) or None,
         rate_per_s=pattern.rate_per_s,
         arrival=pattern.arrival,
+        prefill_tokens_per_s=pattern.prefill_tokens_per_s,
         talk=talk,
     )
     return work_of(requests, replay, block, pattern.depth, sweep)

@@ -43,6 +43,7 @@ def work(
         pattern.users,
         pattern.speed,
         _lasts_ns(requests, pattern.speed),
+        prefill_tokens_per_s=pattern.prefill_tokens_per_s,
     )
     return work_of(requests, replay, block, pattern.depth, sweep)
 

@@ -20,6 +20,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from kvscen.measure.first_token import FirstToken
 from kvscen.measure.gauge import Gauge
 from kvscen.pattern.talking import NEVER, Talked, Talking, looks_up
 from kvscen.plugin.contract import OPERATION, READ, WRITE, Decided, Rows
@@ -94,6 +95,7 @@ class ReplaySource:
         #: Operations of each request, int64[requests]: 0 before it has begun.
         self.sizes = np.zeros(len(requests), np.int64)
         self._open: dict[int, _UnderWay] = {}
+        self.first_token = FirstToken(len(requests), requests.block_tokens)
         largest = int(np.diff(requests.offsets).max(initial=1))
         self._rows = np.zeros(_ROWS + 4 * largest, OPERATION)
         self._rows["bytes"] = block_bytes
@@ -161,6 +163,7 @@ class ReplaySource:
 
     def done(self, ops: Rows, completions: Rows) -> None:
         """These have ended, well or not."""
+        self.first_token.done(ops, completions)
         under_way = self._open
         times = zip(ops["request"].tolist(), completions["submit"].tolist(), completions["end"].tolist(), strict=True)
         for number, submit, end in times:
@@ -217,6 +220,8 @@ class ReplaySource:
         if decided is None:
             decided = self._keep(keys)
         found = decided.found
+        if action == LOAD:
+            self.first_token.begin(number, due if self.open_loop else now, found, start)
         hits = len(found) - found.count(-1)
         if look_up:
             self._lookups += len(found)

@@ -60,6 +60,7 @@ def _common(point: Point) -> dict[str, Cell]:
         "trace_lookups": None if replay is None else replay.lookups,
         "users": None if replay is None else replay.users,
         "speed": None if replay is None or replay.speed is None else float(replay.speed),
+        "prefill_tokens_per_s": _prefill(replay),
         "block_bytes": work.block_bytes,
         "batch": work.batch,
         "depth": work.depth,
@@ -93,6 +94,10 @@ def _common(point: Point) -> dict[str, Cell]:
         "seed": work.seed,
         "trials": point.trials,
     }
+
+
+def _prefill(replay: Replay | None) -> float | None:
+    return None if replay is None or replay.prefill_tokens_per_s is None else float(replay.prefill_tokens_per_s)
 
 
 def _prompt(pattern: object) -> int | None:

@@ -30,8 +30,8 @@ class PointCost:
     `batch_bytes` says what one batch moves. `layout_bytes` are written before the first trial where they are not
     there yet, `verify_bytes` are moved by verification, `precondition_bytes` are written by preconditioning.
     `load_ns` is trials x (warm-up + window) where the window is a time, and with `until = steady` the whole cap more:
-    that is the most; `ceiling_ns` is trials x (warm-up + window) again where `ceiling` asks for another program
-    beside each trial, which moves about as many bytes as the trial.
+    that is the most; a virtual clock takes no time. `ceiling_ns` is trials x (warm-up + window) again where `ceiling`
+    asks for another program beside each trial, which moves about as many bytes as the trial.
     """
 
     batch_bytes: int
@@ -100,6 +100,13 @@ def taken_at_most(plan: Plan, costs: Sequence[PointCost]) -> list[tuple[Point, P
 
 
 def point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
+    cost = _point_cost(point, drivers)
+    if point.tier.virtual:  # nothing is laid out, and its time passes at once
+        return attrs.evolve(cost, layout_bytes=0, verify_bytes=0, precondition_bytes=0, load_ns=0, ceiling_ns=0)
+    return cost
+
+
+def _point_cost(point: Point, drivers: Mapping[str, Driver]) -> PointCost:
     work = point.work
     operations = work.operations
     if operations is None and work.rate_per_s is not None and work.time_ns is not None:

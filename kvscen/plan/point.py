@@ -115,12 +115,14 @@ class UsersBlock:
 
 @attrs.frozen
 class Tier:
-    """A tier as resolved for one point. `settings` is an instance of the driver's settings class."""
+    """A tier as resolved for one point. `settings` is an instance of the driver's settings class. `virtual`: its times
+    are computed; of a tier with levels, those of all levels are."""
 
     name: str
     driver: str
     settings: Any
     levels: tuple[Tier, ...] = ()
+    virtual: bool = False
 
 
 @attrs.frozen

@@ -209,7 +209,7 @@ def _tier(
         tiers.append(resolved)
     levels: list[Tier] = []
     whole = True
-    levels_setting = late.scenario.drivers[resolved.built_in].levels_setting
+    driver = late.scenario.drivers[resolved.built_in]
     for setting, info in settings_of(type(resolved.settings)).items():
         if info.type.refers_to != "tier":
             continue
@@ -221,9 +221,12 @@ def _tier(
             level = _tier(resolver, late, below, place, choice, (*above, name), tiers, problems)
             if level is None:
                 whole = False
-            elif setting == levels_setting:
+            elif setting == driver.levels_setting:
                 levels.append(level)
-    return Tier(name, resolved.built_in, resolved.settings, tuple(levels)) if whole else None
+    if not whole:
+        return None
+    virtual = all(level.virtual for level in levels) if levels else driver.virtual
+    return Tier(name, resolved.built_in, resolved.settings, tuple(levels), virtual)
 
 
 # ---- what the drivers say

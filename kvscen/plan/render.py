@@ -277,6 +277,9 @@ def _writes(written: TierWrites) -> str:
 
 
 def _time(plan: Plan, cost: PlanCost, points: int) -> str:
+    computed = sum(point.tier.virtual for point in plan.points)
+    if computed == len(plan.points):
+        return "what it takes to compute: the clock is virtual"
     before = ("layout", "verification") + ("preconditioning",) * any(own.precondition_bytes for own in cost.points)
     layout = (
         f"about {_seconds(cost.allowance_ns)} for {', '.join(before)} and starts "
@@ -284,13 +287,14 @@ def _time(plan: Plan, cost: PlanCost, points: int) -> str:
     )
     if cost.uncounted == points:
         return f"as long as the operations take, and {layout}"
+    at_once = f", {plural(computed, 'point')} on a virtual clock" if computed else ""
     open_end = f", {plural(cost.uncounted, 'point')} as long as the operations take" if cost.uncounted else ""
     beside = f", {_seconds(cost.ceiling_ns)} for the programs beside it (`ceiling`)" if cost.ceiling_ns else ""
     if any(point.work.until == "steady" for point in plan.points):
         load = f"at most {_seconds(cost.load_ns)} of load (trials x (warm-up + cap + window))"
     else:
         load = f"{_seconds(cost.load_ns)} of load (trials x (warm-up + window))"
-    return f"{load}{open_end}{beside}, and {layout}"
+    return f"{load}{open_end}{at_once}{beside}, and {layout}"
 
 
 def _seconds(time_ns: int) -> str:

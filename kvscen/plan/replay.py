@@ -19,7 +19,7 @@ class Replay:
     as fast) is set. Of a talk `users` is how many converse, and `rate_per_s` is set where their requests become due
     whatever is under way. With `lasts_ns` it takes so long at least. `page_tokens` is the size of a block as the
     scenario gives it; `digest` is that of the requests, so that a trace that was changed since the plan was made is not
-    taken for the planned one.
+    taken for the planned one. What is not found is computed at `prefill_tokens_per_s`, where that is known.
     """
 
     path: str
@@ -35,3 +35,4 @@ class Replay:
     rate_per_s: Fraction | None = None
     arrival: str | None = None
     talk: Talk | None = None
+    prefill_tokens_per_s: Fraction | None = None

@@ -64,11 +64,11 @@ from kvscen.plugin.contract import (
     Tool,
     ToolRow,
     Unavailable,
-    VirtualLane,
 )
 from kvscen.plugin.exchange import CommandLine, Imported, Importer
 from kvscen.plugin.peer import Load, Peer, PeerFigures
 from kvscen.plugin.threads import Job, Miss, Synchronous, ThreadLane
+from kvscen.plugin.virtual import VirtualClock, VirtualLane, VirtualStore
 from kvscen.results.measures import MEASURES, MeasureInfo
 
 __all__ = [
@@ -147,7 +147,9 @@ __all__ = [
     "ToolRow",
     "Unavailable",
     "Unfit",
+    "VirtualClock",
     "VirtualLane",
+    "VirtualStore",
     "Word",
     "Work",
     "available_bytes",

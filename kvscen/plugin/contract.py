@@ -31,6 +31,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from kvscen.cache import TieredCache
 from kvscen.language.schema import Finding
 from kvscen.plan.point import Point, Tier, Work
 from kvscen.plugin.exchange import CommandLine, Importer
@@ -259,19 +260,11 @@ class Lane:
         """Let go of what the lane holds. Operations in flight may be abandoned."""
 
 
-class VirtualLane(Lane):
-    """A lane of a store with a virtual clock: `reap` advances the store's clock instead of waiting."""
-
-    def next_event_ns(self) -> int | None:
-        """When the earliest operation in flight ends; None when none is."""
-        raise NotImplementedError
-
-
 class Store:
     """One tier in one worker."""
 
     limits: Limits = Limits()
-    #: True where `clock` is advanced by the lanes (class `VirtualLane`) instead of by the machine.
+    #: True where `clock` is moved by the lanes instead of by the machine: of a `VirtualStore`.
     virtual: bool = False
 
     def clock(self) -> int:
@@ -387,6 +380,8 @@ class Driver:
     max_processes: ClassVar[int | None] = None
     #: The name of the setting that lists lower tiers, for composed drivers.
     levels_setting: ClassVar[str | None] = None
+    #: Whether its stores are `VirtualStore`s. A composed driver's are where those of all levels are.
+    virtual: ClassVar[bool] = False
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         """What can be said from the text alone about this tier doing this work."""
@@ -401,6 +396,13 @@ class Driver:
         The level's driver lints it, gives its footprint and opens the level with it.
         """
         return work
+
+    def cache(self, tier: Tier, work: Work) -> TieredCache | None:
+        """Of a driver whose tiers are caches: the bookkeeping of one, empty, without opening anything; for predictions.
+        It decides about requests (`work.replay`) as an open store does (`Store.decide`), of blocks without padding.
+        None: the tier keeps every block that it is given. Raises DriverError.
+        """
+        return None
 
     def probe(self, tier: Tier | None) -> Availability:
         """Can this run here? `tier` None asks about the machine in general. Runs in a child with a time limit."""

@@ -6,7 +6,7 @@ A workload is two arrays: request r looks up ids[offsets[r]:offsets[r + 1]], all
 from kvscen.predict.capacity import Capacity, parse_bytes, parse_capacity
 from kvscen.predict.curve import HitCurve, Hits, lru_curve
 from kvscen.predict.errors import PredictionError
-from kvscen.predict.prediction import At, Prediction, predict
+from kvscen.predict.prediction import At, Prediction, predict, predict_requests
 from kvscen.predict.replay import Replayed, curve_at, replay
 from kvscen.predict.sample import Sample, curve_of, sampled_curve
 
@@ -25,6 +25,7 @@ __all__ = [
     "parse_bytes",
     "parse_capacity",
     "predict",
+    "predict_requests",
     "replay",
     "sampled_curve",
 ]

@@ -70,17 +70,10 @@ def predict(
 
     Raises TraceError and PredictionError.
     """
-    one_pass = " and ".join(ONE_PASS)
     if policy not in ONE_PASS and halvings is not None:
+        one_pass = " and ".join(ONE_PASS)
         raise PredictionError(f"a sample tells nothing of `{policy}`", f"leave it out, or take one of {one_pass}")
-    if policy not in ONE_PASS and not asked:
-        raise PredictionError(
-            f"`{policy}` has no curve in one pass, so its capacities must be named",
-            f"name one or more, as in --capacity 10% --capacity 20000; {one_pass} need none",
-        )
-    for capacity in asked:
-        # What is wrong with it in any trace is said before this one is read.
-        capacity.blocks(_MANY, block_bytes)
+    _check_asked(policy, asked, block_bytes)
     if trace.about.block_tokens is None:
         title = FORMATS[trace.about.format].title if trace.about.format in FORMATS else trace.about.format
         with_ids = ", ".join(name for name, form in FORMATS.items() if form.blocks != "none")
@@ -88,17 +81,43 @@ def predict(
             f"{trace.source.path}: {title} has no block ids, so nobody knows what a cache would find in it",
             f"name a trace with ids: {with_ids}",
         )
-    return (_exact if halvings is None else _sampled)(trace, policy, asked, block_bytes, halvings or 0)
-
-
-def _exact(trace: Trace, policy: str, asked: Sequence[Capacity], block_bytes: int | None, _: int) -> Prediction:
+    if halvings is not None:
+        return _sampled(trace, policy, asked, block_bytes, halvings)
     blocks = trace.blocks()
-    ids, offsets = blocks.ids, blocks.offsets
-    _look_ups(trace, len(ids))
+    _look_ups(trace, len(blocks.ids))
+    return predict_requests(
+        str(trace.source.path), trace.about, blocks.ids, blocks.offsets, blocks.arrival_ns, policy, asked, block_bytes
+    )
+
+
+def _check_asked(policy: str, asked: Sequence[Capacity], block_bytes: int | None) -> None:
+    """What is wrong in any trace is said before one is read. Raises PredictionError."""
+    if policy not in ONE_PASS and not asked:
+        raise PredictionError(
+            f"`{policy}` has no curve in one pass, so its capacities must be named",
+            f"name one or more, as in --capacity 10% --capacity 20000; {' and '.join(ONE_PASS)} need none",
+        )
+    for capacity in asked:
+        capacity.blocks(_MANY, block_bytes)
+
+
+def predict_requests(
+    path: str,
+    about: About,
+    ids: Int64s,
+    offsets: Int64s,
+    arrival_ns: Int64s | None,
+    policy: str,
+    asked: Sequence[Capacity],
+    block_bytes: int | None = None,
+) -> Prediction:
+    """Of requests that are in memory, exactly: request r looks up ids[offsets[r]:offsets[r + 1]], at least one of them
+    something. Raises PredictionError."""
+    _check_asked(policy, asked, block_bytes)
     first = duration_ns = None
-    if blocks.arrival_ns is not None:
-        first = first_arrivals(ids, np.repeat(blocks.arrival_ns, np.diff(offsets)))
-        duration_ns = int(blocks.arrival_ns[-1])
+    if arrival_ns is not None:
+        first = first_arrivals(ids, np.repeat(arrival_ns, np.diff(offsets)))
+        duration_ns = int(arrival_ns[-1])
     if policy in ONE_PASS:
         curve = lru_curve(ids, offsets, policy)
         limit = _last(curve)
@@ -107,7 +126,7 @@ def _exact(trace: Trace, policy: str, asked: Sequence[Capacity], block_bytes: in
         limit = without_limit(ids, offsets)
         wanted = _wanted(asked, limit.capacity, block_bytes)
         curve = curve_at(ids, offsets, policy, [count for _, count in wanted if count is not None])
-    return Prediction(str(trace.source.path), trace.about, curve, limit, _at(curve, limit, wanted, first), duration_ns)
+    return Prediction(path, about, curve, limit, _at(curve, limit, wanted, first), duration_ns)
 
 
 def _sampled(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +26,28 @@ def can_draw() -> bool:
 
 def write_png(found: Prediction, block: BlockSize | None, path: Path) -> None:
     """1600 x 1000 pixels. The file appears complete or not at all. Raises OSError."""
-    # Without pyplot: no display is looked for, and no settings of the user's change the picture.
+    with new_figure() as figure:
+        _draw(figure.add_subplot(), found, block)
+        save_png(figure, path)
+
+
+@contextmanager
+def new_figure(height: float = 5) -> Iterator[Any]:
+    """A figure, 1600 pixels wide and 200 x `height` high. Without pyplot: no display is looked for, and no settings of
+    the user's change the picture."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(matplotlib.rcParamsDefault):
-        figure = Figure(figsize=(8, 5), dpi=200, layout="constrained")
+        figure = Figure(figsize=(8, height), dpi=200, layout="constrained")
         FigureCanvasAgg(figure)
-        _draw(figure.add_subplot(), found, block)
-        # Without the program's version, so that the same curve is the same file.
-        whole_file(path, lambda temporary: figure.savefig(temporary, format="png", metadata={"Software": None}))
+        yield figure
+
+
+def save_png(figure: Any, path: Path) -> None:
+    """Without the program's version, so that the same picture is the same file. Raises OSError."""
+    whole_file(path, lambda temporary: figure.savefig(temporary, format="png", metadata={"Software": None}))
 
 
 def _draw(axes: Any, found: Prediction, block: BlockSize | None) -> None:

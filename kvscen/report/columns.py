@@ -163,6 +163,9 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
         ):
             if _any(points, column):
                 columns.append(attrs.evolve(_median(name, column, points), rank=4))
+    for name, column in (("TTFT p50", "ttft_p50_ns"), ("TTFT p99", "ttft_p99_ns")):
+        if _any(points, column):
+            columns.append(attrs.evolve(_median(name, column, points), rank=1))
     for name, column in (("hit rate", "hit_rate"), ("prefix", "prefix_hit_rate")):
         if _any(points, column):
             columns.append(_percent(name, column, points))
@@ -295,6 +298,11 @@ def _footnotes(points: Sequence[PointReport]) -> tuple[str, ...]:
     if _any(points, "prefix_hit_rate"):
         notes.append(
             "hit rate: blocks found / blocks looked up; prefix: those before the first of their request that was not"
+        )
+    if _any(points, "ttft_p50_ns"):
+        notes.append(
+            "TTFT: time to first token, from when a request began or was due to the end of its last read, and the time "
+            "that `prefill` takes for what was not found"
         )
     lacking: dict[str, str] = {}
     for name, label in (("latency_p50", "p50"), ("latency_p99", "p99"), ("latency_p999", "p99.9")):

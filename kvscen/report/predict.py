@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from kvscen.plan.columns import Cell
@@ -17,6 +16,7 @@ from kvscen.predict import At, Hits, Prediction
 from kvscen.predict.block import BlockSize
 from kvscen.report.chart import hit_chart
 from kvscen.report.columns import TableColumn
+from kvscen.report.grid import fitting, grid_of
 from kvscen.report.numbers import NOTHING, Scale, plural, scale_for, show_one, show_percent
 from kvscen.report.table import bullet, facts_text
 from kvscen.trace import FORMATS
@@ -123,12 +123,12 @@ def prediction_table(found: Prediction, block: BlockSize | None, width: int, cha
     if drawn:
         parts += [*(Padding(line, (0, 0, 0, 2)) for line in drawn), Text()]
     columns = _columns(found, block)
-    fitting = _fitting(columns, width - 2)
-    parts.append(Padding(_grid(fitting), (0, 0, 1, 2)))
+    shown = fitting(columns, width - 2)
+    parts.append(Padding(grid_of(shown), (0, 0, 1, 2)))
     parts += [bullet(note, "") for note in _known(found, block)]
     parts += [bullet(note, "dim") for note in _meanings(found, block)]
-    if len(fitting) < len(columns):
-        names = ", ".join(column.name for column in columns if column not in fitting)
+    if len(shown) < len(columns):
+        names = ", ".join(column.name for column in columns if column not in shown)
         parts.append(bullet(f"left out for want of width: {names}; --format csv has everything", "dim"))
     parts += [bullet(note, "yellow") for note in (*found.about.notes, *(block.notes if block else ()))]
     return Group(*parts)
@@ -171,26 +171,6 @@ def _columns(found: Prediction, block: BlockSize | None) -> list[TableColumn]:
         TableColumn("prefix", "%", tuple(NOTHING if rate is None else f"{rate * 100:.2f}" for rate in prefixes)),
     ]
     return [column for column in columns if set(column.cells) != {NOTHING}]
-
-
-def _fitting(columns: Sequence[TableColumn], width: int) -> list[TableColumn]:
-    """The columns that have room, the least needed given up first: rich would cut numbers."""
-    fitting = list(columns)
-    while sum(2 + max(map(len, (column.name, *column.cells))) for column in fitting) - 2 > width:
-        least = max(fitting, key=lambda column: column.rank)
-        if not least.rank:
-            break
-        fitting.remove(least)
-    return fitting
-
-
-def _grid(columns: Sequence[TableColumn]) -> Table:
-    grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for column in columns:
-        grid.add_column(Text.assemble(column.name, ("\n" + column.unit, "dim")), justify="right", no_wrap=True)
-    for cells in zip(*(column.cells for column in columns), strict=True):
-        grid.add_row(*(Text(cell, "dim" if cell == NOTHING else "") for cell in cells))
-    return grid
 
 
 def _known(found: Prediction, block: BlockSize | None) -> Iterator[str]:

@@ -126,7 +126,7 @@ class Eta:
 def asked_s(point: Point) -> float:
     """Seconds that the scenario asks for in one trial, its ceiling included; 0 where operations are counted or the
     clock is virtual."""
-    if point.work.time_ns is None or point.tier.driver == "sim":
+    if point.work.time_ns is None or point.tier.virtual:
         return 0.0
     seconds = (point.work.warmup_ns + point.work.time_ns) / 1e9
     # A load takes at least so long to be found steady; how much longer, the first trials tell.

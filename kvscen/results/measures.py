@@ -98,6 +98,12 @@ _LATENCY = {
         "of one time that a request of a conversation reads again what it wrote, from when it was due",
         "p50 p95 p99",
     ),
+    "load_latency": (
+        "of what one request found: from when it was due (`speed`, conversations) or began to the end of its last "
+        "read; 0 where nothing was found",
+        "p50 p99",
+    ),
+    "ttft": ("of one request: its load_latency + tokens of the blocks that were not found / `prefill`", "mean p50 p99"),
     "service": ("of one block from submission to completion", "p50 p95 p99 p999 p9999"),
     "delay": ("of one block's submission behind the time at which it was due", "p99"),
 }
@@ -109,7 +115,13 @@ _STATISTICS = {
 }
 
 
-_NOUNS = {"service": "service time", "delay": "delay", "request_wait": "wait", "request_storage": "time"}
+_NOUNS = {
+    "service": "service time",
+    "delay": "delay",
+    "request_wait": "wait",
+    "request_storage": "time",
+    "ttft": "time to first token",
+}
 
 
 def _latencies() -> Iterator[MeasureInfo]:

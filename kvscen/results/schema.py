@@ -102,6 +102,9 @@ VARIABLES: tuple[Column, ...] = (
     Column("trace_lookups", _INT, "operations", "blocks that the requests of a replay look up"),
     Column("users", _INT, None, "requests of a replay that are under way at a time; null: by the trace's times"),
     Column("speed", _FLOAT, None, "how many times as fast as the trace's requests came; null: closed loop"),
+    Column(
+        "prefill_tokens_per_s", _FLOAT, "tokens/s", "how fast is computed what a request does not find; null: unknown"
+    ),
     Column("block_bytes", _INT, "B", "what one operation moves; null for a matrix, as is what else it has not"),
     Column("batch", _INT, "operations", "operations posted together"),
     Column("depth", _INT, None, "most in flight in a lane, as the scenario sets it; null: the batch, within the limit"),
@@ -189,7 +192,12 @@ LATENCY: tuple[Column, ...] = (
     Column(
         "unit", _TEXT, None, "what a value is for: block, batch, request (where none shares blocks), or step of one"
     ),
-    Column("phase", _TEXT, None, "latency, service, delay; of requests wait, storage; or a phase of the driver's own"),
+    Column(
+        "phase",
+        _TEXT,
+        None,
+        "latency, service, delay; of requests wait, storage, load, first token; or a phase of the driver's own",
+    ),
     Column("lower_ns", _INT, "ns", "smallest value of the bucket"),
     Column("upper_ns", _INT, "ns", "the first value above the bucket"),
     Column("count", _INT, "operations", "values in the bucket"),

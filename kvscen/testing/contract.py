@@ -50,6 +50,7 @@ from kvscen.plugin import (
     Tier,
     Tool,
     VirtualLane,
+    VirtualStore,
     Work,
 )
 
@@ -78,7 +79,7 @@ class DriverContract:
 
     @pytest.fixture
     def tier(self, driver: Driver, settings: Any) -> Tier:
-        return Tier("under_test", driver.name, settings)
+        return Tier("under_test", driver.name, settings, virtual=driver.virtual)
 
     @pytest.fixture
     def work(self) -> Work:
@@ -102,6 +103,14 @@ class DriverContract:
         assert driver.operations <= {"read", "write", "mixed"}
         assert driver.memory <= {"dram", "vram"}
         assert not isinstance(driver, Tool), "a tool has no store: this suite is not for it"
+
+    def test_a_virtual_clock_is_one_that_can_be_shared(self, driver: Driver, tier: Tier, store: Store) -> None:
+        assert store.virtual == isinstance(store, VirtualStore), "a store with a virtual clock is a VirtualStore"
+        if not tier.levels:
+            assert store.virtual == driver.virtual, "the driver says whether its stores have a virtual clock"
+        if isinstance(store, VirtualStore):
+            store.time.advance_to(store.clock() + 700)
+            assert store.clock() == 700, "the clock is `time`, and begins at 0"
 
     def test_settings_are_declared_and_printable(self, driver: Driver, settings: Any) -> None:
         assert isinstance(settings, driver.settings)

@@ -162,7 +162,7 @@ def test_matplotlib_is_imported_for_a_png_only() -> None:
         (("t.jsonl", "--trace-format", "mooncak"), "no format of traces is called mooncak"),
         (("t.jsonl", "--trace-format", "qwen"), "or name its --trace-format"),
         (("back.jsonl",), "say so with --sort"),
-        ((), "Missing argument 'TRACE'"),
+        ((), "Missing argument 'TRACE|SCENARIO.kvs'"),
     ],
 )
 def test_what_is_refused(arguments: tuple[str, ...], said: str, here: Path) -> None:
@@ -190,3 +190,121 @@ def test_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kvscen.predict.prediction.lru_curve", interrupted)
     result = predict("t.jsonl")
     assert (result.exit_code, result.stderr) == (130, "error: interrupted\n")
+
+
+# ---- of a scenario
+
+SCENARIO = """kvs 1
+tier fast : sim { bandwidth = 1 GB/s; latency = 10 us; parallelism = 4 }
+tier slow : sim { bandwidth = 100 MB/s; latency = 100 us; parallelism = 4 }
+tier mix  : tiered { levels = [fast, slow]; capacities = [4 MB, 16 MB] }
+tier dram : memory { }
+tier real : tiered { levels = [dram]; capacities = [3 MB] }
+pattern p : replay { trace = trace("t.jsonl"); block = 1 MB; users = 2; prefill = 1000 tokens/s }
+pattern q : transfer { block = 1 MB; op = read }
+sweep mixes { pattern = p; tier = mix; seed = 1; trials = 3; mix.capacities in [[2 MB, 8 MB], [4 MB, 8 MB]] }
+sweep reals { pattern = p; tier = real; seed = 1; trials = 3 }
+sweep plain { pattern = q; tier = dram; seed = 1; trials = 3 }
+"""
+
+
+@pytest.fixture
+def scenario(here: Path) -> str:
+    (here / "a.kvs").write_text(SCENARIO)
+    return "a.kvs"
+
+
+def test_points_of_a_scenario(scenario: str, here: Path) -> None:
+    result = predict(scenario, "--format", "json")
+    assert result.exit_code == 0 and "1 point has no requests" in result.stderr
+    shown = json.loads(result.stdout)
+    assert shown["scenario"] == "a"
+    assert [(each["sweep"], each["timed"], each["status"]) for each in shown["points"]] == [
+        ("mixes", True, "ok"), ("mixes", True, "ok"), ("reals", False, "ok"),
+    ]  # fmt: skip
+    small, large, real = shown["points"]
+    # BY_HAND has 11 look-ups of 6 blocks: what 10 MB hold is all that can be found.
+    assert (small["hits"], large["hits"]) == (5, 5) and large["levels"][0]["hits"] > small["levels"][0]["hits"]
+    assert small["ttft_mean_ns"] > 0 and real["ttft_mean_ns"] is None and real["throughput_bytes_per_s"] is None
+    alone = found("t.jsonl", "--capacity", "3")
+    assert (real["hits"], real["prefix_hits"]) == tuple(alone["capacities"][0][key] for key in ("hits", "prefix_hits"))
+    assert sorted(path.name for path in here.iterdir()) == ["a.kvs", "t.jsonl"], "nothing is left behind"
+    rows = list(csv.DictReader(io.StringIO(predict(scenario, "mixes", "--format", "csv").stdout)))
+    assert [int(row["hits"]) for row in rows] == [5, 5] and rows[0]["axis.mix.capacities"] == "[2 MB, 8 MB]"
+    table = predict(scenario, "mixes", "--set", "mix.capacities=[1 MB, 8 MB]", "--text-chart").stdout
+    assert "fast → slow" in table and "█ fast" in table and "TTFT mean" in table
+
+
+def test_the_curve_of_a_pattern(scenario: str) -> None:
+    curve, alone = found(scenario, "mixes", "--curve", "p"), found("t.jsonl", "--block-bytes", "1 MB")
+    assert curve["trace_format"] == "the requests of the pattern `p`" and curve["block_bytes"] == 10**6
+    for key in ("limit", "reached", "capacities", "curve", "block_tokens", "duration_ns"):
+        assert curve[key] == alone[key]
+    some = found(scenario, "mixes", "--curve", "p", "--policy", "arc", "--capacity", "3")
+    assert [at["capacity_blocks"] for at in some["capacities"]] == [3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("plain",), "error: no point of a has requests that look up blocks"),
+        (("nothing",), "error[KVS123]: no sweep is called `nothing`"),
+        (("--set", "mix.x=1"), "error[KVS"),
+        (("--policy", "lfu"), "--policy is about a trace; of a scenario fix a path: --set CACHE.eviction=..."),
+        (("--capacity", "10%"), "--capacity is about a trace"),
+        (("--tp", "8"), "--tp is about a trace; of a scenario fix a path: --set MODEL.tp=..."),
+        (("--sort",), "--sort is about a trace"),
+        (("--curve", "p", "--sample", "1%"), "--sample is about a trace"),
+        (("--curve", "pp"), "help: did you mean `p`?"),
+        (("--curve", "q"), "no pattern of a that has requests is called `q`"),
+        (("--curve", "p", "--capacity", "0"), "less than one block"),
+        (("--by", "mix.capacities"), "--by says against what --chart draws"),
+        (("reals", "--chart", "c.png"), "error: the points differ along no axis"),
+        (("--chart", "c.png", "--by", "mix.capacity"), "help: did you mean `mix.capacities`?"),
+        (("--chart", "c.txt"), "does not end in .png"),
+    ],
+)
+def test_what_is_wrong_with_a_scenario_or_its_options(scenario: str, arguments: tuple[str, ...], said: str) -> None:
+    result = predict(scenario, *arguments)
+    assert result.exit_code == 2 and result.stdout == ""
+    assert said in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("mixes",), ("--set", "a=1"), ("--curve", "p"), ("--by", "x")])
+def test_a_trace_has_no_sweeps(arguments: tuple[str, ...]) -> None:
+    result = predict("t.jsonl", *arguments)
+    assert result.exit_code == 2 and "is about a scenario, and `t.jsonl` does not end in .kvs" in result.stderr
+
+
+def test_points_that_differ_have_no_common_curve(here: Path) -> None:
+    (here / "b.kvs").write_text(
+        SCENARIO.replace("mix.capacities in [[2 MB, 8 MB], [4 MB, 8 MB]]", "p.requests in [1, 2]")
+    )
+    result = predict("b.kvs", "mixes", "--curve", "p")
+    assert result.exit_code == 2 and "fix what varies with --set: `p.requests`" in result.stderr
+    assert predict("b.kvs", "mixes", "--curve", "p", "--set", "p.requests=2").exit_code == 0
+
+
+def test_a_chart_of_a_scenario(scenario: str, here: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert predict(scenario, "mixes", "--chart", "c.png").exit_code == 0
+    assert (here / "c.png").read_bytes().startswith(b"\x89PNG")
+    again = predict(scenario, "mixes", "--chart", "c.png")
+    assert again.exit_code == 2 and "c.png is there already" in again.stderr
+
+
+def test_a_point_that_cannot_be_predicted(scenario: str, here: Path) -> None:
+    """Its trace is changed between the plan and the reading of it: the others are still shown."""
+    from kvscen.execute import planned
+
+    original = planned.planned_requests
+
+    def changed(replay: object) -> object:
+        (here / "t.jsonl").write_text("")
+        planned._read.cache_clear()
+        return original(replay)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kvscen.execute.session.planned_requests", changed)
+        result = predict(scenario, "mixes")
+    assert result.exit_code == 3 and "error:" in result.stdout and "–" in result.stdout

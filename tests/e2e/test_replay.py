@@ -70,6 +70,13 @@ def test_from_a_trace_to_tables(tmp_path: Path) -> None:
         tuple(row[name] for name in WORK) for row in (cache[0], plain[0])
     ]
     assert (again[0]["speed"], again[0]["users"]) == (10, None)
+    assert again[0]["load_latency_p50_ns"] is not None and again[0]["ttft_p50_ns"] is None
+    computed = scenario(tmp_path, TEXT.format(pattern="users = 3; prefill = 1000 tokens/s"), "computed.kvs")
+    assert kvscen(tmp_path, "run", computed, "--set", "s.trials=1", "--out", "computed").returncode == 0
+    with_prefill = trials(tmp_path / "computed")[0]
+    assert [with_prefill[name] for name in WORK] == [cache[0][name] for name in WORK]
+    # At least a block of 512 tokens is missing in most requests.
+    assert with_prefill["ttft_p50_ns"] >= 512 * 10**6 > with_prefill["load_latency_p50_ns"]  # type: ignore[operator]
     # With another trace it is another plan.
     lay_out(tmp_path, count=119)
     other = kvscen(tmp_path, "run", path, "--resume", "out")
@@ -82,6 +89,52 @@ def test_the_shipped_scenario_runs(tmp_path: Path) -> None:
     done = kvscen(tmp_path, "run", "replay.kvs", "--set", "policies.trials=1", "--out", "out")
     assert done.returncode == 0, done.stdout + done.stderr
     assert {row["status"] for row in trials(tmp_path / "out")} == {"ok"}
+
+
+TALK = """kvs 1
+tier fast  : sim { bandwidth = 100 GB/s; latency = 1 us; parallelism = 8 }
+tier slow  : sim { bandwidth = 5 GB/s; latency = 50 us; parallelism = 8 }
+tier dram  : memory { }
+tier mix   : tiered { levels = [fast, slow]; capacities = [256 KiB, 1 MiB]; eviction = lru_tail_first }
+tier real  : tiered { levels = [dram]; capacities = [1 MiB]; eviction = lru }
+users quick : chat { think = 0 s }
+pattern chats : conversations {
+  block = 1 KiB; page = 64 tokens; users = 5; requests = 60
+  decode_reads = as_kv_cache_py; generation = fast; prefill = 5000 tokens/s
+}
+pattern hasty : chats { mix = [quick]; generation = none }
+sweep s { pattern = chats; tier = mix; seed = 1; trials = 1 }
+sweep r { pattern = hasty; tier in [real, dram]; seed = 1; trials = 1 }
+"""
+
+
+def test_a_prediction_is_what_a_run_gives(tmp_path: Path) -> None:
+    """To the digit: of simulated tiers all of it, of real ones what is found."""
+    shutil.copytree(ROOT / "scenarios" / "traces", tmp_path / "traces")
+    for name in ("sizing.kvs", "replay.kvs"):
+        shutil.copy(ROOT / "scenarios" / name, tmp_path)
+    scenario(tmp_path, TALK, "talk.kvs")
+    all_pins = {"sizing.kvs": "chats.speed=8", "replay.kvs": "policies.trials=1", "talk.kvs": "s.verify=off"}
+    for name, pin in all_pins.items():
+        pins = ["--set", pin]
+        done = kvscen(tmp_path, "run", name, *pins, "--out", f"out-{name}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        before = sorted(tmp_path.iterdir())
+        predicted = kvscen(tmp_path, "predict", name, *pins, "--format", "json")
+        assert predicted.returncode == 0, predicted.stderr
+        assert sorted(tmp_path.iterdir()) == before, "it leaves nothing behind"
+        points = {point["point_id"]: point for point in json.loads(predicted.stdout)["points"]}
+        rows = trials(tmp_path / f"out-{name}")
+        assert len(rows) == len(points) == 3
+        for row in rows:
+            point = points[str(row["point_id"])]
+            assert point["timed"] == (row["path"] == "simulated")
+            shared = [key for key, value in point.items() if key in row and value is not None]
+            assert len(shared) > (25 if point["timed"] else 15)
+            assert {key: row[key] for key in shared} == {key: point[key] for key in shared}
+            table = pq.read_table(tmp_path / f"out-{name}" / "tiers.parquet").to_pylist()
+            hits = [each["hits"] for each in table if each["point_id"] == row["point_id"] and each["to_tier"] is None]
+            assert hits == [level["hits"] for level in point["levels"]]
 
 
 @pytest.mark.long

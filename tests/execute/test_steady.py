@@ -35,11 +35,11 @@ class TiringStore(SimStore):
         model, plain = self.model, self.model.serve
         begun: list[int] = []
 
-        def serve(nbytes: int) -> int:
-            begun.append(model.now_ns)
-            age_ns = model.now_ns - begun[0]
+        def serve(nbytes: int, now_ns: int) -> int:
+            begun.append(now_ns)
+            age_ns = now_ns - begun[0]
             model._latency = (MS + (age_ns if restless else min(age_ns, S)) // 1000) * model.ticks_per_ns
-            return plain(nbytes)
+            return plain(nbytes, now_ns)
 
         model.serve = serve  # type: ignore[method-assign]
 
@@ -65,10 +65,10 @@ class WakingStore(SimStore):
         model, plain = self.model, self.model.serve
         begun: list[int] = []
 
-        def serve(nbytes: int) -> int:
-            begun.append(model.now_ns)
-            model._latency = (4 if model.now_ns - begun[0] < 300 * MS else 1) * MS * model.ticks_per_ns
-            return plain(nbytes)
+        def serve(nbytes: int, now_ns: int) -> int:
+            begun.append(now_ns)
+            model._latency = (4 if now_ns - begun[0] < 300 * MS else 1) * MS * model.ticks_per_ns
+            return plain(nbytes, now_ns)
 
         model.serve = serve  # type: ignore[method-assign]
 

@@ -77,3 +77,17 @@ def test_an_error_stands_alone(tmp_path: Path) -> None:
     linted = lint_file(path)
     assert linted.plan is None
     assert all(d.severity.value == "error" for d in linted.diagnostics) and linted.diagnostics
+
+
+SIMULATED = """kvs 1
+tier future : sim {{ bandwidth = 1 GB/s; latency = 1 us; parallelism = 4 }}
+tier dram : memory {{ }}
+pattern p : replay {{ trace = trace("t.jsonl"); block = 4 KiB }}
+sweep s {{ pattern = p; tier = {tier}; trials = 1; seed = 1 }}
+"""
+
+
+@pytest.mark.parametrize(("tier", "expected"), [("future", []), ("dram", [("KVS401", "trials")])])
+def test_trials_that_cannot_differ_need_not_be_many(tmp_path: Path, tier: str, expected: list[tuple[str, str]]) -> None:
+    (tmp_path / "t.jsonl").write_text('{"timestamp": 0, "input_length": 512, "output_length": 1, "hash_ids": [1]}\n')
+    assert found(tmp_path, SIMULATED.format(tier=tier)) == expected

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvscen.cache import CacheLevel, TieredCache
+from kvscen.measure.first_token import FirstToken
 from kvscen.pattern.replay_source import LookedUp, ReplaySource
-from kvscen.plugin.contract import COMPLETION, READ, WRITE, Decided, Rows
+from kvscen.plugin.contract import COMPLETION, ERROR, OK, READ, WRITE, Decided, Rows
 from kvscen.predict.replay import replay
 from kvscen.trace.requests import Requests
 
@@ -43,6 +44,13 @@ class Cache:
         return Decided(found, [key for key, places in kept if places])
 
 
+def end(source: ReplaySource, rows: Rows, end_ns: int = 0, outcome: int = OK) -> None:
+    """These end together."""
+    completions = np.zeros(len(rows), COMPLETION)
+    completions["end"], completions["outcome"] = end_ns, outcome
+    source.done(rows, completions)
+
+
 def names(rows: Rows) -> Names:
     kinds = {READ: "read", WRITE: "write"}
     return [(kinds[int(row["kind"])], int(row["key"]), int(row["request"])) for row in rows]
@@ -70,7 +78,7 @@ def drain(source: ReplaySource, most: int = 3, seed: int = 0) -> Names:
             if source.ended:
                 return found
             continue
-        source.done(*done(flying.pop(int(rng.integers(len(flying))))))
+        end(source, flying.pop(int(rng.integers(len(flying)))))
 
 
 def test_a_request_reads_what_is_found_and_writes_the_rest() -> None:
@@ -96,9 +104,9 @@ def test_so_many_requests_are_under_way() -> None:
     first = source.next(10, 0).copy()
     assert names(first) == [("write", 0, 0), ("write", 1, 0), ("write", 2, 1)]
     assert not len(source.next(10, 0)) and not source.ended
-    source.done(*done(first[:1]))
+    end(source, first[:1])
     assert not len(source.next(10, 0)), "half of a request has ended"
-    source.done(*done(first[1:2]))
+    end(source, first[1:2])
     assert names(source.next(10, 5)) == [("write", 3, 2)]
 
 
@@ -109,9 +117,9 @@ def test_nothing_is_read_before_it_is_written() -> None:
     first = source.next(10, 0).copy()
     assert names(first) == [("write", 0, 0), ("write", 1, 0)]
     assert source.next_due_ns > 10**18, "there is nothing to do before something ends"
-    source.done(*done(first[:1]))
+    end(source, first[:1])
     assert not len(source.next(10, 0))
-    source.done(*done(first[1:]))
+    end(source, first[1:])
     assert names(source.next(10, 0)) == [("read", 1, 1), ("write", 2, 1)]
     assert source.ended
 
@@ -162,3 +170,46 @@ def test_another_order_is_another_sequence() -> None:
         drain(source)
         hashes.add(source.looked_up(0).sequence)
     assert len(hashes) == 3
+
+
+# ---- first tokens
+
+
+def test_a_load_ends_with_the_last_read() -> None:
+    source = ReplaySource(requests_of([[0, 1], [0, 1, 2], [3], []]), Cache(8).decide, 4096, users=1)
+    end(source, source.next(9, 100), 150)
+    reads = source.next(9, 200).copy()
+    assert names(reads) == [("read", 0, 1), ("read", 1, 1), ("write", 2, 1)]
+    end(source, reads[1:2], 290)
+    end(source, reads[:1], 260)
+    end(source, reads[2:], 900)  # a write: nobody waits for it
+    end(source, source.next(9, 1000), 1100)
+    assert source.next(9, 2000).size == 0 and source.ended
+    # 16 tokens in a block; the last request has none
+    assert source.first_token.load_ns().tolist() == [0, 90, 0]
+    assert source.first_token.ttft_ns(Fraction(16 * 10**9, 7)).tolist() == [14, 97, 7]
+    # 3 tokens/s: rounded up
+    assert source.first_token.ttft_ns(Fraction(3)).tolist() == [10666666667, 5333333424, 5333333334]
+
+
+def test_a_load_counts_from_when_it_was_due() -> None:
+    source = ReplaySource(requests_of([[0], [0]], [0, 5]), Cache(8).decide, 4096, speed=Fraction(1))
+    source.start(1000)
+    end(source, source.next(9, 1000), 1200)
+    end(source, source.next(9, 6 * MS), 7 * MS + 1000)
+    assert source.first_token.load_ns().tolist() == [0, 2 * MS]
+
+
+def test_a_request_that_could_not_be_read_has_no_first_token() -> None:
+    source = ReplaySource(requests_of([[0], [0], [0]]), Cache(8).decide, 4096, users=1)
+    end(source, source.next(9, 0), 10)
+    end(source, source.next(9, 10), 20, ERROR)
+    end(source, source.next(9, 20), 35)
+    assert source.first_token.load_ns().tolist() == [0, 15]
+
+
+def test_look_ups_may_be_of_different_lengths() -> None:
+    first = FirstToken(2, np.array([16, 16, 5, 16, 3], np.int64))
+    first.begin(0, 0, [-1, 0, -1], 0)
+    first.begin(1, 0, [-1, -1], 3)
+    assert first.ttft_ns(Fraction(10**9)).tolist() == [21, 19]

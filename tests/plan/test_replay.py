@@ -171,3 +171,19 @@ def test_what_the_plan_shows(folder: Path) -> None:
     shown = plain_text(plan_table(plan, cost), 160)
     for words in ("requests", "look-ups", "speed", "16 MiB in measured windows"):
         assert words in shown, shown
+
+
+def test_a_simulated_cache_costs_nothing_but_computing(folder: Path) -> None:
+    text = TEXT.replace("tier dram : memory", "tier dram : sim").replace(
+        "{{ }}", "{{ bandwidth = 1 GB/s; latency = 1 us; parallelism = 4 }}", 1
+    )
+    checked = check_source(
+        Source(str(folder / "t.kvs"), text.format(pattern="block = 4 KiB", sweep="", tier="cache")), folder
+    )
+    assert checked.scenario is not None, checked.diagnostics
+    plan = expand(checked.scenario).plan
+    assert plan is not None and plan.points[0].tier.virtual and plan.points[0].tier.levels[0].virtual
+    cost = plan_cost(plan, registry())
+    (own,) = cost.points
+    assert (own.layout_bytes, own.verify_bytes, own.load_ns, own.memory_bytes) == (0, 0, 0, 0)
+    assert "what it takes to compute" in plain_text(plan_table(plan, cost), 160)

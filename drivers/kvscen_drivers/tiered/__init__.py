@@ -1,4 +1,4 @@
-"""`tiered`: a cache over several tiers that moves real bytes at every edge.
+"""`tiered`: a cache over several tiers that moves bytes at every edge, real ones where the tiers are.
 
 A block that is written enters the top level; what a level's policy pushes out goes down, really: it is read from the
 level above and written to the one below. Off the last level it is dropped. A read that hits names the level that had
@@ -8,6 +8,8 @@ read of a block that is nowhere is a miss of 0 bytes.
 Decisions are taken in the order in which operations are submitted (kvscen.cache), the I/O follows as soon as what it
 depends on has ended (`mover`): so hits, misses and bytes are the same whatever the depth and the speed of the levels.
 This is why one thread submits.
+
+Over levels that are all simulated it is simulated too (`virtual`): the same decisions and moves, at computed times.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from kvscen.plugin import Driver, Finding, Footprint, Store, Tier, Work
-from kvscen_drivers.tiered.settings import TieredSettings, capacity_of, lint
-from kvscen_drivers.tiered.store import BOUNCE_BUFFERS, TieredStore
+from kvscen.plugin import Driver, Finding, Footprint, Store, Tier, TieredCache, Work
+from kvscen_drivers.tiered.bookkeeping import cache_of, slots_of
+from kvscen_drivers.tiered.settings import TieredSettings, capacity_of, lint, request_blocks
+from kvscen_drivers.tiered.store import BOUNCE_BUFFERS
+from kvscen_drivers.tiered.virtual import open_store
 
 __all__ = ["TieredDriver", "TieredSettings"]
 
@@ -34,8 +38,8 @@ class TieredDriver(Driver):
         return lint(tier, work)
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
-        """Its own bounce buffers only: what the levels take, their drivers say."""
-        return Footprint(memory_bytes=BOUNCE_BUFFERS * work.block_bytes)
+        """Its own bounce buffers only: what the levels take, their drivers say. Those of a simulation are no memory."""
+        return Footprint(memory_bytes=0 if tier.virtual else BOUNCE_BUFFERS * work.block_bytes)
 
     def level_work(self, tier: Tier, work: Work, level: int) -> Work:
         """The same operations on the blocks that the level may hold."""
@@ -43,5 +47,9 @@ class TieredDriver(Driver):
         slots = work.keys if capacity is None else min(max(capacity // work.block_bytes, 1), work.keys)
         return attrs.evolve(work, keys=slots)
 
+    def cache(self, tier: Tier, work: Work) -> TieredCache:
+        slots = slots_of(tier, work.keys, work.block_bytes)
+        return cache_of(tier, slots, work.block_bytes, request_blocks(work))
+
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
-        return TieredStore(tier, work, levels)
+        return open_store(tier, work, levels)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
@@ -205,19 +206,23 @@ class Mover:
     def push(self) -> None:
         """Hand ready transfers to the levels, as many as these take."""
         for level, ready in enumerate(self._ready):
-            while ready:
-                count = min(len(ready), _ROWS)
-                rows = self._rows[:count]
-                rows[["id", "key", "offset", "bytes", "buffer", "kind"]] = [
-                    (self._next_id + row, t.place.slot, t.offset, t.nbytes, t.buffer, t.kind)
-                    for row, t in enumerate(itertools.islice(ready, count))
-                ]
-                accepted = self._lanes[level].submit(rows)
-                for row in range(accepted):
-                    self._flying[level][self._next_id + row] = ready.popleft()
-                self._next_id += count
-                if accepted < count:
-                    break
+            if ready:
+                self._push(level, ready)
+
+    def _push(self, level: int, ready: deque[Transfer]) -> None:
+        while ready:
+            count = min(len(ready), _ROWS)
+            rows = self._rows[:count]
+            rows[["id", "key", "offset", "bytes", "buffer", "kind"]] = [
+                (self._next_id + row, t.place.slot, t.offset, t.nbytes, t.buffer, t.kind)
+                for row, t in enumerate(itertools.islice(ready, count))
+            ]
+            accepted = self._lanes[level].submit(rows)
+            for row in range(accepted):
+                self._flying[level][self._next_id + row] = ready.popleft()
+            self._next_id += count
+            if accepted < count:
+                break
 
     def collect(self, timeout_ns: int = 0) -> bool:
         """Take what the levels have finished; wait up to `timeout_ns` if that is nothing. True if something ended."""
@@ -226,21 +231,19 @@ class Mover:
         found = False
         for level in busy:
             found |= self._reap(level, 0, 0)
-        if found:
-            self.push()
-            return True
-        if not busy or timeout_ns <= 0:
-            return False
-        self._turn += 1
-        wait = timeout_ns if len(busy) == 1 else min(timeout_ns, _SLICE_NS)
-        found = self._reap(busy[self._turn % len(busy)], 1, wait)
+        if not found and timeout_ns > 0:
+            found = self._wait(busy, timeout_ns)
         self.push()
         return found
 
-    @property
-    def idle(self) -> bool:
-        """Nothing is with the levels."""
-        return not any(self._flying)
+    def _wait(self, busy: Sequence[int], timeout_ns: int) -> bool:
+        """Where nothing is with the levels there is only the time to wait for."""
+        if not busy:
+            time.sleep(timeout_ns / 1e9)
+            return False
+        self._turn += 1
+        wait = timeout_ns if len(busy) == 1 else min(timeout_ns, _SLICE_NS)
+        return self._reap(busy[self._turn % len(busy)], 1, wait)
 
     # -- the graph
 

@@ -99,6 +99,7 @@ def lint(tier: Tier, work: Work) -> Iterator[Finding]:
 def _levels(tier: Tier) -> Iterable[Finding]:
     seen = set()
     folders: dict[str, str] = {}
+    real = next((level.name for level in tier.levels if not level.virtual), None)
     for level in tier.levels:
         folder = getattr(level.settings, "path", None)
         other = folders.setdefault(os.path.normpath(folder), level.name) if isinstance(folder, str) else level.name
@@ -117,12 +118,13 @@ def _levels(tier: Tier) -> Iterable[Finding]:
                 help="a level holds blocks that no other level holds: name each tier once",
             )
         seen.add(level.name)
-        if level.driver == "sim":
+        if level.virtual and real is not None:
             yield Finding(
                 "KVS321",
-                f"`{level.name}` is simulated, and this tier moves real bytes",
+                f"`{level.name}` is simulated and `{real}` is not: times that are computed and times that are measured "
+                "do not add up",
                 setting="levels",
-                help="build it of tiers that keep data, such as `memory` and `posix`",
+                help="build it of simulated tiers alone, or of tiers that keep data, such as `memory` and `posix`",
             )
         if level.levels:
             yield Finding(

@@ -23,6 +23,7 @@ KIB = 1024
 TARGETS = {
     "tiered": "kvscen_drivers.tiered:TieredDriver",
     "memory": "kvscen_drivers.memory:MemoryDriver",
+    "sim": "kvscen_drivers.sim:SimDriver",
     "fake": "kvscen.testing.fake:FakeDriver",
 }
 

@@ -247,7 +247,7 @@ def test_memory_over_memory(depth: int) -> None:
     session = Session(store, 4096, KEYS, depth)
     sequence = draws(600, depth)
     check(store, session.run(sequence), [4, 9], sequence, 4096)
-    assert store.path().kind == "memory" and "fast: memory" in store.path().evidence
+    assert store.path().kind == "memory" and "fast, slow: memory" in store.path().evidence
     session.close()
 
 
@@ -396,7 +396,7 @@ def test_what_the_text_alone_shows() -> None:
     assert findings(tiered([a, b], [BLOCK], admit=(1, BLOCK - 1))) == [("KVS327", "admit")]
     assert findings(tiered([a, b], [BLOCK], admit=(1, 1, BLOCK))) == [("KVS327", "admit")]
     assert findings(tiered([a, a], [BLOCK])) == [("KVS321", "levels")]
-    assert findings(tiered([Tier("a", "sim", None)], [BLOCK])) == [("KVS321", "levels")]
+    assert findings(tiered([Tier("a", "sim", None, virtual=True), b], [BLOCK])) == [("KVS321", "levels")]
     nested = tiered([a, tiered([b], None)], [BLOCK])
     assert findings(nested) == [("KVS321", "levels")]
     assert findings(tiered([a, b], [BLOCK]), Work("read", BLOCK, 1, KEYS, threads=2)) == [("KVS323", "threads")]
@@ -423,13 +423,6 @@ def test_what_only_the_machine_shows() -> None:
         store.lane(1, arena)
     with pytest.raises(DriverError, match="host memory only"):
         store.allocate(10, "vram")
-
-
-def test_a_simulated_level_is_refused() -> None:
-    level = ShuffledStore(1)
-    level.virtual = True
-    with pytest.raises(DriverError, match="the level `a` is simulated"):
-        open_tiered(tiered([shuffled_tier("a")], None), [level], BLOCK, KEYS)
 
 
 def test_each_level_is_asked_for_what_it_may_hold() -> None:

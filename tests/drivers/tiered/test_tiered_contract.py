@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import attrs
 import pytest
@@ -11,6 +12,7 @@ from kvscen.plugin import Store, Tier, Work
 from kvscen.testing.contract import DriverContract
 from kvscen_drivers.memory import MemoryDriver, MemorySettings
 from kvscen_drivers.posix.driver import PosixDriver
+from kvscen_drivers.sim import SimDriver, SimSettings
 from kvscen_drivers.tiered import TieredDriver, TieredSettings
 
 
@@ -62,3 +64,18 @@ class TestMemoryOverPosix(_TieredContract):
         yield stores
         for store in stores:
             store.close()
+
+
+class TestOverSim(_TieredContract):
+    holds_data = False
+
+    @pytest.fixture
+    def tier(self, settings: TieredSettings) -> Tier:
+        fast = SimSettings(bandwidth_bytes_per_s=Fraction(10**10), latency_ns=1_000, parallelism=8)
+        slow = SimSettings(bandwidth_bytes_per_s=Fraction(10**9), latency_ns=80_000, parallelism=4)
+        levels = (Tier("upper", "sim", fast, virtual=True), Tier("lower", "sim", slow, virtual=True))
+        return Tier("cache", "tiered", settings, levels, virtual=True)
+
+    @pytest.fixture
+    def levels(self, tier: Tier, work: Work) -> Sequence[Store]:
+        return [SimDriver().open(level, work, ()) for level in tier.levels]
