@@ -104,7 +104,7 @@ def test_the_shipped_scenarios_run_without_nixlbench(tmp_path: Path, name: str) 
 
 
 def test_the_examples_of_kvbench_run_without_nixlbench(tmp_path: Path) -> None:
-    absent = ("--set", "gpu.program=no-nixlbench-here")
+    absent = ("--set", "files.program=no-nixlbench-here")
     done = kvscen(tmp_path, "run", ROOT / "scenarios" / "kvbench" / "deepseek_r1_gds.kvs", *absent, "--out", "run")
     assert done.returncode == 0, done.stdout + done.stderr
     rows = trials(tmp_path / "run")

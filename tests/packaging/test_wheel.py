@@ -48,6 +48,8 @@ def test_the_wheel_runs_in_a_fresh_environment(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "trials.parquet").exists()
     assert {line.split()[0] for line in call(kvscen, "drivers", cwd=tmp_path).splitlines() if "kvscen 0" in line} == {
         "command",
+        "gds",
+        "gpu",
         "memory",
         "nixlbench",
         "nixl",
