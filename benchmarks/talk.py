@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,8 @@ def nvme(folder: Path, rounds: int, pause_s: float, requests: int) -> Iterator[R
         # So that both take about as long.
         seconds = max(3.0, requests * (READS + 1) * ENTRY_MIB * MIB / (1.5 * GIB))
         pairs = interleaved(
-            lambda page=page, depth=depth: ours(folder, tiers, page, depth, requests),  # type: ignore[misc]
-            lambda seconds=seconds: fio(file, seconds, requests),  # type: ignore[misc]
+            partial(ours, folder, tiers, page, depth, requests),
+            partial(fio, file, seconds, requests),
             rounds,
             pause_s,
         )
@@ -155,7 +156,7 @@ def host(folder: Path, rounds: int, pause_s: float, requests: int) -> Iterator[R
         ("host memory, 1 MiB", 8, 64),
     ):
         pairs = interleaved(
-            lambda page=page, depth=depth: ours(folder, HOST.format(), page, depth, requests),  # type: ignore[misc]
+            partial(ours, folder, HOST.format(), page, depth, requests),
             copy,
             rounds,
             pause_s,

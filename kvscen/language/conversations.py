@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import attrs
 
 from kvscen.language.drawn import Drawn, DrawnFrom, TraceText
+from kvscen.language.replay import block_findings
 from kvscen.language.schema import (
     Count,
     Duration,
@@ -275,20 +276,7 @@ class ConversationsSettings:
     )
 
     def check(self) -> Iterator[Finding]:
-        if self.model is not None and self.block_bytes is not None:
-            yield Finding(
-                "KVS203",
-                "`block` and `model` both say how large a block is",
-                "block",
-                "leave out `block`, which follows from the model, or `model`",
-            )
-        elif self.model is None and self.block_bytes is None:
-            yield Finding(
-                "KVS113",
-                "the pattern does not say how large a block is",
-                None,
-                "add `model = ...`, or plainly `block = 64 KiB`",
-            )
+        yield from block_findings(self.model, self.block_bytes)
         if self.generation is not None and self.tpot_ns is not None:
             yield Finding(
                 "KVS114",

@@ -16,6 +16,24 @@ DEFAULT_DEPTH = 32
 DEFAULT_USERS = 1
 
 
+def block_findings(model: str | None, block_bytes: int | None) -> Iterator[Finding]:
+    """What is wrong where not exactly one of the two says how large a block is."""
+    if model is not None and block_bytes is not None:
+        yield Finding(
+            "KVS203",
+            "`block` and `model` both say how large a block is",
+            "block",
+            "leave out `block`, which follows from the model, or `model`",
+        )
+    elif model is None and block_bytes is None:
+        yield Finding(
+            "KVS113",
+            "the pattern does not say how large a block is",
+            None,
+            "add `model = ...`, or plainly `block = 64 KiB`",
+        )
+
+
 @attrs.frozen
 class ReplaySettings:
     """The requests of a trace, once each, in their order, from an empty cache on.
@@ -55,20 +73,7 @@ class ReplaySettings:
     )
 
     def check(self) -> Iterator[Finding]:
-        if self.model is not None and self.block_bytes is not None:
-            yield Finding(
-                "KVS203",
-                "`block` and `model` both say how large a block is",
-                "block",
-                "leave out `block`, which follows from the model, or `model`",
-            )
-        elif self.model is None and self.block_bytes is None:
-            yield Finding(
-                "KVS113",
-                "the pattern does not say how large a block is",
-                None,
-                "add `model = ...`, or plainly `block = 64 KiB`",
-            )
+        yield from block_findings(self.model, self.block_bytes)
         if self.users is not None and self.speed is not None:
             yield Finding(
                 "KVS114",
