@@ -16,6 +16,7 @@ VERBS = {
     "size": ("size", "Show how large the blocks of a model's KV are, exactly and as KVBench has it."),
     "predict": ("predict", "Predict from a trace what a cache of each capacity would hit."),
     "lint": ("lint", "Check scenario files."),
+    "fmt": ("fmt", "Format scenario files: one layout, without options."),
     "import": ("imports", "Read a trace, or make a scenario from the files of another tool."),
     "show": ("show", "Print a run's table again."),
     "export": ("exports", "Write a run's results in the form of another program: MLPerf Storage's kv-cache.py."),

@@ -1,0 +1,53 @@
+"""One layout for scenarios: only white space, separators and trailing commas change, never a word or a comment."""
+
+from __future__ import annotations
+
+from kvscen.language.build import MAX_DEPTH
+from kvscen.language.codes import diagnostic
+from kvscen.language.diagnose import Diagnostic, Source, Span
+from kvscen.language.format.align import write
+from kvscen.language.format.layout import lay_out
+from kvscen.language.format.tokens import Mark, read, signature
+from kvscen.language.format.tree import group
+from kvscen.language.parse import parse
+
+
+class FormatError(Exception):
+    """A bug of the formatter: what it made does not say what the text said. The text must be left as it is."""
+
+
+def format_source(source: Source) -> str | tuple[Diagnostic, ...]:
+    """The text in its one layout, or the problems of its syntax. Raises FormatError."""
+    _, problems = parse(source)
+    if problems:
+        return problems
+    marks = read(source.text)
+    deep = _too_deep(source, marks)
+    if deep is not None:
+        return (deep,)
+    text = write(lay_out(group(marks)))
+    _hold_equal(marks, text)
+    return text
+
+
+def _too_deep(source: Source, marks: tuple[Mark, ...]) -> Diagnostic | None:
+    """Brackets around brackets, as no person writes them, may be nothing to the language and too much for the layout."""
+    depth = 0
+    for mark in marks:
+        depth += (mark.kind in ("LPAR", "LSQB")) - (mark.kind in ("RPAR", "RSQB"))
+        if depth > MAX_DEPTH:
+            span = Span(source, mark.start, mark.start + 1)
+            return diagnostic("KVS033", "these brackets are nested too deeply", span, help="take away those that are not needed")
+    return None
+
+
+def _hold_equal(marks: tuple[Mark, ...], text: str) -> None:
+    """Scenarios are precious: the words, signs and comments of every result are held against those of its text."""
+    from lark.exceptions import UnexpectedInput
+
+    try:
+        same = signature(marks) == signature(read(text))
+    except UnexpectedInput:
+        same = False
+    if not same:
+        raise FormatError("the formatted text would say something else")
