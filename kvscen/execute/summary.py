@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from kvscen.execute.lost import failed_moves, say_lost
 from kvscen.execute.messages import Measured, Opened
 from kvscen.execute.step_rows import step_rows
 from kvscen.execute.talk_rows import found_rows, occupancy_rows, talk_measures, user_rows
@@ -126,10 +127,10 @@ def _judge(point: Point, total: Sample, parts: Sequence[Measured], window_ns: in
         where = "" if total.errors == total.load_errors else " (warm-up and drain included)"
         noun = "operation" if total.load_errors == 1 else "operations"
         return "error", f"{total.load_errors} {noun} failed{where}; the first: {total.first_error}"
-    lost = sum(row.get("errors") or 0 for part in parts for row in part.edges if row.get("to_tier"))
+    lost = [each for part in parts for each in failed_moves(part.edges)]
     if lost:
         # Perhaps nobody asked for them again; but a tier that drops what it should move is fast for a bad reason.
-        return "error", f"{lost} block{'s were' if lost > 1 else ' was'} lost between two levels of the tier"
+        return "error", say_lost(lost)
     if window_ns <= 0 or not total.operations + total.misses:
         return "incomplete", "no operation completed inside the window: give it more time"
     expected = [part.expected_operations for part in parts if part.expected_operations is not None]

@@ -249,6 +249,14 @@ TIERS: tuple[Column, ...] = (
     Column("demoted_bytes", _INT, "B", "bytes handed down"),
     Column("promoted_bytes", _INT, "B", "bytes brought up"),
     Column("through_bytes", _INT, "B", "of an edge: bytes written through to the lower tier as the upper was written"),
+    Column(
+        "lost",
+        _INT,
+        "operations",
+        "of an edge: blocks that were well and did not arrive; of a tier: blocks that take room in it and "
+        "whose content is gone. Reading one is an error",
+    ),
+    Column("first_error", _TEXT, None, "the first operation that failed: what, where, why"),
     *_percentiles("latency", "the latency of its operations", of="operations"),
     Column("latency_max_ns", _INT, "ns", "the longest"),
     *_percentiles("read_latency", "the latency of blocks read from it, to be moved too", of="operations"),
