@@ -266,8 +266,9 @@ def _latencies(point: Point, total: Sample) -> dict[str, int | float | None]:
     values |= _percentiles("request_latency", _merged(total, "request", "latency"), _FAR)
     for phase in ("wait", "storage"):
         values |= _percentiles(f"request_{phase}", _merged(total, "request", phase), ("p50", "p95", "p99"))
+    values |= _from_zero("order_wait", _merged(total, "request", "order"), ("p50", "p95", "p99"))
     values |= _percentiles("reread_latency", _merged(total, "step", "latency", ["reread"]), ("p50", "p95", "p99"))
-    values |= _loads(_merged(total, "request", "load"))
+    values |= _from_zero("load_latency", _merged(total, "request", "load"), _SOME)
     first_token = _merged(total, "request", "first token")
     values |= {"ttft_mean_ns": first_token.mean, **_percentiles("ttft", first_token, _SOME)}
     replay = point.work.replay
@@ -276,9 +277,9 @@ def _latencies(point: Point, total: Sample) -> dict[str, int | float | None]:
     return values
 
 
-def _loads(histogram: Histogram) -> dict[str, int | None]:
-    """Who finds nothing does not wait; a histogram counts that as 1 ns."""
-    found = _percentiles("load_latency", histogram, _SOME)
+def _from_zero(name: str, histogram: Histogram, which: Sequence[str]) -> dict[str, int | None]:
+    """Of times that may be none at all, which a histogram counts as 1 ns."""
+    found = _percentiles(name, histogram, which)
     return {name: 0 if value == 1 and not histogram.smallest else value for name, value in found.items()}
 
 
