@@ -26,6 +26,7 @@ def order_wait(start_ns: int, due_ns: Int64s, begun_ns: Int64s, paused_ns: Int64
     def paused_until(times: Int64s) -> Int64s:
         place = np.searchsorted(starts, times, "right") - 1
         inside = np.clip(times - starts[place], 0, lengths[place])
-        return np.where(place < 0, 0, before[place] + inside)
+        return np.where(place < 0, 0, before[place] + inside).astype(np.int64)
 
-    return np.maximum(paused_until(begun_ns) - paused_until(np.minimum(due_ns, begun_ns)), 0)
+    waits: Int64s = np.maximum(paused_until(begun_ns) - paused_until(np.minimum(due_ns, begun_ns)), 0)
+    return waits

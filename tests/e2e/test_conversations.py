@@ -57,7 +57,7 @@ def test_from_users_to_tables(tmp_path: Path) -> None:
         assert 0 <= row["order_wait_share"] <= 1
         if row["order_wait_p50_ns"] is not None:
             assert row["order_wait_p50_ns"] <= row["request_wait_p50_ns"]
-    assert "for the order: the share of the latency" in done.stdout
+    assert "for the order: the share of the latency" in " ".join(done.stdout.split())
     found = pq.read_table(tmp_path / "out" / "found.parquet").to_pylist()
     own = [row for row in found if row["trial"] == 1 and row["point_id"] == cache[0]["point_id"]]
     assert sum(row["hits"] for row in own if row["tier"] is None) == cache[0]["hits"]
@@ -124,7 +124,7 @@ def test_turns_from_a_trace(tmp_path: Path) -> None:
 
 
 def test_an_order_for_a_slow_storage_is_said_to_cost(tmp_path: Path) -> None:
-    """Simulated, so that it is the same everywhere: with the order of a storage as fast as this one nobody waits much."""
+    """Simulated, so the same everywhere: with the order of a storage as fast as this one nobody waits much."""
     text = """kvs 1
 tier fast : sim { bandwidth = 10 GB/s; latency = 10 us; parallelism = 8 }
 pattern day : conversations { block = 64 KiB; users = 12; requests = 200 }
