@@ -162,6 +162,8 @@ class UsersSettings:
         done = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         if not self.documents:
             done |= dict.fromkeys(of_documents)
+        if not self.system_tokens:
+            done["systems"] = 1
         return attrs.evolve(self, **done)
 
 

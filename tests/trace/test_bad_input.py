@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kvscen.trace import FORMATS, TraceError, open_trace
+from kvscen.trace.turns import read_turns
 from tests.trace.support import AZURE, BURSTGPT, FILES, MOONCAKE, QWEN, SHAREGPT, TESTER, lines, write
 
 
@@ -197,3 +198,9 @@ def test_parquet_of_others(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     assert refused(path).startswith("FILE is damaged or no complete Parquet file: ")
     assert refused(path, "azure") == "FILE is a Parquet file, which says itself what it is"
+
+
+def test_turns_of_a_trace_that_names_no_conversations(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="does not say which requests are of one conversation"):
+        read_turns(write(tmp_path, "azure"), 10)
+    assert len(read_turns(write(tmp_path, "sharegpt"), 1)) == 1
