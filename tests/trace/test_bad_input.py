@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,9 @@ def test_compressed_data_that_ends_too_early(form: str, pack: Callable[[bytes], 
     for length in (len(packed) - 5, len(packed) // 2, 8):
         path.write_bytes(packed[:length])
         said = refused(path)
-        assert "data is damaged or ends too early (" in said and said.startswith("FILE: the ")
+        assert "data is damaged or ends too early, at some place after line 0 (" in said and said.startswith(
+            "FILE: the "
+        )
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -204,3 +207,16 @@ def test_turns_of_a_trace_that_names_no_conversations(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="does not say which requests are of one conversation"):
         read_turns(write(tmp_path, "azure"), 10)
     assert len(read_turns(write(tmp_path, "sharegpt"), 1)) == 1
+
+
+def test_where_compressed_data_ends_too_early(tmp_path: Path) -> None:
+    """To the MiB: what a damaged piece begins with is not given out."""
+    line = json.dumps(MOONCAKE[0]) + "\n"
+    count = (3 << 20) // len(line)
+    packed = gzip.compress((line * count).encode())
+    path = tmp_path / "t.jsonl.gz"
+    path.write_bytes(packed[:-2000])
+    said = refused(path)
+    found = re.search(r"at some place after line ([\d,]+) \(", said)
+    assert found is not None, said
+    assert 0 <= count - int(found[1].replace(",", "")) <= 2 * (1 << 20) // len(line)
