@@ -12,7 +12,8 @@ run: $(VENV)/.run
 	$(BIN)/kvscen run $(SCENARIO)
 
 test: check
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long and not alone" --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not long and alone"
 
 # Real traces of millions of look-ups, files of a gigabyte: minutes each.
 test-long: $(VENV)/.test
