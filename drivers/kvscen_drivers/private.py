@@ -70,7 +70,9 @@ class PrivateServer:
             while not answers():
                 self.check()
                 if time.monotonic() > deadline:
-                    raise DriverError(f"{what} does not answer within {_START_S:g} s{self._words()}", "look at the machine")
+                    raise DriverError(
+                        f"{what} does not answer within {_START_S:g} s{self._words()}", "look at the machine"
+                    )
                 time.sleep(_LOOK_S)
         except BaseException:
             self.close()

@@ -182,7 +182,8 @@ class Client:
         from redis.connection import Connection, UnixDomainSocketConnection
 
         options = self.login.options()
-        connection: Any = (UnixDomainSocketConnection if "path" in options else Connection)(**options)
+        kind: Any = UnixDomainSocketConnection if "path" in options else Connection
+        connection = kind(**options)
         with translated(self.tier, self.login):
             connection.connect()
         # redis-py keeps its socket to itself; a copy is ours, and lives on when the connection is closed.

@@ -17,7 +17,7 @@ from kvscen.plugin import (
     show_bytes,
 )
 from kvscen_drivers.redis import client, server
-from kvscen_drivers.redis.settings import MAX_VALUE_BYTES, MEASURES, Address, RedisSettings
+from kvscen_drivers.redis.settings import MAX_VALUE_BYTES, MEASURES, Address, RedisSettings, too_large
 
 
 class RedisDriver(Driver):
@@ -33,7 +33,7 @@ class RedisDriver(Driver):
         if work.block_bytes > MAX_VALUE_BYTES:
             yield Finding(
                 "KVS302",
-                f"a block of {show_bytes(work.block_bytes)} is more than a value may have, {show_bytes(MAX_VALUE_BYTES)}",
+                too_large(work.block_bytes),
                 help="use smaller blocks",
             )
         if settings.endpoint is None and work.processes > 1:
@@ -63,7 +63,8 @@ class RedisDriver(Driver):
         from importlib import metadata
 
         facts = {"redis-py": metadata.version("redis")}
-        if tier is None or tier.settings.endpoint is None:
+        endpoint = None if tier is None else tier.settings.endpoint
+        if tier is None or endpoint is None:
             path = server.program()
             if path is None:
                 # A tier that names an endpoint needs none.
@@ -73,9 +74,8 @@ class RedisDriver(Driver):
             except DriverError as error:
                 return Availability(False, str(error), error.remedy, facts)
             return Availability(True, facts=facts)
-        settings: RedisSettings = tier.settings
         try:
-            named = client.Client(tier, client.Login.of(settings, Address.of(settings.endpoint)))
+            named = client.Client(tier, client.Login.of(tier.settings, Address.of(endpoint)))
             from kvscen_drivers.redis.store import describe_server
 
             facts["server"] = describe_server(named)

@@ -42,7 +42,7 @@ class RedisLane(Lane):
         """`place(key, offset, nbytes)`: is that within the layout?"""
         link.setblocking(False)
         self._link, self._where = link, where
-        self._memory = memoryview(arena.view).cast("B") if len(arena.view) else memoryview(b"")
+        self._memory = memoryview(arena.view)  # type: ignore[arg-type]  # an array has the buffer protocol
         self._depth, self._patience_ns, self._clock = depth, int(patience_s * 1e9), clock
         self._place = place
         self.commands = Commands(b"", 1)

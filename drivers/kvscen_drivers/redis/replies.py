@@ -1,15 +1,13 @@
 """RESP, as far as blocks need it: what a command looks like on the wire, and what its reply is expected to be.
 
 Where all goes well, every byte of a reply is known beforehand but the block's own: so the kernel can be told where each
-of them is to go, for many replies at once. What comes otherwise than expected is read again, from the bytes that are there.
+of them is to go, for many replies at once. What comes otherwise than expected is read again, from the bytes that are
+there.
 """
 
 from __future__ import annotations
 
 import errno
-
-import numpy as np
-import numpy.typing as npt
 
 #: A line of a reply is no longer than this: an error's text. What is longer is no RESP.
 LINE_BYTES = 64 << 10
@@ -42,7 +40,20 @@ class Garbage(Exception):
 class Exchange:
     """One command and its reply. `command` are the pieces to send, `parts` where the bytes of the expected reply go."""
 
-    __slots__ = ("command", "expected", "got", "head", "key", "number", "parts", "size", "submitted", "wanted", "wire_bytes", "write")
+    __slots__ = (
+        "command",
+        "expected",
+        "got",
+        "head",
+        "key",
+        "number",
+        "parts",
+        "size",
+        "submitted",
+        "wanted",
+        "wire_bytes",
+        "write",
+    )
 
     def __init__(
         self,
@@ -58,7 +69,7 @@ class Exchange:
         self.command, self.expected, self.wanted = command, expected, len(view)
         self.head = memoryview(bytearray(len(expected)))
         # The parts of a bulk reply: its length, the block, the end of the line.
-        self.parts = (self.head,) if write else (self.head, view, memoryview(bytearray(2)))
+        self.parts: tuple[memoryview, ...] = (self.head,) if write else (self.head, view, memoryview(bytearray(2)))
         self.size = sum(map(len, self.parts))
         self.wire_bytes = sum(map(len, command)) + self.size
         self.got = 0
@@ -184,7 +195,3 @@ class OddReply:
 
 def _shown(data: bytes | bytearray) -> str:
     return repr(bytes(data[:40]))
-
-
-def block_view(view: npt.NDArray[np.uint8], first: int, nbytes: int) -> memoryview:
-    return memoryview(view[first : first + nbytes])  # type: ignore[arg-type]  # an array has the buffer protocol

@@ -7,11 +7,28 @@ from typing import Literal
 
 import attrs
 
-from kvscen.plugin import Count, Duration, Finding, Measure, Secret, SecretFile, Size, String, Unfit, Word, setting
+from kvscen.plugin import (
+    Count,
+    Duration,
+    Finding,
+    Measure,
+    Secret,
+    SecretFile,
+    Size,
+    String,
+    Unfit,
+    Word,
+    setting,
+    show_bytes,
+)
 
 #: The longest value that Redis keeps (its default `proto-max-bulk-len`).
 MAX_VALUE_BYTES = 512 << 20
 DEFAULT_PORT = 6379
+
+
+def too_large(nbytes: int) -> str:
+    return f"a block of {show_bytes(nbytes)} is more than a value may have, {show_bytes(MAX_VALUE_BYTES)}"
 
 
 @attrs.frozen
@@ -69,7 +86,9 @@ class RedisSettings:
         help="the server; default: a private one on this machine, started for the run and ended with it",
     )
     user: str | None = setting(String(), default=None, help="the ACL user to log in as; default: the server's default")
-    password: SecretFile | None = setting(Secret(), default=None, help="the password, in a file of its own")
+    password: SecretFile | None = setting(  # noqa: RUF009 - an attrs field
+        Secret(), default=None, help="the password, in a file of its own"
+    )
     database: int = setting(Count(0, 65535), default=0, help="number of the database")
     prefix: str = setting(
         String(), default="kvscen:", help="what the names of our keys begin with; no other key is ever touched"
@@ -92,12 +111,17 @@ class RedisSettings:
 
     def check(self) -> Iterator[Finding]:
         if not self.prefix:
-            yield Finding("KVS105", "without a prefix every key of the server would be ours", "prefix", 'write `"kvscen:"`')
+            yield Finding(
+                "KVS105", "without a prefix every key of the server would be ours", "prefix", 'write `"kvscen:"`'
+            )
         if self.user is not None and self.password is None:
             yield Finding("KVS113", "a `user` needs a `password`", "user", 'add `password = secret("FILE")`')
         if self.endpoint is None and self.password is not None:
             yield Finding(
-                "KVS114", "a private server has a password of its own", "password", "name an `endpoint`, or leave it out"
+                "KVS114",
+                "a private server has a password of its own",
+                "password",
+                "name an `endpoint`, or leave it out",
             )
 
     def complete(self) -> RedisSettings:

@@ -1,4 +1,4 @@
-"""One tier of the driver `redis` in one worker: a connection for each lane, and one of redis-py's to ask and to lay out."""
+"""One tier of the driver `redis` in one worker: a connection for each lane, and one of redis-py's for all else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kvscen_drivers.redis.client import Client, Login
 from kvscen_drivers.redis.lane import RedisLane
 from kvscen_drivers.redis.replies import Commands
 from kvscen_drivers.redis.server import Private, leave, private_server
-from kvscen_drivers.redis.settings import MAX_VALUE_BYTES, Address, RedisSettings
+from kvscen_drivers.redis.settings import MAX_VALUE_BYTES, Address, RedisSettings, too_large
 
 #: Of a server's settings those that a reader of a figure wants to know.
 _TOLD = ("maxmemory-policy", "io-threads", "save", "appendonly")
@@ -66,6 +66,11 @@ class RedisStore(Store):
         assert self._client is not None
         return self._client
 
+    @property
+    def login(self) -> Login:
+        """How the server is reached."""
+        return self._open.login
+
     def allocate(self, nbytes: int, memory: str) -> Arena:
         return host_arena(nbytes)
 
@@ -100,11 +105,7 @@ class RedisStore(Store):
 
     def prepare(self, layout: Layout) -> Sequence[int]:
         if layout.stride_bytes > MAX_VALUE_BYTES:
-            raise DriverError(
-                f"tier `{self._tier.name}`: a block of {show_bytes(layout.stride_bytes)} is more than a value may have, "
-                f"{show_bytes(MAX_VALUE_BYTES)}",
-                "use smaller blocks",
-            )
+            raise DriverError(f"tier `{self._tier.name}`: {too_large(layout.stride_bytes)}", "use smaller blocks")
         self._fits(layout.keys, layout.stride_bytes, self._room(None))
         self._layout = layout
         for lane in self._lanes:
@@ -165,25 +166,28 @@ class RedisStore(Store):
         }
 
     def path(self) -> PathReport:
-        what = f"RESP over {'a Unix socket' if self._unix else 'TCP'} to {self._open.login.address}"
-        sent = sum(lane.sent_bytes for lane in self._lanes)
-        received = sum(lane.received_bytes for lane in self._lanes)
-        ours = f"sent {sent} and received {received} bytes"
+        what = f"RESP over {'a Unix socket' if self._unix else 'TCP'} to {self.login.address}"
         if self._unix:
-            return PathReport("unix socket", f"{what}: {ours} by the driver's count")
-        counts = [lane.kernel_bytes() for lane in self._lanes if not lane.lost]
-        known = [count for count in counts if count is not None]
-        if len(known) < len(self._lanes):
-            return PathReport("tcp", f"{what}: {ours} by the driver's count")
-        kernel = f"{sum(count[0] for count in known)} and {sum(count[1] for count in known)}"
-        return PathReport("tcp", f"{what}: {ours}, by the kernel's count of the connections {kernel}")
+            return PathReport("unix socket", f"{what}; the bytes are the driver's own count")
+        open_lanes = [lane for lane in self._lanes if not lane.lost]
+        known = [count for lane in open_lanes if (count := lane.kernel_bytes()) is not None]
+        if not known or len(known) < len(self._lanes):
+            return PathReport("tcp", f"{what}; the bytes are the driver's own count")
+        sent, received = (sum(column) for column in zip(*known, strict=True))
+        ours = sum(lane.sent_bytes for lane in open_lanes), sum(lane.received_bytes for lane in open_lanes)
+        if (sent, received) == ours:
+            return PathReport("tcp", f"{what}; the kernel counts the same bytes on its connections as the driver")
+        return PathReport(
+            "tcp",
+            f"{what}; the driver counts {ours[0]} bytes sent and {ours[1]} received, the kernel {sent} and {received}",
+        )
 
     @property
     def _unix(self) -> bool:
-        return bool(self._open.login.address.path)
+        return bool(self.login.address.path)
 
     def locate(self, key: int) -> str:
-        place = f"key `{self._prefix}{key}` at {self._open.login.address}"
+        place = f"key `{self._prefix}{key}` at {self.login.address}"
         said = next((lane.said[key] for lane in self._lanes if key in lane.said), "")
         return f"{place} [{said}]" if said else place
 
@@ -225,7 +229,7 @@ def describe_server(client: Client, *, private: bool = False) -> str:
     told = client.config(*_TOLD)
     facts = [f"{name} {version}" + (", private to this worker" if private else "")]
     facts.append(f"maxmemory {show_bytes(most) if most else 'none'}")
-    facts += [f'{key} {value or "none"}' for key, value in told.items()]
+    facts += [f"{key} {value or 'none'}" for key, value in told.items()]
     return ", ".join(facts)
 
 

@@ -1,4 +1,4 @@
-"""The driver `redis` under the contract, with a real server."""
+"""The driver `redis` under the contract, with real servers: private ones, and one that asks for a password."""
 
 from typing import ClassVar
 
@@ -7,30 +7,36 @@ import pytest
 from kvscen.testing.contract import DriverContract
 from kvscen_drivers.redis.driver import RedisDriver
 from kvscen_drivers.redis.settings import RedisSettings
-from tests.drivers.redis.support import needs_server
+from tests.drivers.redis.support import named_server, needs_server
 
 pytestmark = needs_server
 
 
-class TestPrivate(DriverContract):
-    more: ClassVar[dict[str, object]] = {}
-
+class Redis(DriverContract):
     @pytest.fixture
     def driver(self):
         return RedisDriver()
 
+
+class TestPrivate(Redis):
     @pytest.fixture
     def settings(self):
-        return RedisSettings(**self.more).complete()
+        return RedisSettings().complete()
 
 
-class TestUnixSocket(TestPrivate):
-    more: ClassVar = {"socket": "unix"}
+@pytest.fixture(scope="module", params=["tcp", "unix"])
+def endpoint(request, tmp_path_factory):
+    with named_server(tmp_path_factory.mktemp("server"), socket=request.param) as (_, where):
+        yield where
 
 
-class TestFewInFlight(TestPrivate):
+class TestNamed(Redis):
+    more: ClassVar[dict[str, object]] = {}
+
+    @pytest.fixture
+    def settings(self, endpoint, request):
+        return RedisSettings(**endpoint, prefix=f"{request.node.name}:", **self.more).complete()
+
+
+class TestFewInFlight(TestNamed):
     more: ClassVar = {"max_in_flight": 3}
-
-
-class TestLimitedMemory(TestPrivate):
-    more: ClassVar = {"capacity_bytes": 8 << 20}
