@@ -105,7 +105,7 @@ class Exchange:
         head = min(self.got, len(self.expected))
         if self.head[:head] != self.expected[:head]:
             return True
-        return self.got == self.size and not self.write and self.parts[2] != b"\r\n"
+        return self.got == self.size and not self.write and self.parts[2].tobytes() != b"\r\n"
 
 
 class Commands:
