@@ -10,15 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 from kvscen.plugin import DriverError, leashed
 from kvscen_drivers.program import ending, last_line
 
-#: How long a server may take until it answers, and to end when it is asked to.
-_START_S, _END_S = 10.0, 2.0
+#: How long a server may take until it answers.
+_START_S = 10.0
 _LOOK_S = 0.005
 
 
@@ -46,12 +46,11 @@ class PrivateServer:
         self,
         what: str,
         argv: Sequence[str],
-        answers: Callable[[], bool],
+        answers: Callable[[PrivateServer], bool],
         *,
         stdin: bytes = b"",
-        env: Mapping[str, str] | None = None,
     ) -> None:
-        """Waits until `answers()` is true. `stdin` is what it reads first: its own way to be told a secret, for others
+        """Waits until `answers(self)` is true. `stdin` is what it reads first: the way to be told a secret, for others
         see the command line. Raises DriverError where it does not come up."""
         self.what = what
         self._output: IO[bytes] = tempfile.NamedTemporaryFile(prefix="kvscen-server-", suffix=".log")  # noqa: SIM115
@@ -60,14 +59,15 @@ class PrivateServer:
             stdin=subprocess.PIPE,
             stdout=self._output,
             stderr=self._output,
-            env=None if env is None else {**os.environ, **env},
+            # Where it is one of ours it finds what we find, wherever that was found.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
         )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
             pipe.write(stdin)
         deadline = time.monotonic() + _START_S
         try:
-            while not answers():
+            while not answers(self):
                 self.check()
                 if time.monotonic() > deadline:
                     raise DriverError(
@@ -77,6 +77,11 @@ class PrivateServer:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def output(self) -> str:
+        """What it has printed."""
+        return Path(self._output.name).read_text(errors="replace")
 
     @property
     def pid(self) -> int:
@@ -100,11 +105,7 @@ class PrivateServer:
         return ""
 
     def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        """It keeps nothing that a gentle end would save."""
+        self._process.kill()
+        self._process.wait()
         self._output.close()

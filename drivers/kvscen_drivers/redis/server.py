@@ -78,7 +78,7 @@ class Private:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
 
-    def _answers(self) -> bool:
+    def _answers(self, _: PrivateServer) -> bool:
         with contextlib.suppress(OSError), self._connected() as link:
             # It wants a password first: an answer all the same.
             link.settimeout(1)

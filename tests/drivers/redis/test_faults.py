@@ -159,7 +159,7 @@ def test_a_cluster_is_refused(tmp_path):
     lines = f"port {port}\ncluster-enabled yes\ndir {tmp_path}\nsave ''\nbind 127.0.0.1\n".encode()
     client = redis.Redis("127.0.0.1", port)
 
-    def answers():
+    def answers(_):
         try:
             return client.ping()
         except redis.ConnectionError:
