@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from kvscen.plugin import Arena, DriverError, Lost, Tier, Unavailable, available_bytes, show_bytes
+from kvscen_drivers.calls import Failed
 from kvscen_drivers.mooncake import wheel
 from kvscen_drivers.mooncake.settings import MooncakeSettings, address_of
 from kvscen_drivers.private import PrivateServer, free_port
@@ -162,6 +165,18 @@ class Cluster:
             with contextlib.suppress(Exception):
                 self.api.unregister_buffer(address)
 
+    def move(
+        self, write: bool, names: Sequence[str], addresses: Sequence[int], sizes: Sequence[int]
+    ) -> list[Failed | None]:
+        """Blocks between keys and buffers, in one call."""
+        # A put of a key that is there changes nothing and says that all is well.
+        call = self.api.batch_upsert_from if write else self.api.batch_get_into
+        answers: Sequence[int] = call(names, addresses, sizes)
+        return [
+            None if answer == (0 if write else wanted) else _failed(answer)
+            for answer, wanted in zip(answers, sizes, strict=False)
+        ]
+
     def check(self) -> None:
         """Raises Lost where a part of a private store has ended."""
         if self.private is not None:
@@ -173,6 +188,12 @@ class Cluster:
             self.private.close()
         with contextlib.suppress(Exception):
             self.api.close()
+
+
+def _failed(answer: int) -> Failed:
+    if answer >= 0:
+        return Failed(errno.EBADMSG, f"a value of {answer} bytes came")
+    return Failed(wheel.errno_of(answer), wheel.spelled(answer), lost=not wheel.harmless(answer))
 
 
 _clusters: dict[Tier, Cluster] = {}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import attrs
 
 from kvscen.plugin import Count, Duration, Finding, Measure, Size, String, Unfit, Word, setting
+from kvscen_drivers.call_store import MEASURES as CALL_MEASURES
 
 #: Metadata that nodes exchange among themselves, without a server for it.
 PEER_TO_PEER = "P2PHANDSHAKE"
@@ -81,7 +82,5 @@ class MooncakeSettings:
 
 MEASURES = (
     Measure("mooncake_version", "string", "", "the version of Mooncake's Python package"),
-    Measure("calls", "int64", "", "calls of the store that moved blocks, from the start of the load to its end"),
-    Measure("call_mean_ns", "float64", "ns", "mean time of one of them"),
-    Measure("blocks_per_call", "float64", "", "mean blocks of one of them"),
+    *CALL_MEASURES,
 )

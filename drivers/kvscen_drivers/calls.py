@@ -1,4 +1,5 @@
-"""A thread that gives what waits to the store in one call, reads and writes apart, as engines do."""
+"""A lane for a client library whose calls move several blocks at once and return when all have ended: its thread gives
+it what waits in one call, reads and writes apart, as engines do."""
 
 from __future__ import annotations
 
@@ -10,12 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import attrs
+
 from kvscen.plugin import ERROR, OK, READ, WRITE, Arena, Clock, Lane, Lost, Rows
-from kvscen_drivers.mooncake import wheel
-from kvscen_drivers.mooncake.cluster import Cluster
 
 _CLOSE_S = 1.0
-_END = -1
+_REMEDY = "see whether its servers run"
 #: Memory that calls may still write to which never ended.
 _left_behind: list[object] = []
 
@@ -24,23 +25,37 @@ _Row = tuple[int, int, int, int, int, int, int, int, int]
 _Job = tuple[int, int, int, int, int, bool]
 
 
-class MooncakeLane(Lane):
+@attrs.frozen
+class Failed:
+    """An operation that failed. `lost`: of this call, bytes may still come into buffers, or the store is gone."""
+
+    errno: int
+    said: str
+    lost: bool = False
+
+
+#: Moves blocks between keys, by name, and addresses: (write?, names, addresses, bytes). Of each None, or how it failed.
+Move = Callable[[bool, Sequence[str], Sequence[int], Sequence[int]], Sequence[Failed | None]]
+
+
+class CallLane(Lane):
     """At most `depth` operations, which end with the call that they are part of. A call that takes longer than
-    `patience_s`, or after which bytes may still come into buffers, ends the lane: Lost."""
+    `patience_s`, or after which nothing can be relied on, ends the lane: Lost."""
 
     def __init__(
         self,
-        cluster: Cluster,
+        move: Move,
         where: str,
         arena: Arena,
         depth: int,
         patience_s: float,
         clock: Clock,
         whole: Callable[[int, int, int], bool],
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
-        """`whole(key, offset, nbytes)`: is that one block of the layout? Raises DriverError."""
-        cluster.register(arena)
-        self._cluster, self._where, self._whole = cluster, where, whole
+        """`whole(key, offset, nbytes)`: is that one block of the layout? `ended` is called when no call is under way
+        any more, after `close`."""
+        self._move, self._where, self._whole, self._ended = move, where, whole, ended
         self._address, self._nbytes = arena.address, arena.nbytes
         # As long as somebody holds a piece of it the memory stays, whoever closes the arena.
         self._held: object = memoryview(arena.view)  # type: ignore[arg-type]  # an array has the buffer protocol
@@ -56,12 +71,12 @@ class MooncakeLane(Lane):
         #: What the store said of operations that failed, by key; of the first ones.
         self.said: dict[int, str] = {}
         self.calls = self.called_ns = self.moved = self.moved_bytes = 0
-        self._thread = threading.Thread(target=self._serve, name="kvscen-mooncake", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="kvscen-calls", daemon=True)
         self._thread.start()
 
     def submit(self, ops: Rows) -> int:
         if self._lost:
-            raise Lost(self._lost, "see whether the master and its nodes run; the next point connects anew")
+            raise Lost(self._lost, f"{_REMEDY}; the next point connects anew")
         count = min(len(ops), self._depth - self._accepted)
         if count <= 0:
             return 0
@@ -85,7 +100,7 @@ class MooncakeLane(Lane):
             since = self._calling_since
             if since and time.monotonic_ns() - since > self._patience_ns:
                 self._lost = f"{self._where} has not ended a call in {self._patience_ns / 1e9:g} s"
-                raise Lost(self._lost, "see whether the master and its nodes run, or set a longer `patience`")
+                raise Lost(self._lost, f"{_REMEDY}, or set a longer `patience`")
             with contextlib.suppress(queue.Empty):
                 self._signal.get(timeout=min(left, self._patience_ns) / 1e9)
         count = min(len(self._done), len(out))
@@ -109,36 +124,35 @@ class MooncakeLane(Lane):
             self._signal.put(None)
 
     def _call(self, jobs: Sequence[_Job], write: bool) -> None:
-        api = self._cluster.api
         names = [f"{self.prefix}{job[2]}" for job in jobs]
         addresses, sizes = [job[3] for job in jobs], [job[4] for job in jobs]
         began = self._calling_since = time.monotonic_ns()
+        answers: Sequence[Failed | None] = ()
+        problem = ""
         try:
-            # A put of a key that is there changes nothing and says that all is well.
-            answers = (api.batch_upsert_from if write else api.batch_get_into)(names, addresses, sizes)
-        except Exception as error:  # the bindings have error classes of their own
-            self._lost = f"{self._where} raised {type(error).__name__}: {error}"
-            answers = [_END] * len(jobs)
+            answers = self._move(write, names, addresses, sizes)
+        except Exception as error:  # bindings have error classes of their own
+            problem = f"raised {type(error).__name__}: {error}"
+        else:
+            if len(answers) != len(jobs):
+                problem = f"gave {len(answers)} answers to {len(jobs)} operations"
         now = self._clock()
         self.calls += 1
         self.called_ns += time.monotonic_ns() - began
-        if len(answers) != len(jobs):
-            self._lost = f"{self._where} gave {len(answers)} answers to {len(jobs)} operations"
-            answers = [_END] * len(jobs)
-        for (number, submitted, key, _, wanted, _), answer in zip(jobs, answers, strict=True):
-            if answer == (0 if write else wanted):
+        if problem:
+            answers = [Failed(errno.EREMOTEIO, problem, lost=True)] * len(jobs)
+        for (number, submitted, key, _, wanted, _), failed in zip(jobs, answers, strict=True):
+            if failed is None:
                 self.moved += 1
                 self.moved_bytes += wanted
                 self._done.append((number, submitted, now, wanted, 0, 0, OK, 0, 0))
                 continue
-            code = errno.EBADMSG if answer >= 0 else wheel.errno_of(answer)
-            said = wheel.spelled(answer) if answer < 0 else f"a value of {answer} bytes came"
             if len(self.said) < 16:
-                self.said[key] = said
-            if answer < 0 and not wheel.harmless(answer):
+                self.said[key] = failed.said
+            if failed.lost and not self._lost:
                 verb = "write" if write else "read"
-                self._lost = self._lost or f"{self._where} failed a {verb} of `{self.prefix}{key}` with {said}"
-            self._done.append((number, submitted, now, 0, 0, code, ERROR, 0, 0))
+                self._lost = f"{self._where} failed a {verb} of `{self.prefix}{key}` with {failed.said}"
+            self._done.append((number, submitted, now, 0, 0, failed.errno, ERROR, 0, 0))
         self._calling_since = 0
 
     @property
@@ -156,5 +170,5 @@ class MooncakeLane(Lane):
         if self._thread.is_alive():
             _left_behind.append(self._held)
         else:
-            self._cluster.unregister(self._address)
+            self._ended()
         self._held = None
