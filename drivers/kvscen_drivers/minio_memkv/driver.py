@@ -87,9 +87,9 @@ class MinioMemkvDriver(Driver):
 
         try:
             if tier is None:
-                store.native()
-                return Availability(True, facts={"memkv-lmcache": store.version()})
-            store.connect(tier)
+                store.make({})
+            else:
+                store.connect(tier)
         except (Unavailable, DriverError) as error:
             return Availability(False, str(error), error.remedy)
         return Availability(True, facts={"memkv-lmcache": store.version()})

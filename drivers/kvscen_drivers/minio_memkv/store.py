@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -42,10 +42,26 @@ def native() -> Any:
         raise Unavailable(f"MinIO's client for MemKV cannot be imported: {error}", INSTALL) from error
 
 
+def make(told: Mapping[str, str], whose: str = "") -> Any:
+    """A client that is told this, by variables alone: it reads them when it is made, and asks for its licence. Raises
+    Unavailable, DriverError."""
+    module = native()
+    try:
+        with variables(told):
+            return module.Client()
+    except Exception as error:  # it knows no other kind than RuntimeError
+        if "license" in str(error).lower():
+            raise Unavailable(
+                f"{whose}MinIO's client for MemKV: {error}", 'ask MinIO for one: `license = secret("FILE")`'
+            ) from error
+        raise DriverError(
+            f"{whose}MinIO's client for MemKV: {error}", "see `servers`, `config`, `transport` and `devices`"
+        ) from error
+
+
 def connect(tier: Tier) -> Any:
     """A client, with a connection to every server. Raises Unavailable, DriverError."""
     settings: MinioMemkvSettings = tier.settings
-    module = native()
     told: dict[str, str] = {"MEMKV_TRANSPORT": settings.transport}
     if settings.servers is not None:
         told["MEMKV_SERVERS"] = ",".join(settings.servers)
@@ -57,20 +73,7 @@ def connect(tier: Tier) -> Any:
         told["MEMKV_LICENSE"] = settings.license.path
     if settings.auth_key is not None:
         told["MEMKV_AUTH_KEY"] = read_secret(settings.auth_key)
-    try:
-        # The client is told by variables alone, and reads them when it is made.
-        with variables(told):
-            client = module.Client()
-    except Exception as error:  # it knows no other kind than RuntimeError
-        if "license" in str(error).lower():
-            raise Unavailable(
-                f"tier `{tier.name}`: MinIO's client for MemKV: {error}",
-                'ask MinIO for one: `license = secret("FILE")`',
-            ) from error
-        raise DriverError(
-            f"tier `{tier.name}`: MinIO's client for MemKV: {error}",
-            "see `servers`, `config`, `transport` and `devices`",
-        ) from error
+    client = make(told, f"tier `{tier.name}`: ")
     try:
         client.warmup()
     except Exception as error:

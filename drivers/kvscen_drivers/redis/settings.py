@@ -135,5 +135,4 @@ MEASURES = (
     Measure("server_cpu_ns", "int64", "ns", "CPU time of the server from the start of the load to its end"),
     Measure("server_used_bytes", "int64", "B", "memory that the server uses after the load"),
     Measure("evicted_keys", "int64", "", "keys that the server evicted from the start of the load to its end"),
-    Measure("wire_operations", "int64", "", "commands that were sent, from the start of the load to its end"),
 )

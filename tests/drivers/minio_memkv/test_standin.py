@@ -123,6 +123,7 @@ def test_no_licence():
     with pytest.raises(Unavailable, match="no license found"):
         MinioMemkvDriver().open(tier, Work("read", BLOCK, 1, 1), ())
     here = MinioMemkvDriver().probe(tier)
+    assert not MinioMemkvDriver().probe(None).ok
     assert not here.ok and 'license = secret("FILE")' in here.remedy
 
 
