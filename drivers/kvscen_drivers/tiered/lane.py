@@ -138,7 +138,8 @@ class TieredLane(Lane):
         clock = self._store.clock
         deadline = clock() + timeout_ns
         wanted = min(at_least, len(out))
-        self.mover.collect()
+        if not wanted or self.has_ended:
+            self.mover.collect()
         count = self._deliver(out, 0)
         while count < wanted:
             left = deadline - clock()

@@ -229,8 +229,9 @@ class Mover:
         self.push()
         busy = [level for level, flying in enumerate(self._flying) if flying]
         found = False
-        for level in busy:
-            found |= self._reap(level, 0, 0)
+        if len(busy) > 1 or timeout_ns <= 0:
+            for level in busy:
+                found |= self._reap(level, 0, 0)
         if not found and timeout_ns > 0:
             found = self._wait(busy, timeout_ns)
         self.push()
