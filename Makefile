@@ -14,7 +14,8 @@ run: $(VENV)/.run
 	$(BIN)/kvscen run $(SCENARIO)
 
 test: check
-	$(TESTED) -m "not long"
+	$(TESTED) -m "not long and not alone" --numprocesses 2 --dist loadgroup
+	$(TESTED) -m "not long and alone"
 
 # Real traces of millions of look-ups, files of a gigabyte: minutes each.
 test-long: $(VENV)/.test

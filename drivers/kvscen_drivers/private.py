@@ -20,6 +20,7 @@ from kvscen_drivers.program import ending, last_line
 #: How long a server may take until it answers.
 _START_S = 10.0
 _LOOK_S = 0.005
+_TRIES = 3
 
 
 def find_program(*names: str) -> str | None:
@@ -30,6 +31,19 @@ def find_program(*names: str) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def on_free_port(start: Callable[[int], PrivateServer]) -> tuple[PrivateServer, int]:
+    """A server and its port. Between finding a port and listening on it somebody else may have taken it: then another
+    one is tried. Raises DriverError."""
+    for left in reversed(range(_TRIES)):
+        port = free_port()
+        try:
+            return start(port), port
+        except DriverError:
+            if not left:
+                raise
+    raise AssertionError
 
 
 def free_port() -> int:

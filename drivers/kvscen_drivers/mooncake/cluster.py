@@ -14,7 +14,7 @@ from kvscen.plugin import Arena, DriverError, Lost, Tier, Unavailable, available
 from kvscen_drivers.calls import Failed
 from kvscen_drivers.mooncake import wheel
 from kvscen_drivers.mooncake.settings import MooncakeSettings, address_of
-from kvscen_drivers.private import PrivateServer, free_port
+from kvscen_drivers.private import PrivateServer, free_port, on_free_port
 
 #: What a private store has beyond the blocks: its allocator's own, and the end of each node's memory.
 _SPARE_SHARE, _SPARE_BYTES = 8, 32 << 20
@@ -27,13 +27,15 @@ class Private:
     def __init__(self, tier: Tier) -> None:
         self._settings: MooncakeSettings = tier.settings
         self._name = tier.name
-        self.address = f"127.0.0.1:{free_port()}"
         self._nbytes = 0
         self._keys: dict[int, int] = {}
         self.nodes: list[PrivateServer] = []
-        port = address_of(self.address)[1]
-        self.master = PrivateServer(
-            f"tier `{tier.name}`: the private mooncake_master",
+        self.master, port = on_free_port(self._start)
+        self.address = f"127.0.0.1:{port}"
+
+    def _start(self, port: int) -> PrivateServer:
+        return PrivateServer(
+            f"tier `{self._name}`: the private mooncake_master",
             [
                 wheel.master_program(),
                 "-rpc_address=127.0.0.1",
@@ -45,7 +47,7 @@ class Private:
                 "-eviction_high_watermark_ratio=1.0",
                 "-eviction_ratio=0",
             ],
-            lambda _: not reach(self.address),
+            lambda _: not reach(f"127.0.0.1:{port}"),
         )
 
     def make_room(self, keys: int, stride_bytes: int) -> None:

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from kvscen.plugin import DriverError, Tier, Unavailable
-from kvscen_drivers.private import PrivateServer, find_program, free_port
+from kvscen_drivers.private import PrivateServer, find_program, on_free_port
 from kvscen_drivers.redis.settings import Address, RedisSettings
 
 PROGRAMS = ("redis-server", "valkey-server")
@@ -61,19 +61,18 @@ class Private:
             f"io-threads {settings.io_threads}",
             f"maxmemory {settings.capacity_bytes or 0}",
         ]
-        if settings.socket == "unix":
-            self.address = Address(path=str(self._folder / "socket"))
-            lines += ["port 0", f"unixsocket {self.address.path}", "unixsocketperm 600"]
-        else:
-            self.address = Address("127.0.0.1", free_port())
-            lines += [f"port {self.address.port}"]
+        what = f"tier `{tier.name}`: the private {self.version}"
+
+        def start(address: Address, listens: list[str]) -> PrivateServer:
+            self.address = address
+            return PrivateServer(what, [path, "-"], self._answers, stdin="\n".join([*lines, *listens, ""]).encode())
+
         try:
-            self._server = PrivateServer(
-                f"tier `{tier.name}`: the private {self.version}",
-                [path, "-"],
-                self._answers,
-                stdin="\n".join([*lines, ""]).encode(),
-            )
+            if settings.socket == "unix":
+                place = Address(path=str(self._folder / "socket"))
+                self._server = start(place, ["port 0", f"unixsocket {place.path}", "unixsocketperm 600"])
+            else:
+                self._server, _ = on_free_port(lambda port: start(Address("127.0.0.1", port), [f"port {port}"]))
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise

@@ -106,14 +106,14 @@ def test_a_node_that_is_killed_in_the_middle_of_a_batch(kv):
 
 
 @needs_mooncake
-@pytest.mark.parametrize("kv", [{"patience_ns": 400_000_000}], indirect=True)
+@pytest.mark.parametrize("kv", [{"patience_ns": 2_000_000_000}], indirect=True)
 def test_a_node_that_is_stopped_is_waited_for_no_longer_than_its_patience(kv):
     store, lane, _ = kv
     pid = store._cluster.private.nodes[0].pid
     os.kill(pid, signal.SIGSTOP)
     try:
         lane.submit(ops(range(8), READ, MIB))
-        with pytest.raises(Lost, match=r"the Mooncake store of 127.0.0.1:\d+ has not ended a call in 0.4 s"):
+        with pytest.raises(Lost, match=r"the Mooncake store of 127.0.0.1:\d+ has not ended a call in 2 s"):
             lane.reap(np.zeros(8, "V48"), 8, 20_000_000_000)
         with pytest.raises(Lost):
             lane.submit(ops([0], READ, MIB))

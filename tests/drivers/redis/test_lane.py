@@ -193,6 +193,7 @@ def test_a_server_that_says_nothing_is_waited_for_no_longer_than_allowed():
             pair.lane.submit(rows)
 
 
+@pytest.mark.alone
 def test_a_slow_server_is_not_a_silent_one():
     """Patience is with silence, not with the whole reply."""
     with Pair(patience_s=0.5) as pair:
