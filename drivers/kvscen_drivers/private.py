@@ -88,6 +88,8 @@ class PrivateServer:
                         f"{what} does not answer within {_START_S:g} s{self._words()}", "look at the machine"
                     )
                 time.sleep(_LOOK_S)
+            # It may have been another one's answer.
+            self.check()
         except BaseException:
             self.close()
             raise
