@@ -12,7 +12,7 @@ from kvscen.language.suggest import did_you_mean, listed
 from kvscen.language.values import Value
 
 #: Functions whose names are taken but which this version does not have yet.
-PLANNED_FUNCTIONS = frozenset({"hf", "secret"})
+PLANNED_FUNCTIONS = frozenset({"hf"})
 
 
 @attrs.frozen
@@ -44,6 +44,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "zipf": Function("zipf(count, skew)", distributions.zipf),
     "empirical": Function("empirical(values[, weights])", distributions.empirical),
     "trace": Function("trace(file)", outside.trace_file),
+    "secret": Function("secret(file)", outside.secret_file),
 }
 
 
