@@ -107,9 +107,12 @@ def _comment_columns(lines: list[Line]) -> list[int]:
             together.clear()
 
     before: Line | None = None
+    closing = False
     for i, line in enumerate(lines):
-        if before is not None and (line.blank or line.indent != before.indent) and not line.below:
+        if before is not None and (line.blank or line.indent != before.indent or closing) and not line.below:
             close()
+            # A bracket that closes several lines stands by itself.
+            closing = line.indent < before.indent
         if line.code and line.comment is not None:
             together.append(i)
         if not line.below:

@@ -198,7 +198,8 @@ def _on_one_line(block: Block) -> bool:
 
 
 def _rows(body: Sequence[Nodes]) -> list[tuple[Nodes, ...]]:
-    """The statements that stand on one line: as the author has them, and each on its own where that is too long."""
+    """The statements that stand on one line: as the author has them, and each on its own where that is too long or where they
+    stood behind the brace of a block that takes several lines."""
     rows: list[list[Nodes]] = []
     for statement in body:
         if rows and not first(statement).newline:
@@ -208,7 +209,7 @@ def _rows(body: Sequence[Nodes]) -> list[tuple[Nodes, ...]]:
     found: list[tuple[Nodes, ...]] = []
     for row in rows:
         width = INDENT + sum(len(flat(statement)) + 2 for statement in row) - 2
-        if len(row) == 1 or (width <= WIDTH and not any(has_lines(statement) for statement in row)):
+        if first(row[0]).newline and width <= WIDTH and not any(has_lines(statement) for statement in row):
             found.append(tuple(row))
         else:
             found += [(statement,) for statement in row]
