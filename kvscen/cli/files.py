@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def files(paths: Sequence[Path], suffixes: tuple[str, ...] = (".kvs",)) -> Iterator[Path | Diagnostic]:
-    """The files that the arguments mean, in their order, each once: of a folder those with such a suffix. A folder without any is
-    a problem."""
+    """The files that the arguments mean, in their order, each once: of a folder those with such a suffix. A folder
+    without any is a problem."""
     from kvscen.language.codes import diagnostic
 
     seen: set[Path] = set()

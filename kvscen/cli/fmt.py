@@ -25,7 +25,7 @@ _SUFFIXES = (".kvs", ".md")
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE|DIR]...")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, readable=False), metavar="[FILE|DIR]...")
 @click.option("--check", is_flag=True, help="Write nothing, name the files that would change.")
 @click.option("--diff", "show_diff", is_flag=True, help="Write nothing, show what would change.")
 def command(paths: Sequence[Path], check: bool, show_diff: bool) -> None:
@@ -42,7 +42,7 @@ def command(paths: Sequence[Path], check: bool, show_diff: bool) -> None:
     changed = unchanged = 0
     problems = False
     dry = check or show_diff
-    for path in files(paths or (Path("."),), _SUFFIXES):
+    for path in files(paths or (Path(),), _SUFFIXES):
         source = path if isinstance(path, Diagnostic) else read_source(path)
         formatted = (source,) if isinstance(source, Diagnostic) else _formatted(source)
         if not isinstance(formatted, str):
@@ -102,7 +102,9 @@ def _write(path: Path, text: str) -> Diagnostic | None:
 
         whole_file(target, write)
     except OSError as error:
-        return diagnostic("KVS001", f"{path} cannot be written ({error.strerror or error})", help="it is left as it was")
+        return diagnostic(
+            "KVS001", f"{path} cannot be written ({error.strerror or error})", help="it is left as it was"
+        )
     return None
 
 

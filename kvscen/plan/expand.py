@@ -14,12 +14,13 @@ from kvscen.language.bind import expectation_value
 from kvscen.language.codes import diagnostic, problem
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
 from kvscen.language.evaluate import nested_too_deeply
+from kvscen.language.format import one_line
 from kvscen.language.resolve import universe_of
 from kvscen.language.scenario import ExpectDef, Scenario, SkipDef, SweepDef
 from kvscen.language.suggest import did_you_mean, listed
 from kvscen.pattern.matrix_file import MatrixFile
 from kvscen.plan.condition import holds
-from kvscen.plan.find import one_line, searched
+from kvscen.plan.find import searched
 from kvscen.plan.late import Late, Trace, Unchosen, flatten
 from kvscen.plan.pins import Pin, read_pins
 from kvscen.plan.point import Expectation, Find, PatternBlock, Plan, Point, Skipped, UsersBlock
@@ -230,9 +231,9 @@ class _Judge:
                 expect.value.span,
                 help="say with `when` which points it is for, or give it a value that does not vary",
             ) from None
-        return Expectation(expect.measure, expect.operator, value, one_line(expect.span))
+        return Expectation(expect.measure, expect.operator, value, one_line(expect.span.text))
 
 
 def _condition_text(skip: SkipDef) -> str:
     """The condition of a `skip when`, on one line."""
-    return one_line(skip.span).removeprefix("skip when ")
+    return one_line(skip.span.text).removeprefix("skip when ")

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from kvscen.language.codes import diagnostic, problem
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
+from kvscen.language.format import one_line
 from kvscen.language.resolve import read_value
 from kvscen.language.scenario import ExpectDef, FindDef
 from kvscen.language.schema import Share
@@ -48,11 +49,6 @@ def searched(late: Late, pairs: Sequence[tuple[Leaf, Point]], expecting: Expecti
             where = ", ".join(f"{path} = {value}" for path, value in others)
             said.say(error.diagnostics, f"at {where}" if where else "")
     return tuple(finds)
-
-
-def one_line(span: Span) -> str:
-    """The text of a span without its line breaks."""
-    return " ".join(span.text.split())
 
 
 def _axis(flat: Flat, find: FindDef, said: Said) -> Axis | None:
@@ -127,7 +123,7 @@ def _search(late: Late, find: FindDef, axis: Axis, group: Sequence[tuple[Leaf, P
         kind=find.kind,
         path=key,
         candidates=tuple(Candidate(point.id, _quantity(point, key)) for _, point in ordered),
-        text=one_line(find.span),
+        text=one_line(find.span.text),
         others={path: value for path, value in group[0][1].axes.items() if path not in axis.keys},
         conditions=_conditions(find, ordered, expecting),
         measure=find.measure,

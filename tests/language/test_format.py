@@ -1,6 +1,7 @@
 """One layout: nothing but white space, separators and trailing commas changes, and formatting twice is formatting once.
 
-After a change that is meant: KVSCEN_GOLDEN=write python -m pytest tests/language/test_format.py, then read the difference."""
+After a change that is meant: KVSCEN_GOLDEN=write python -m pytest tests/language/test_format.py, then read the
+difference."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvscen.language.diagnose import Source, Span
-from kvscen.language.format import FormatError, format_source
+from kvscen.language.format import FormatError, format_source, one_line
 from kvscen.language.format.layout import WIDTH
 from kvscen.language.format.markdown import format_page
 from kvscen.language.format.tokens import read
@@ -97,14 +98,16 @@ def test_what_is_shipped_is_formatted(path: Path) -> None:
     assert hold(path.read_text("utf-8")) == path.read_text("utf-8")
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name
+)
 def test_examples_in_pages_are_formatted(page: Path) -> None:
     text = page.read_text("utf-8")
     assert format_page(Source(str(page), text)) == text
 
 
 def test_the_ends_of_lines_and_the_mark() -> None:
-    text = "kvs 1\n\ntier a : posix {\n  path = \"a\tb\"  # tab\tin a comment\n}\n"
+    text = 'kvs 1\n\ntier a : posix {\n  path = "a\tb"  # tab\tin a comment\n}\n'
     assert formatted(text.replace("\n", "  \r\n").replace("  path", "\tpath")) == text
     assert formatted(text.rstrip("\n")) == text
 
@@ -125,11 +128,11 @@ def test_a_line_that_cannot_be_broken_stays() -> None:
 
 def test_columns_do_not_make_a_line_too_long() -> None:
     short = "tier a : sim { latency = 1 us }"
-    long = f"tier {'b' * 40} : posix {{ path = \"{'x' * 50}\" }}"
+    long = f'tier {"b" * 40} : posix {{ path = "{"x" * 50}" }}'
     assert formatted(f"kvs 1\n{short}\n{long}\n") == (
         f"kvs 1\ntier {'a'.ljust(40)} : sim   {{ latency = 1 us }}\n{long}\n"
     )
-    longer = long.replace("x" * 50, "x" * 56)
+    longer = long.replace("x" * 50, "x" * 53)
     assert formatted(f"kvs 1\n{short.replace('sim', 'tiered')}\n{longer}\n") == (
         f"kvs 1\ntier {'a'.ljust(40)} : tiered {{ latency = 1 us }}\n{longer}\n"
     )
@@ -154,11 +157,21 @@ def test_a_result_that_says_something_else_is_refused(monkeypatch: pytest.Monkey
             format_source(Source("a.kvs", "kvs 1\nlet a = (1)\n" if "(" in wrong else "kvs 1\nlet a = 1\n"))
 
 
+def test_a_statement_by_itself() -> None:
+    """What plans and results call it does not depend on its layout."""
+    assert one_line("expect errors==0 when(a.b<3# why\n or\tc==1 )") == "expect errors == 0 when (a.b < 3 or c == 1)"
+    assert one_line("skip   when a . b==10/s") == "skip when a.b == 10 /s"
+    assert one_line("latency_p99<=2ms") == "latency_p99 <= 2 ms"
+    assert one_line(f"skip when {'(' * 2000}a == 1{')' * 2000}").startswith("skip when (((")
+
+
 # ---- pages
 
 
 def test_a_page() -> None:
-    page = "# A page\n\n```kvs\nkvs 1\nlet a=1\n```\n```sh\nlet a=1\n```\n\n```kvs-part\na=1\n```\n```kvs\nkvs 1\n```\nend"
+    page = (
+        "# A page\n\n```kvs\nkvs 1\nlet a=1\n```\n```sh\nlet a=1\n```\n\n```kvs-part\na=1\n```\n```kvs\nkvs 1\n```\nend"
+    )
     assert format_page(Source("a.md", page)) == page.replace("kvs 1\nlet a=1", "kvs 1\nlet a = 1")
     windows = page.replace("\n", "\r\n")
     assert format_page(Source("a.md", windows)) == windows.replace("kvs 1\r\nlet a=1", "kvs 1\r\nlet a = 1")
@@ -166,7 +179,10 @@ def test_a_page() -> None:
 
 def test_a_problem_has_its_line_in_the_page() -> None:
     result = format_page(Source("a.md", "text\n\n```kvs\nkvs 1\nlet a = \n```\n\n```kvs\nkvs 1\n\ntier x = 3\n```\n"))
-    assert [str(diagnostic.span) for diagnostic in result if not isinstance(diagnostic, str)] == ["a.md:5:9", "a.md:11:8"]
+    assert [str(diagnostic.span) for diagnostic in result if not isinstance(diagnostic, str)] == [
+        "a.md:5:8",
+        "a.md:11:8",
+    ]
 
 
 # ---- whatever the text

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 from kvscen.language.build import MAX_DEPTH
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Source, Span
 from kvscen.language.format.align import write
+from kvscen.language.format.flat import flat
 from kvscen.language.format.layout import lay_out
 from kvscen.language.format.tokens import Mark, read, signature
-from kvscen.language.format.tree import group
+from kvscen.language.format.tree import group, statement
 from kvscen.language.parse import parse
 
 
@@ -22,22 +25,41 @@ def format_source(source: Source) -> str | tuple[Diagnostic, ...]:
     if problems:
         return problems
     marks = read(source.text)
-    deep = _too_deep(source, marks)
+    deep = _too_deep(marks)
     if deep is not None:
-        return (deep,)
+        span = Span(source, deep.start, deep.start + 1)
+        help = "take away those that are not needed"
+        return (diagnostic("KVS033", "these brackets are nested too deeply", span, help=help),)
     text = write(lay_out(group(marks)))
     _hold_equal(marks, text)
     return text
 
 
-def _too_deep(source: Source, marks: tuple[Mark, ...]) -> Diagnostic | None:
-    """Brackets around brackets, as no person writes them, may be nothing to the language and too much for the layout."""
+@functools.lru_cache(maxsize=4096)
+def one_line(text: str) -> str:
+    """A statement, or the comparison of a `find`, as it is formatted, on one line and without comments: the same for
+    texts that differ in their layout only."""
+    from lark.exceptions import UnexpectedInput
+
+    prefix = ""
+    try:
+        marks = read(text, "statement")
+    except UnexpectedInput:
+        prefix = "expect "
+        marks = read(prefix + text, "statement")
+    if _too_deep(marks) is not None:
+        return " ".join(text.split())
+    return flat(statement(marks)).removeprefix(prefix)
+
+
+def _too_deep(marks: tuple[Mark, ...]) -> Mark | None:
+    """Brackets around brackets, as no person writes them, may be nothing to the language and too much for the
+    layout."""
     depth = 0
     for mark in marks:
         depth += (mark.kind in ("LPAR", "LSQB")) - (mark.kind in ("RPAR", "RSQB"))
         if depth > MAX_DEPTH:
-            span = Span(source, mark.start, mark.start + 1)
-            return diagnostic("KVS033", "these brackets are nested too deeply", span, help="take away those that are not needed")
+            return mark
     return None
 
 

@@ -1,4 +1,5 @@
-"""Lines written, with what belongs together in columns: the headers of neighbouring blocks, and comments at the ends of lines."""
+"""Lines written, with what belongs together in columns: the headers of neighbouring blocks, and comments at the ends
+of lines."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def _write(line: Line, column: int) -> str:
 
 
 def _runs(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """The headers of blocks of one kind on neighbouring lines; the last one's body may follow. Comments may stand between."""
+    """The headers of blocks of one kind on neighbouring lines; the last one's body may follow. Comments may stand
+    between."""
     run: list[Line] = []
     for line in lines:
         belongs = bool(run) and not line.blank and (not line.code or line.kind == run[0].kind)
@@ -44,7 +46,8 @@ def _opens(line: Line) -> bool:
 
 
 def _align_headers(run: list[Line]) -> None:
-    """First the bases, then the bodies, then the settings in bodies that have the same: as far as the lines stay within the width."""
+    """First the bases, then the bodies, then the settings in bodies that have the same: as far as the lines stay
+    within the width."""
     based = [line for line in run if line.cells[1]]
     _align(based, 1)
     closed = [line for line in run if not _opens(line)]
@@ -94,8 +97,8 @@ def _joined(line: Line, column: int) -> str:
 
 
 def _comment_columns(lines: list[Line]) -> list[int]:
-    """The column of each line's comment: one for the lines of a depth that no blank line and no other depth divides, two spaces behind
-    the longest of those that have a comment."""
+    """The column of each line's comment: one for the lines of a depth that no blank line and no other depth divides,
+    two spaces behind the longest of those that have a comment."""
     columns = [line.indent for line in lines]
     together: list[int] = []
 

@@ -53,7 +53,8 @@ def has_comments(nodes: Nodes) -> bool:
 
 
 def has_lines(nodes: Nodes) -> bool:
-    """Whether the nodes cannot stand on one line: they have comments within, or a list that the author has one item to a line."""
+    """Whether the nodes cannot stand on one line: they have comments within, or a list that the author has one item
+    to a line."""
     return has_comments(nodes) or any(isinstance(node, Group) and _has_lines(node) for node in nodes)
 
 
@@ -64,8 +65,8 @@ def _has_lines(group: Group) -> bool:
 
 
 def until_break(nodes: Nodes, i: int, tail: int) -> int:
-    """The characters from nodes[i] to where the line can end: behind the next opening bracket of a list, or behind `tail`
-    characters more."""
+    """The characters from nodes[i] to where the line can end: behind the next opening bracket of a list, or behind
+    `tail` characters more."""
     width = 0
     while i < len(nodes):
         node = nodes[i]

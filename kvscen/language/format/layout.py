@@ -1,7 +1,8 @@
 """From the structure of a text to its lines.
 
-Which settings share a line is the author's: a newline between two of them stays, and so does a `;`, as long as the line fits.
-A list is on one line where it fits and the author has no newline behind its bracket, and else has one item to a line."""
+Which settings share a line is the author's: a newline between two of them stays, and so does a `;`, as long as the
+line fits. A list is on one line where it fits and the author has no newline behind its bracket, and else has one item
+to a line."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ INDENT = 2
 
 @attrs.define
 class Line:
-    """`code` without its indent, and the comment that ends the line or is all of it. `cells`: the columns of a block's header,
-    for the alignment with its neighbours of the same `kind`."""
+    """`code` without its indent, and the comment that ends the line or is all of it. `cells`: the columns of a
+    block's header, for the alignment with its neighbours of the same `kind`."""
 
     indent: int
     code: str = ""
@@ -118,7 +119,8 @@ class _Layout:
     # ---- words
 
     def nodes(self, nodes: Nodes, sign: int = 0, tail: int = 0) -> None:
-        """Behind what stands in the line. `sign`: the column of `=` or `in`; `tail`: what must fit behind the last one."""
+        """Behind what stands in the line. `sign`: the column of `=` or `in`; `tail`: what must fit behind the last
+        one."""
         further = self.line.indent + INDENT
         signed = _sign(nodes) if sign else None
         for i, node in enumerate(nodes):
@@ -198,8 +200,8 @@ def _on_one_line(block: Block) -> bool:
 
 
 def _rows(body: Sequence[Nodes]) -> list[tuple[Nodes, ...]]:
-    """The statements that stand on one line: as the author has them, and each on its own where that is too long or where they
-    stood behind the brace of a block that takes several lines."""
+    """The statements that stand on one line: as the author has them, and each on its own where that is too long or
+    where they stood behind the brace of a block that takes several lines."""
     rows: list[list[Nodes]] = []
     for statement in body:
         if rows and not first(statement).newline:
@@ -227,8 +229,9 @@ def _sign(nodes: Nodes) -> int | None:
 
 
 def _sign_columns(rows: Sequence[tuple[Nodes, ...]]) -> list[int]:
-    """For each row the column of its `=` or `in`: one column for all rows between two blank lines. Rows of several statements,
-    and those that are neither settings nor axes, have none (0). An empty row stands for a block, which ends what belongs together."""
+    """For each row the column of its `=` or `in`: one column for all rows between two blank lines. Rows of several
+    statements, and those that are neither settings nor axes, have none (0). An empty row stands for a block, which
+    ends what belongs together."""
     columns: list[int] = []
     start = 0
     for i, row in enumerate(rows):

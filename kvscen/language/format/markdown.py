@@ -11,7 +11,8 @@ _FENCE = re.compile(r"^```kvs[ \t]*\r?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def format_page(page: Source) -> str | tuple[Diagnostic, ...]:
-    """The page with its scenarios formatted and all else as it is, or the problems of all of them. Raises FormatError."""
+    """The page with its scenarios formatted and all else as it is, or the problems of all of them. Raises
+    FormatError."""
     problems: list[Diagnostic] = []
     parts: list[str] = []
     done = 0

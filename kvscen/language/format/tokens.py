@@ -19,8 +19,8 @@ _COMMENT = re.compile(r"#[^\n]*")
 
 @attrs.frozen
 class Comment:
-    """A comment on a line of its own. `blank`: a blank line precedes it. `below`: it goes on with the comment at the end
-    of the line before, in the same column."""
+    """A comment on a line of its own. `blank`: a blank line precedes it. `below`: it goes on with the comment at the
+    end of the line before, in the same column."""
 
     text: str
     blank: bool = False
@@ -29,8 +29,9 @@ class Comment:
 
 @attrs.frozen
 class Mark:
-    """A word or sign, which begins at the offset `start`. `before`: the comments on lines of their own that precede it; `after`: the comment that ends its line.
-    `newline`, `blank`, `comma`: what stands between it and the word before; `separated`: a newline or a `;` does."""
+    """A word or sign, which begins at the offset `start`. `before`: the comments on lines of their own that precede
+    it; `after`: the comment that ends its line. `newline`, `blank`, `comma`: what stands between it and the word
+    before; `separated`: a newline or a `;` does."""
 
     kind: str
     text: str
@@ -43,15 +44,16 @@ class Mark:
     separated: bool
 
 
-def read(text: str) -> tuple[Mark, ...]:
-    """The marks of a text, and one of the kind END. Raises lark.exceptions.UnexpectedInput for what is not well formed."""
-    interactive = parser().parse_interactive(text, start="document")
+def read(text: str, start: str = "document") -> tuple[Mark, ...]:
+    """The marks of a text (of what `start` names, of grammar.STARTS), and one of the kind END. Raises
+    lark.exceptions.UnexpectedInput for what is not well formed."""
+    interactive = parser().parse_interactive(text, start=start)
     words = [
         (token.type, str(token), token.start_pos or 0, token.end_pos or 0)
         for token in interactive.iter_parse()
         if token.type not in _SEPARATORS
     ]
-    interactive.feed_eof()
+    interactive.feed_eof()  # type: ignore[no-untyped-call]
     words.append(("END", "", len(text), len(text)))
     return tuple(_marks(text, words))
 
@@ -110,7 +112,8 @@ def _comment(line: str) -> str | None:
 
 
 def _column(line: str) -> int:
-    """Where the comment of a line begins. Strings were left to the words, but before the comment they may stand in the line."""
+    """Where the comment of a line begins. Strings were left to the words, but before the comment they may stand in
+    the line."""
     comment = _COMMENT.search(_STRING.sub(lambda found: "x" * len(found[0]), line))
     return len(line[: comment.start()].expandtabs(8)) if comment else -1
 
@@ -119,8 +122,8 @@ _STRING = re.compile(r'"([^"\\\n]|\\[^\n])*"')
 
 
 def signature(marks: tuple[Mark, ...]) -> tuple[list[tuple[str, str, bool]], list[str]]:
-    """The words, each with whether a comma precedes it, and the comments. A comma before a closing bracket does not count, but
-    in `(a,)`, a row of one."""
+    """The words, each with whether a comma precedes it, and the comments. A comma before a closing bracket does not
+    count, but in `(a,)`, a row of one."""
     words: list[tuple[str, str, bool]] = []
     comments: list[str] = []
     commas: list[int | None] = []  # how many commas each open bracket has; None for those of a call

@@ -11,8 +11,8 @@ from kvscen.language.format.tokens import Mark
 
 @attrs.frozen
 class Group:
-    """( ) or [ ] with its items. `listed`: the items are separated by commas, and may stand one to a line; `single`: a row of
-    one item, whose comma must stay; `call`: the brackets belong to the name before."""
+    """( ) or [ ] with its items. `listed`: the items are separated by commas, and may stand one to a line; `single`:
+    a row of one item, whose comma must stay; `call`: the brackets belong to the name before."""
 
     open: Mark
     items: tuple[Nodes, ...]
@@ -48,6 +48,11 @@ class Text:
 def group(marks: tuple[Mark, ...]) -> Text:
     """The structure of a well-formed text."""
     return _Grouper(marks).text()
+
+
+def statement(marks: tuple[Mark, ...]) -> Nodes:
+    """The structure of a well-formed statement by itself."""
+    return _Grouper(marks).statement(block=False)
 
 
 def first(nodes: Nodes) -> Mark:
