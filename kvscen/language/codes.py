@@ -94,6 +94,8 @@ _TABLE = (
     Code("KVS221", "Traffic matrices of different sizes"),
     Code("KVS230", "A trace cannot be read"),
     Code("KVS231", "A trace does not have what a replay needs"),
+    Code("KVS240", "A Hugging Face configuration cannot be read"),
+    Code("KVS241", "A Hugging Face configuration says what kvscen does not know"),
     # ---- drivers and tiers (KVS3xx)
     Code("KVS301", "A driver is unknown or cannot be used"),
     Code("KVS302", "A driver cannot do this work"),

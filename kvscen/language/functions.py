@@ -12,7 +12,10 @@ from kvscen.language.suggest import did_you_mean, listed
 from kvscen.language.values import Value
 
 #: Functions whose names are taken but which this version does not have yet.
-PLANNED_FUNCTIONS = frozenset({"hf", "secret"})
+PLANNED_FUNCTIONS = frozenset({"secret"})
+
+#: What a model's base may be, and a value may not: `model m : hf("config.json") {}`.
+BASE_FUNCTION = "hf"
 
 
 @attrs.frozen
@@ -52,6 +55,13 @@ def check_call(expr: syntax.Call) -> Function:
     name = expr.function.name
     function = FUNCTIONS.get(name)
     if function is None:
+        if name == BASE_FUNCTION:
+            raise problem(
+                "KVS109",
+                f"`{name}` makes a model, and this is a value",
+                expr.span,
+                help='write `model m : hf("config.json") {}`, and use `m`',
+            )
         if name in PLANNED_FUNCTIONS:
             raise problem(
                 "KVS109",
