@@ -172,7 +172,7 @@ class HeadsSettings:
     scale_bytes: int = setting(
         Size(unit_in_name=True),
         default=0,
-        help="bytes of one quantization scale, its zero point included, of K and of V (default: none is kept beside them)",
+        help="bytes of one quantization scale of K and of V, its zero point included (default: none is kept)",
     )
     v_scale_bytes: int | None = setting(
         Size(unit_in_name=True), default=None, help="bytes of one quantization scale of V (default: `scale_bytes`)"
@@ -270,8 +270,8 @@ class LinearSettings:
 
 @attrs.frozen
 class HybridSettings:
-    """A model whose layers do not keep alike (`hybrid`): some attend to a window only, keep vectors of another shape, or
-    a state of a fixed size. Its layers are those of its parts, which take turns as evenly as their numbers allow."""
+    """A model whose layers do not keep alike (`hybrid`): some attend to a window only, keep vectors of another shape,
+    or a state of a fixed size. Its layers are those of its parts, which take turns as evenly as their numbers allow."""
 
     parts: tuple[str, ...] = setting(
         ListOf(Reference("model"), minimum=2),

@@ -274,7 +274,7 @@ class _Definer:
             return f"another tier or a driver ({listed(self.registry.names())})"
         if kind == "model":
             return (
-                f"another model, one of the catalogue (after `use models`), `hf(\"config.json\")` or a family "
+                f'another model, one of the catalogue (after `use models`), `hf("config.json")` or a family '
                 f"({listed(FAMILIES)})"
             )
         if kind in BUILT_INS:

@@ -66,6 +66,11 @@ _DTYPES: Mapping[str, str] = {"bfloat16": "bf16", "float16": "fp16", "float32": 
 _BYTES: Mapping[str, int] = {"bf16": 2, "fp16": 2, "fp32": 4}
 
 
+def known_types() -> tuple[str, ...]:
+    """Every `model_type` that is known."""
+    return tuple(sorted(_TYPES))
+
+
 def read_model(config: Config) -> HfModel:
     """What a configuration says of the KV. Raises Unknown."""
     if not isinstance(config, Mapping):
@@ -82,7 +87,7 @@ def read_model(config: Config) -> HfModel:
     if known is None:
         raise Unknown(
             f"`model_type` is {kind!r}, and how such a model keeps its KV is not known here",
-            f"write the model out with a family; known are {', '.join(sorted(_TYPES))}",
+            "write the model out with a family: `gqa`, `mla`, `linear`, or `hybrid` of several",
         )
     fields = _Fields(config, known)
     dtype = _dtype(config, outer)
@@ -214,7 +219,7 @@ def _state(fields: _Fields, dtype: str | None) -> tuple[int, str]:
     """Bytes of one request in one layer. The convolution keeps the inputs that it needs again, in the format of the
     activations; the recurrent state its own format where the configuration has one (as vLLM's `auto`)."""
     wide = fields.has("mamba_ssm_dtype", "mamba_ssm_cache_dtype")
-    activations = _BYTES[dtype] if dtype in _BYTES else 2
+    activations = _BYTES.get(dtype or "bf16", 2)
     recurrent = activations
     if wide:
         value = fields.config[wide]

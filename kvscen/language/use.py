@@ -5,6 +5,7 @@ its layers are of several kinds they are `m_hf_full`, `m_hf_window` and so on.""
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path, PurePosixPath
 
@@ -38,6 +39,7 @@ class Loaded:
     diagnostics: tuple[Diagnostic, ...]
 
 
+@functools.cache
 def parse_catalogue() -> syntax.Document:
     """The shipped catalogue of models."""
     document, problems = parse(Source(kvscen_grammar.CATALOGUE_NAME, kvscen_grammar.catalogue_text()))

@@ -15,8 +15,8 @@ kept by tp / kv_heads ranks. The compressed vector of `mla` has no heads: each r
 parallelism (`pp` stages) gives each stage whole layers; the first ones take one more where they do not divide.
 
 A layer with a `window` needs, for the next token, that one and the window - 1 before it. It keeps the pages that hold
-any of these, and nothing of older ones: as vLLM does (`SlidingWindowManager` in vllm/v1/core). A layer with a `chunk` keeps
-the pages of the chunk that the next token is in (`ChunkedLocalAttentionManager` there).
+any of these, and nothing of older ones: as vLLM does (`SlidingWindowManager` in vllm/v1/core). A layer with a `chunk`
+keeps the pages of the chunk that the next token is in (`ChunkedLocalAttentionManager` there).
 """
 
 from __future__ import annotations
@@ -139,9 +139,7 @@ class Geometry:
 
     def request_bytes(self, tokens: int, page_tokens: int) -> int:
         """All pages and states that a request has in all layers, each byte counted once."""
-        return sum(
-            kind.layers * kind.page_bytes(page_tokens) * kind.pages(tokens, page_tokens) for kind in self.kinds
-        )
+        return sum(kind.layers * kind.page_bytes(page_tokens) * kind.pages(tokens, page_tokens) for kind in self.kinds)
 
     def rank_request_bytes(self, tokens: int, page_tokens: int) -> int:
         """All that a rank of the stage with the most bytes keeps of a request."""
@@ -160,6 +158,17 @@ def kinds_of(model: ModelBlock) -> tuple[KindSettings, ...]:
     if not isinstance(own, HybridSettings):
         return (own,)
     return tuple(_of_hybrid(part.settings, own) for part in model.parts)
+
+
+def dtypes_of(kinds: Iterable[KindSettings]) -> str:
+    """The formats of KV: `fp8`, or `bf16/fp8` where kinds differ, or K and V do. A state has none."""
+    found: dict[str, None] = {}
+    for kind in kinds:
+        if not isinstance(kind, LinearSettings):
+            found[kind.kv_dtype] = None
+            if isinstance(kind, HeadsSettings) and kind.v_dtype:
+                found[kind.v_dtype] = None
+    return "/".join(found)
 
 
 def _of_hybrid(part: KindSettings, own: HybridSettings) -> KindSettings:

@@ -81,8 +81,8 @@ def handoff(pattern: MatrixSettings, model: ModelBlock) -> Handoff | tuple[Findi
             return (
                 Finding(
                     "KVS114",
-                    f"`{model.name}` has a scale for all heads of a rank, and ranks of prefill and decode have different "
-                    "heads: no scale could be handed over",
+                    f"`{model.name}` has a scale for all heads of a rank, and ranks of prefill and decode have "
+                    "different heads: no scale could be handed over",
                     "decode_tp",
                     "let `prefill_tp` and `decode_tp` be equal, or use `scale_per = head`",
                 ),
