@@ -144,11 +144,13 @@ def _value(setting: str, value: str) -> str:
 
 def _unknown(what: str, name: str) -> NoReturn:
     from kvscen.language.define import catalogue_names
-    from kvscen.language.suggest import did_you_mean
+    from kvscen.language.suggest import did_you_mean, listed
 
     known = catalogue_names()
-    listed = f"the models are {', '.join(known)}; a scenario's name ends in .kvs"
-    fail(f"no model of the catalogue is called `{what}`, and there is no such file", did_you_mean(name, known, listed))
+    there = (
+        f"the models are {listed(known)} (docs/models.md); a scenario's name ends in .kvs, a configuration's in .json"
+    )
+    fail(f"no model of the catalogue is called `{what}`, and there is no such file", did_you_mean(name, known, there))
 
 
 def _print(sizes: Sequence[Sized], of_scenario: bool, unsized: int, form: str) -> None:

@@ -85,8 +85,8 @@ def _dim(kind: KindSettings) -> str:
 
 def filled(page: str) -> str:
     """The page with its table and the known types as they are now."""
-    parts = {"catalogue": table, "types": lambda: f"{', '.join(f'`{name}`' for name in known_types())}.\n"}
-    return _MARKED.sub(lambda match: match[1] + parts[match[2]]() + match[3], page)
+    parts = {"catalogue": table(), "types": f"{', '.join(f'`{name}`' for name in known_types())}.\n"}
+    return _MARKED.sub(lambda match: match[1] + parts[match[2]] + match[3], page)
 
 
 if __name__ == "__main__":

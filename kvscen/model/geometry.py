@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import TypeAlias
@@ -144,7 +143,7 @@ class Geometry:
     def rank_request_bytes(self, tokens: int, page_tokens: int) -> int:
         """All that a rank of the stage with the most bytes keeps of a request."""
         each = [kind.rank_page_bytes(page_tokens) * kind.pages(tokens, page_tokens) for kind in self.kinds]
-        return max(sum(map(operator.mul, own, each)) for own in self.stages)
+        return max(sum(layers * one for layers, one in zip(own, each, strict=True)) for own in self.stages)
 
     def rank_token_bytes(self, stage: int) -> int:
         """One token in all layers of a stage (from 0), as one rank of it keeps it."""

@@ -55,8 +55,8 @@ def room(place: str, capacity_bytes: int, geometry: Geometry, tokens: int, page_
 
 
 def _most(page_bytes: Sequence[int], capacity_bytes: int, kinds: Sequence[LayerKind], page_tokens: int) -> int | None:
-    """Pages to which one request can grow; None: without end. `page_bytes`: of a page in all layers of each kind. On its
-    way a request has each window and chunk at its fullest."""
+    """Pages to which one request can grow; None: without end. `page_bytes`: of a page in all layers of each kind. On
+    its way a request has each window and chunk at its fullest."""
     most = [kind.most_pages(page_tokens) for kind in kinds]
 
     def needs(pages: int) -> int:
@@ -66,9 +66,9 @@ def _most(page_bytes: Sequence[int], capacity_bytes: int, kinds: Sequence[LayerK
         )
 
     settled = max((limit for limit in most if limit is not None), default=1)
-    if not any(each for each, limit in zip(page_bytes, most, strict=True) if limit is None):
-        if needs(settled) <= capacity_bytes:
-            return None
+    grows = any(each for each, limit in zip(page_bytes, most, strict=True) if limit is None)
+    if not grows and needs(settled) <= capacity_bytes:
+        return None
     low, high = 0, 1
     while needs(high) <= capacity_bytes:
         low, high = high, 2 * high

@@ -113,14 +113,14 @@ def sizes_of(plan: Plan) -> tuple[Sized, ...]:
 
 
 def _capacities(tier: Tier) -> Iterator[tuple[str, int]]:
-    """Of a tier and its levels, those that have a capacity."""
+    """Of a tier and its levels, those that have a capacity; what a cache gives a level is called by both."""
     given: Sequence[int] = getattr(tier.settings, "capacities", None) or ()
     own = getattr(tier.settings, "capacity_bytes", None)
     if isinstance(own, int):
         yield tier.name, own
     for number, level in enumerate(tier.levels):
         if number < len(given):
-            yield level.name, given[number]
+            yield f"{tier.name}.{level.name}", given[number]
         else:
             yield from _capacities(level)
 

@@ -264,7 +264,8 @@ def _rooms(size: Sized) -> Table:
     heads = ("room in", "", "requests", "tokens of one")
     grid = _plain(*heads, *(("of one rank", "tokens of one") if ranks > 1 else ()))
     for each in size.rooms:
-        cells = [each.place, Text(show_one(each.capacity_bytes, "B"), "dim"), f"{each.requests:,}", _any(each.tokens)]
+        cells: list[str | Text] = [each.place, Text(show_one(each.capacity_bytes, "B"), "dim")]
+        cells += [f"{each.requests:,}", _any(each.tokens)]
         if ranks > 1:
             cells += [f"{each.rank_requests:,}", _any(each.rank_tokens)]
         grid.add_row(*cells)
