@@ -11,7 +11,7 @@ from kvscen.language import syntax
 from kvscen.language.blocks import BUILT_INS, FAMILIES, PATTERN_TYPES, USER_TYPES, SweepSettings
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Severity, Span
-from kvscen.language.functions import BASE_FUNCTION, FUNCTIONS, PLANNED_FUNCTIONS
+from kvscen.language.functions import BASE_FUNCTION, FUNCTIONS
 from kvscen.language.schema import settings_of
 from kvscen.language.suggest import did_you_mean, listed, one_of
 from kvscen.language.use import Loaded, parse_catalogue
@@ -130,7 +130,7 @@ class _Definer:
         # `chat` is what many would call a pattern.
         if name in USER_TYPES and isinstance(item, syntax.Block) and item.kind == "users":
             return "a type of users"
-        if name in FUNCTIONS or name in PLANNED_FUNCTIONS or name == BASE_FUNCTION:
+        if name in FUNCTIONS or name == BASE_FUNCTION:
             return "a function"
         is_let = isinstance(item, syntax.Let)
         if is_let and name in settings_of(SweepSettings):

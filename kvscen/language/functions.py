@@ -11,9 +11,6 @@ from kvscen.language.codes import problem
 from kvscen.language.suggest import did_you_mean, listed
 from kvscen.language.values import Value
 
-#: Functions whose names are taken but which this version does not have yet.
-PLANNED_FUNCTIONS = frozenset({"secret"})
-
 #: What a model's base may be, and a value may not: `model m : hf("config.json") {}`.
 BASE_FUNCTION = "hf"
 
@@ -47,6 +44,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "zipf": Function("zipf(count, skew)", distributions.zipf),
     "empirical": Function("empirical(values[, weights])", distributions.empirical),
     "trace": Function("trace(file)", outside.trace_file),
+    "secret": Function("secret(file)", outside.secret_file),
 }
 
 
@@ -61,13 +59,6 @@ def check_call(expr: syntax.Call) -> Function:
                 f"`{name}` makes a model, and this is a value",
                 expr.span,
                 help='write `model m : hf("config.json") {}`, and use `m`',
-            )
-        if name in PLANNED_FUNCTIONS:
-            raise problem(
-                "KVS109",
-                f"`{name}` is not part of this version of kvscen",
-                expr.function.span,
-                help=f"the functions here are {listed(FUNCTIONS)}",
             )
         raise problem(
             "KVS101",

@@ -11,22 +11,30 @@ from kvscen.language import huggingface, syntax
 from kvscen.language.codes import problem
 from kvscen.language.diagnose import Diagnostic, Source, Span
 from kvscen.language.files import read_source
-from kvscen.language.values import TraceFile, Value, describe
+from kvscen.language.values import SecretFile, TraceFile, Value, describe
 
 
 def trace_file(expr: syntax.Call, arguments: Sequence[Value]) -> TraceFile:
     """A trace by the name of its file. Nothing is read here."""
+    return TraceFile(*_file("trace", "requests.jsonl", expr, arguments))
+
+
+def secret_file(expr: syntax.Call, arguments: Sequence[Value]) -> SecretFile:
+    """A secret by the name of its file. Nothing is read here."""
+    return SecretFile(*_file("secret", "password.txt", expr, arguments))
+
+
+def _file(function: str, example: str, expr: syntax.Call, arguments: Sequence[Value]) -> tuple[str, str]:
+    """The name as it is written, and the path."""
     written, span = arguments[0], expr.arguments[0].span
+    help = f'write `{function}("{example}")`'
     if not isinstance(written, str):
         raise problem(
-            "KVS106",
-            f"`trace` takes the name of a file, and this is {describe(written)}",
-            span,
-            help='write `trace("requests.jsonl")`',
+            "KVS106", f"`{function}` takes the name of a file, and this is {describe(written)}", span, help=help
         )
     if not written or "\0" in written:
-        raise problem("KVS109", "this is not the name of a file", span, help='write `trace("requests.jsonl")`')
-    return TraceFile(written, os.path.join(_folder(span.source), written))  # noqa: PTH118 - as it is written
+        raise problem("KVS109", "this is not the name of a file", span, help=help)
+    return written, os.path.join(_folder(span.source), written)  # noqa: PTH118 - as it is written
 
 
 def configuration(call: syntax.Call, folder: Path | None, name: str) -> tuple[str, str, str]:

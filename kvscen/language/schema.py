@@ -34,6 +34,7 @@ from kvscen.language.values import (
     TOKENS,
     Dimension,
     Quantity,
+    SecretFile,
     Symbol,
     Value,
     describe,
@@ -286,6 +287,23 @@ class PathText(String):
         if not text:
             raise Unfit("the path is empty", f"write {self.describe()}")
         return text
+
+
+class Secret(SettingType):
+    """`secret("file")`, held as a SecretFile."""
+
+    def describe(self) -> str:
+        return 'a secret such as `secret("password.txt")`'
+
+    def convert(self, value: Value) -> SecretFile:
+        if not isinstance(value, SecretFile):
+            # What a text says may be the secret itself: it is not repeated.
+            found = "a text" if isinstance(value, str) else _kind_of(value)
+            raise Unfit(f"expected a secret, found {found}", f"write {self.describe()}, with the secret in that file")
+        return value
+
+    def show(self, value: SecretFile) -> str:
+        return format_value(value)
 
 
 class Word(SettingType):

@@ -195,8 +195,19 @@ class TraceFile:
         return f"trace({format_value(self.written)})"
 
 
+@attrs.frozen
+class SecretFile:
+    """`secret("file")`: where a secret is, as a TraceFile says it. What is in it is read by the worker alone."""
+
+    written: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"secret({format_value(self.written)})"
+
+
 #: What an expression evaluates to.
-Value: TypeAlias = "Quantity | str | bool | Symbol | Distribution | TraceFile | tuple[Value, ...]"
+Value: TypeAlias = "Quantity | str | bool | Symbol | Distribution | TraceFile | SecretFile | tuple[Value, ...]"
 
 
 def _decimal(value: Fraction, digits: int) -> str | None:
@@ -292,4 +303,6 @@ def describe(value: Value) -> str:
         return f"the distribution `{value.name}`"
     if isinstance(value, TraceFile):
         return "a trace"
+    if isinstance(value, SecretFile):
+        return "a secret"
     return "a text" if isinstance(value, str) else "a list"

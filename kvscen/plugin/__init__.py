@@ -14,6 +14,7 @@ from kvscen.language.schema import (
     PathText,
     Rate,
     Reference,
+    Secret,
     SettingType,
     Share,
     Size,
@@ -24,6 +25,7 @@ from kvscen.language.schema import (
     Word,
     setting,
 )
+from kvscen.language.values import SecretFile
 from kvscen.measure.histogram import Histogram
 from kvscen.model.kvbench import KVBenchSize, kvbench_size
 from kvscen.plan.point import Point, Tier, Work
@@ -66,7 +68,9 @@ from kvscen.plugin.contract import (
     Unavailable,
 )
 from kvscen.plugin.exchange import CommandLine, Imported, Importer
+from kvscen.plugin.leash import leashed
 from kvscen.plugin.peer import Load, Peer, PeerFigures
+from kvscen.plugin.secret import read_secret
 from kvscen.plugin.threads import Job, Miss, Synchronous, ThreadLane
 from kvscen.plugin.virtual import VirtualClock, VirtualLane, VirtualStore
 from kvscen.results.measures import MEASURES, MeasureInfo
@@ -131,6 +135,8 @@ __all__ = [
     "Rate",
     "Reference",
     "Rows",
+    "Secret",
+    "SecretFile",
     "SettingType",
     "Severity",
     "Share",
@@ -156,6 +162,8 @@ __all__ = [
     "buffers_for",
     "host_arena",
     "kvbench_size",
+    "leashed",
+    "read_secret",
     "setting",
     "show_bytes",
 ]

@@ -86,7 +86,9 @@ def test_they_print_and_parse_back(text: str, printed: str) -> None:
         ('trace("")', "KVS109", '""', "this is not the name of a file"),
         ('trace("a") + "b"', "KVS106", 'trace("a")', "`+` needs a number, and this is a trace"),
         ("lognorml(1, 2)", "KVS101", "lognorml", "no function is called `lognorml`"),
-        ('secret("k")', "KVS109", "secret", "`secret` is not part of this version of kvscen"),
+        ("secret(5)", "KVS106", "5", "`secret` takes the name of a file, and this is a number"),
+        ('secret("k") + 1', "KVS106", 'secret("k")', "`+` needs a number, and this is a secret"),
+        ('hf("k")', "KVS109", "hf", "`hf` is not part of this version of kvscen"),
     ],
 )
 def test_mistakes(text: str, code: str, at: str, said: str) -> None:
