@@ -57,7 +57,7 @@ def check_call(expr: syntax.Call) -> Function:
             raise problem(
                 "KVS109",
                 f"`{name}` makes a model, and this is a value",
-                expr.span,
+                expr.function.span,
                 help='write `model m : hf("config.json") {}`, and use `m`',
             )
         raise problem(

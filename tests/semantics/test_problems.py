@@ -40,7 +40,7 @@ CASES = [
     ("KVS109", "hf(3)", HEAD + "model m : hf(3) {}\n" + sweep("tier = disk", "")),
     ("KVS109", 'hf("a", "b")', HEAD + 'model m : hf("a", "b") {}\n' + sweep("tier = disk", "")),
     ("KVS109", 'fh("c.json")', HEAD + 'model m : fh("c.json") {}\n' + sweep("tier = disk", "")),
-    ("KVS109", 'hf("c.json")', HEAD + 'let m = hf("c.json")\n' + sweep("tier = disk", "")),
+    ("KVS109", "hf", HEAD + 'let m = hf("c.json")\n' + sweep("tier = disk", "")),
     ("KVS115", "hf", HEAD + "let hf = 1\n" + sweep("tier = disk", "")),
     ("KVS117", 'hf("c.json")', HEAD + 'tier t : hf("c.json") {}\n' + sweep("tier = disk", "")),
     ("KVS301", "pisox", HEAD + "tier b : pisox {}\n" + sweep("tier = disk", "")),
