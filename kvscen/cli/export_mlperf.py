@@ -98,7 +98,7 @@ def _said(chosen: Chosen, tiers: Sequence[str]) -> Mapping[str, str]:
     for text in tiers:
         level, _, kind = text.partition("=")
         if level not in levels:
-            listed = f"its levels are {', '.join(levels)}"
+            listed = f"its levels are {', '.join(levels)}; write {levels[0] if levels else 'LEVEL'}=gpu, cpu or storage"
             fail(f"--tier {text}: no level of this run is called `{level}`", did_you_mean(level, levels, listed))
         if kind not in TIERS:
             fail(f"--tier {text}: a level stands for {', '.join(TIERS)}", f"write --tier {level}=gpu")

@@ -43,6 +43,8 @@ def command(file: Path, form: str | None, out: Path | None, block_tokens: int | 
     from kvscen.trace import Counter, TraceError, open_trace, write_parquet
 
     out = out or Path(f"{_stem(file)}.parquet")
+    if out.suffix != ".parquet":
+        fail(f"a trace becomes Parquet, and `{out}` does not end in .parquet", "name it so")
     if out.exists() or out.is_symlink():
         fail(f"{out} is there already", "name another file with --out, or remove it")
     try:

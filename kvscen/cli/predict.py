@@ -18,6 +18,7 @@ from kvscen.cache import POLICIES
 from kvscen.cli.catalogue import catalogue_name
 from kvscen.cli.loading import fail, refuse
 from kvscen.cli.reading import reading
+from kvscen.language.values import UNITS
 
 if TYPE_CHECKING:
     from kvscen.predict import Prediction
@@ -106,6 +107,10 @@ def command(
                 "--by says against what --chart draws the points of a scenario, and goes with it alone"
             )
     elif sweeps or pins or curve is not None or by is not None:
+        if sweeps and sweeps[0] in UNITS:
+            raise click.UsageError(
+                f'`{sweeps[0]}` stands alone: write a value and its unit as one word, 10%, or in quotes, "512 GiB"'
+            )
         option = "SWEEP" if sweeps else "--set" if pins else "--curve" if curve is not None else "--by"
         raise click.UsageError(f"{option} is about a scenario, and `{file}` does not end in .kvs")
     _check_model(model, block_bytes, settings)

@@ -20,6 +20,7 @@ import numpy as np
 from kvscen.execute import messages
 from kvscen.execute.content import Stamped, content
 from kvscen.execute.loop import Beat, LaneLoop, Quota, Shape, run_loops
+from kvscen.execute.lost import failed_moves, say_lost
 from kvscen.execute.opening import open_stores
 from kvscen.execute.pinning import lane_cpus, pinned
 from kvscen.execute.planned import planned_requests
@@ -191,7 +192,7 @@ class Session:
         except Exception as error:
             # Whatever else a plugin raises: the message names it, the traceback goes to the worker's log.
             traceback.print_exc()
-            return messages.Failed("error", f"the driver raised {type(error).__name__}: {error}")
+            return messages.Failed("error", f"the driver raised {type(error).__name__}: {_sentence(error)}")
 
     def close(self) -> None:
         for point in self._points.values():
@@ -380,10 +381,15 @@ class Session:
             )
             for lane, source, content_, count in passes
         ]
+        failed_before = {way: count for way, count, _ in failed_moves(point.store.edges())}
         run_loops(loops, point.store)
         for loop in loops:
             if loop.first_error:
                 raise DriverError(f"outside the measured window: {loop.first_error}")
+        # What nobody asked for again may be lost as well.
+        lost = [each for each in failed_moves(point.store.edges()) if each[1] > failed_before.get(each[0], 0)]
+        if lost:
+            raise DriverError(f"outside the measured window: {say_lost(lost)}")
 
     def _settle(self, point: OpenPoint) -> None:
         with self.beat.syncing():
@@ -475,5 +481,8 @@ def _fill(arena: Arena, seed: int, lane: int, slots: int, slot_bytes: int) -> No
         arena.put(slot * slot_bytes, slot_bytes, content(seed, key, np.zeros(1, np.uint64), slot_bytes)[0])
 
 
-def _sentence(error: DriverError) -> str:
-    return f"{error}; {error.remedy}" if error.remedy else str(error)
+def _sentence(error: Exception) -> str:
+    """What an error says, with where a composed tier met it and what to do."""
+    where = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    remedy = error.remedy if isinstance(error, DriverError) else None
+    return f"{error}{where}; {remedy}" if remedy else f"{error}{where}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from kvscen.execute.lost import failed_moves, say_lost
 from kvscen.execute.messages import Measured, Opened
 from kvscen.execute.step_rows import step_rows
 from kvscen.execute.talk_rows import found_rows, occupancy_rows, talk_measures, user_rows
@@ -126,10 +127,10 @@ def _judge(point: Point, total: Sample, parts: Sequence[Measured], window_ns: in
         where = "" if total.errors == total.load_errors else " (warm-up and drain included)"
         noun = "operation" if total.load_errors == 1 else "operations"
         return "error", f"{total.load_errors} {noun} failed{where}; the first: {total.first_error}"
-    lost = sum(row.get("errors") or 0 for part in parts for row in part.edges if row.get("to_tier"))
+    lost = [each for part in parts for each in failed_moves(part.edges)]
     if lost:
         # Perhaps nobody asked for them again; but a tier that drops what it should move is fast for a bad reason.
-        return "error", f"{lost} block{'s were' if lost > 1 else ' was'} lost between two levels of the tier"
+        return "error", say_lost(lost)
     if window_ns <= 0 or not total.operations + total.misses:
         return "incomplete", "no operation completed inside the window: give it more time"
     expected = [part.expected_operations for part in parts if part.expected_operations is not None]
@@ -265,8 +266,9 @@ def _latencies(point: Point, total: Sample) -> dict[str, int | float | None]:
     values |= _percentiles("request_latency", _merged(total, "request", "latency"), _FAR)
     for phase in ("wait", "storage"):
         values |= _percentiles(f"request_{phase}", _merged(total, "request", phase), ("p50", "p95", "p99"))
+    values |= _from_zero("order_wait", _merged(total, "request", "order"), ("p50", "p95", "p99"))
     values |= _percentiles("reread_latency", _merged(total, "step", "latency", ["reread"]), ("p50", "p95", "p99"))
-    values |= _loads(_merged(total, "request", "load"))
+    values |= _from_zero("load_latency", _merged(total, "request", "load"), _SOME)
     first_token = _merged(total, "request", "first token")
     values |= {"ttft_mean_ns": first_token.mean, **_percentiles("ttft", first_token, _SOME)}
     replay = point.work.replay
@@ -275,9 +277,9 @@ def _latencies(point: Point, total: Sample) -> dict[str, int | float | None]:
     return values
 
 
-def _loads(histogram: Histogram) -> dict[str, int | None]:
-    """Who finds nothing does not wait; a histogram counts that as 1 ns."""
-    found = _percentiles("load_latency", histogram, _SOME)
+def _from_zero(name: str, histogram: Histogram, which: Sequence[str]) -> dict[str, int | None]:
+    """Of times that may be none at all, which a histogram counts as 1 ns."""
+    found = _percentiles(name, histogram, which)
     return {name: 0 if value == 1 and not histogram.smallest else value for name, value in found.items()}
 
 

@@ -19,6 +19,7 @@ def talk_measures(talked: Talked, window_ns: int) -> dict[str, int | float | Non
     """The columns of trials.parquet. `window_ns`: with the time to make durable what was written."""
     output, storage_ns = int(talked.output_tokens.sum()), int(talked.storage_ns.sum())
     hits = talked.hits.sum(axis=1)
+    latency_ns, order_ns = int(talked.latency_ns.sum()), int(talked.order_ns.sum())
     met = [row["qos_met"] for row in user_rows(talked) if row["qos_met"] is not None]
     return {
         **{
@@ -31,6 +32,7 @@ def talk_measures(talked: Talked, window_ns: int) -> dict[str, int | float | Non
         "wall_tokens_per_s": output * 1e9 / window_ns if window_ns > 0 else None,
         "storage_time_ns": storage_ns,
         "storage_tokens_per_s": output * 1e9 / storage_ns if storage_ns else None,
+        "order_wait_share": order_ns / latency_ns if latency_ns else None,
         "qos_targets": len(met),
         "qos_missed": met.count(False),
     }
@@ -56,6 +58,8 @@ def user_rows(talked: Talked) -> Iterator[dict[str, Any]]:
             "request_latency_max_ns": int(latency.max()) if count else None,
             **_percentiles("request_wait", talked.wait_ns[own], ("p50", "p95", "p99")),
             **_percentiles("request_storage", talked.storage_ns[own], ("p50", "p95", "p99")),
+            **_percentiles("order_wait", talked.order_ns[own], ("p50", "p95", "p99")),
+            "order_wait_share": float(talked.order_ns[own].sum()) / total if (total := int(latency.sum())) else None,
             "target_p95_ns": targets[0],
             "target_p99_ns": targets[1],
             "within_p95_share": within[0],
@@ -101,4 +105,6 @@ def _percentiles(name: str, values: Int64s, which: Sequence[str]) -> dict[str, i
     histogram = Histogram()
     if len(values):
         histogram.add(np.asarray(values, np.int64))
-    return {f"{name}_{each}_ns": histogram.percentile(float(PERCENTILES[each])) for each in which}
+    found = {f"{name}_{each}_ns": histogram.percentile(float(PERCENTILES[each])) for each in which}
+    # A histogram counts no time at all as 1 ns.
+    return {column: 0 if value == 1 and not histogram.smallest else value for column, value in found.items()}

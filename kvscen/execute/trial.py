@@ -137,6 +137,7 @@ def _count_requests(sample: Sample, talked: Talked) -> None:
         ("latency", talked.latency_ns),
         ("wait", talked.wait_ns),
         ("storage", talked.storage_ns),
+        ("order", talked.order_ns),
     ):
         if len(values):
             sample.histogram(("read", "request", phase)).add(values)

@@ -260,7 +260,9 @@ class _Binder:
                 help_text = did_you_mean(
                     name,
                     [*MEASURES, *own],
-                    "measures are `throughput`, `latency_p99`, `hit_rate`, `errors` and other columns",
+                    "write `qos_missed == 0`: no kind of users missed its target"
+                    if name.startswith("qos")
+                    else "measures are `throughput`, `latency_p99`, `hit_rate`, `errors` and other columns",
                 )
             raise problem("KVS121", f"no measure is called `{name}`", path.span, help=help_text)
         tier, name = ".".join(path.parts[:-1]), path.parts[-1]
@@ -270,9 +272,13 @@ class _Binder:
                 raise broken()
             tiers = [block for block, is_kind in self.names.universe.kinds.items() if is_kind == "tier"]
             what = f"`{tier}` is {one_of(kind)}" if kind else f"no tier is called `{tier}`"
-            raise problem(
-                "KVS121", f"{what}; `{path}` is a measure of a tier", path.span, help=did_you_mean(tier, tiers)
-            )
+            help_text = did_you_mean(tier, tiers)
+            if kind == "users":
+                help_text = (
+                    "what each kind of users got is in users.parquet; to judge it give them a `target_p95`, and "
+                    "`expect qos_missed == 0`"
+                )
+            raise problem("KVS121", f"{what}; `{path}` is a measure of a tier", path.span, help=help_text)
         if name not in TIER_MEASURES:
             raise problem(
                 "KVS121",

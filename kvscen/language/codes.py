@@ -123,6 +123,8 @@ _TABLE = (
     Code("KVS403", "The cap leaves no time to become steady"),
     Code("KVS404", "Nothing is written that could be made durable", _WARNING),
     Code("KVS405", "A search has nothing to judge by"),
+    Code("KVS406", "Users that no pattern has", _WARNING),
+    Code("KVS407", "What is judged is not measured", _WARNING),
 )
 
 #: Every code by its name.

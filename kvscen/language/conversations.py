@@ -11,6 +11,7 @@ import attrs
 from kvscen.language.drawn import Drawn, DrawnFrom, TraceText
 from kvscen.language.replay import block_findings
 from kvscen.language.schema import (
+    Bandwidth,
     Count,
     Duration,
     Finding,
@@ -31,7 +32,8 @@ DEFAULT_USERS = 50
 DEFAULT_REQUESTS = 500
 DEFAULT_DEPTH = 32
 DEFAULT_PAGE_TOKENS = 16
-DEFAULT_ORDER_FOR = Fraction(20_000)
+#: 20,000 tokens of Llama 3.1 8B a second.
+DEFAULT_ORDER_FOR = Fraction(2500 << 20)
 #: Time for a generated token (ns), by the words of `generation`: those of MLPerf Storage's kv-cache.py.
 GENERATION_NS: Mapping[str, int] = {"none": 0, "fast": 2_000_000, "realistic": 30_000_000}
 
@@ -160,6 +162,8 @@ class UsersSettings:
         done = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         if not self.documents:
             done |= dict.fromkeys(of_documents)
+        if not self.system_tokens:
+            done["systems"] = 1
         return attrs.evolve(self, **done)
 
 
@@ -258,10 +262,10 @@ class ConversationsSettings:
         help="time for a generated token: `none` (the default), `fast` 2 ms, `realistic` 30 ms",
     )
     tpot_ns: int | None = setting(Duration(), default=None, help="time for a generated token, instead of a word")
-    order_for_tokens_per_s: Fraction = setting(
-        TokenRate(minimum=Fraction(1)),
+    order_for_bytes_per_s: Fraction = setting(
+        Bandwidth(minimum=Fraction(1)),
         default=DEFAULT_ORDER_FOR,
-        help="the order of the requests is drawn as if storage moved the KV of so many tokens per second",
+        help="the order of the requests is drawn as if storage moved so many bytes per second",
     )
     context_limit_tokens: int = setting(
         Tokens(minimum=1), default=131072, help="a conversation ends before its prompt is longer; one turn is cut to it"

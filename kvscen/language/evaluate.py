@@ -7,7 +7,7 @@ fractions, texts and lists that grow too long are errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Protocol
 
 import attrs
@@ -19,7 +19,7 @@ from kvscen.language.functions import check_call
 from kvscen.language.operands import quantity_of
 from kvscen.language.ranges import LONGEST_LIST
 from kvscen.language.schema import ListOf, SettingType
-from kvscen.language.suggest import closest, did_you_mean, listed
+from kvscen.language.suggest import closest, did_you_mean, listed, one_of
 from kvscen.language.values import TIME, UNITS, Distribution, Quantity, Symbol, Value, describe
 
 #: The largest number of base units (bytes, nanoseconds, tokens): what a signed 64-bit column holds.
@@ -48,6 +48,10 @@ class Names(Protocol):
 
     def is_word(self, word: str) -> bool:
         """Is this a word of some setting's own list?"""
+        ...
+
+    def bases(self, kind: str) -> Container[str]:
+        """The types that a block of this kind may have, where the language itself knows them."""
         ...
 
     @property
@@ -96,7 +100,7 @@ def _number(expr: syntax.Number) -> Quantity:
     if unit is None:
         span = expr.unit_span or expr.span
         help_text, better = _unit_help(expr.unit)
-        fix = Fix(span, better) if better else None
+        fix = Fix(span, better) if better is not None else None
         raise ScenarioError([diagnostic("KVS104", f"`{expr.unit}` is not a unit", span, help=help_text, fix=fix)])
     return _bounded(Quantity(expr.value * unit.factor, unit.dimension, unit.percent), expr.span)
 
@@ -119,7 +123,18 @@ def _unit_help(unit: str) -> tuple[str, str | None]:
         "µs": ("write `us`", "us"),
         "μs": ("write `us`", "us"),
         "sec": ("write `s`", "s"),
+        "secs": ("write `s`", "s"),
+        "second": ("write `s`", "s"),
         "seconds": ("write `s`", "s"),
+        "msec": ("write `ms`", "ms"),
+        "rps": ("write `/s`", "/s"),
+        "qps": ("write `/s`", "/s"),
+        "iops": ("write `/s`", "/s"),
+        "IOPS": ("write `/s`", "/s"),
+        "tok": ("write `tokens`", "tokens"),
+        "tps": ("write `tokens/s`", "tokens/s"),
+        "x": ("a factor is a number without a unit: leave `x` out", ""),
+        "percent": ("write `%`", "%"),
         "m": ("write `min` for minutes or `ms` for milliseconds", None),
     }
     if unit in special:
@@ -180,7 +195,8 @@ def _name(expr: syntax.Name, target: SettingType | None, names: Names) -> Value:
 def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType | None, names: Names) -> ScenarioError:
     if kind is not None:
         wanted = target.describe() if target else "a value"
-        return problem("KVS105", f"`{name}` is a {kind}; expected {wanted}", expr.span, help=f"write {wanted}")
+        what = f"`{name}` is {one_of(kind)}; expected {wanted}"
+        return problem("KVS105", what, expr.span, help=f"write {wanted}")
     usable = [
         other for other in names.known() if names.is_let(other) or (target and names.kind_of(other) == target.refers_to)
     ]
@@ -189,9 +205,17 @@ def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType
     if words:
         otherwise = f"this setting takes {listed(words)}"
     elif target is not None and target.refers_to:
-        there = [other for other in names.known() if names.kind_of(other) == target.refers_to]
-        otherwise = f"the {target.refers_to}s here are {listed(there)}" if there else f"define a {target.refers_to}"
-        if target.refers_to == "model":
+        block = target.refers_to
+        there = [other for other in names.known() if names.kind_of(other) == block]
+        every = "kinds of users" if block == "users" else f"{block}s"
+        otherwise = f"the {every} here are {listed(there)}" if there else f"define {one_of(block)}"
+        if name in names.bases(block):
+            # A block is asked for: the nearest other name would lead astray.
+            help_text = f"`{name}` is a type of {block}: define some, `{block} NAME : {name} {{ }}`, and name these"
+            return problem("KVS101", f"nothing is called `{name}` here", expr.span, help=help_text)
+        if block == "users" and not there:
+            otherwise += f": `users {name} : chat {{ }}`"
+        if block == "model":
             otherwise += "; `use models` brings in the catalogue"
     elif target is not None:
         otherwise = f"write {target.describe()}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -10,6 +10,7 @@ import attrs
 from kvscen.language import syntax
 from kvscen.language.blocks import BUILT_INS, SweepSettings
 from kvscen.language.codes import problem
+from kvscen.language.conversations import UsersSettings
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
 from kvscen.language.evaluate import evaluate
 from kvscen.language.scenario import BlockDef, LetType, Scenario, Target
@@ -123,16 +124,40 @@ class Universe:
         return iter(self.kinds)
 
 
+#: What people call a setting of another name.
+_MEANT = {
+    "capacity": "capacities",
+    "policy": "eviction",
+    "p95": "target_p95",
+    "p99": "target_p99",
+    "qos": "target_p95",
+    "sla": "target_p95",
+    "target": "target_p95",
+    "think_time": "think",
+    "context_length": "context",
+    "concurrency": "users",
+    "clients": "users",
+    "qps": "rate",
+    "rps": "rate",
+    "block_size": "block",
+    "dtype": "kv_dtype",
+    "tiers": "levels",
+}
+
+
 def unknown_setting(name: str, kind: str, built_in: str, settings: Mapping[str, Any], span: Span) -> ScenarioError:
     what = one_of(kind) if not built_in else f"{one_of(kind)} of `{built_in}`"
-    return problem(
-        "KVS102",
-        f"{what} has no setting `{name}`",
-        span,
-        help=did_you_mean(
-            name, settings, f"its settings are {listed(settings, 30)}" if settings else "it has no settings"
-        ),
-    )
+    otherwise = f"its settings are {listed(settings, 30)}" if settings else "it has no settings"
+    meant = _MEANT.get(name)
+    if meant in settings:
+        otherwise = f"did you mean `{meant}`?"
+    elif kind == "pattern" and name in settings_of(UsersSettings):
+        otherwise = f"`{name}` is a setting of users: write it into a block `users NAME : chat {{ }}`"
+        if "mix" in settings:
+            otherwise += ", and name that in `mix`"
+        else:
+            otherwise += " of a pattern of `conversations`"
+    return problem("KVS102", f"{what} has no setting `{name}`", span, help=did_you_mean(name, settings, otherwise))
 
 
 @attrs.frozen(eq=False)
@@ -155,6 +180,9 @@ class ScopeNames:
     def known(self) -> Iterator[str]:
         yield from self.universe.lets
         yield from self.universe.kinds
+
+    def bases(self, kind: str) -> Container[str]:
+        return BUILT_INS.get(kind, ())
 
     def is_word(self, word: str) -> bool:
         return word in self.universe.words

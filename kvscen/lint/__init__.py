@@ -12,12 +12,20 @@ from kvscen.language.diagnose import Diagnostic
 from kvscen.language.parse import parse
 from kvscen.language.render import sorted_by_place
 from kvscen.language.scenario import Scenario
-from kvscen.lint import durability, replication, seed, trials, units
+from kvscen.lint import durability, idle_users, replication, seed, trials, units, unmeasured
 from kvscen.lint.rule import Rule, Subject
 from kvscen.plan.expand import expand
 from kvscen.plan.point import Plan
 
-RULES: tuple[Rule, ...] = (units.RULE, replication.RULE, trials.RULE, seed.RULE, durability.RULE)
+RULES: tuple[Rule, ...] = (
+    units.RULE,
+    replication.RULE,
+    trials.RULE,
+    seed.RULE,
+    durability.RULE,
+    idle_users.RULE,
+    unmeasured.RULE,
+)
 
 
 @attrs.frozen(eq=False)

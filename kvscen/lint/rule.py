@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
 import attrs
 
+from kvscen.language import syntax
 from kvscen.language.diagnose import Diagnostic, Source, Span
 from kvscen.language.scenario import Scenario
 from kvscen.language.syntax import Document
@@ -47,6 +49,19 @@ class Subject:
                     if target.key == key:
                         return span
         return next((level.assigned[key].path_span for level in levels if key in level.assigned), None)
+
+
+def nodes_in(document: Document) -> Iterator[Any]:
+    """Every node of a file's syntax tree, in the order of the text."""
+    pending: list[object] = list(reversed(document.items))
+    while pending:
+        node = pending.pop()
+        if isinstance(node, tuple):
+            pending.extend(reversed(node))
+        elif type(node).__module__ == syntax.__name__ and attrs.has(type(node)):
+            yield node
+            fields = attrs.fields(cast(Any, type(node)))
+            pending.extend(reversed([getattr(node, field.name) for field in fields]))
 
 
 @attrs.frozen

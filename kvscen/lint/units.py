@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
 
-import attrs
-
-from kvscen.language import syntax
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic
 from kvscen.language.syntax import Document, Number
 from kvscen.language.values import UNITS
-from kvscen.lint.rule import Rule, Subject
+from kvscen.lint.rule import Rule, Subject, nodes_in
 
 #: The decimal unit of a size or a bandwidth -> the binary one that it is mistaken for.
 _BINARY = {
@@ -46,16 +42,7 @@ def check(subject: Subject) -> Iterator[Diagnostic]:
 
 def numbers_in(document: Document) -> Iterator[Number]:
     """Every number of a file, in the order of the text."""
-    pending: list[object] = list(reversed(document.items))
-    while pending:
-        node = pending.pop()
-        if isinstance(node, Number):
-            yield node
-        elif isinstance(node, tuple):
-            pending.extend(reversed(node))
-        elif type(node).__module__ == syntax.__name__ and attrs.has(type(node)):
-            fields = attrs.fields(cast(Any, type(node)))
-            pending.extend(reversed([getattr(node, field.name) for field in fields]))
+    return (node for node in nodes_in(document) if isinstance(node, Number))
 
 
 RULE = Rule("KVS110", check)

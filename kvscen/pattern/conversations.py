@@ -39,7 +39,7 @@ def work(
     if isinstance(block, tuple):
         return None, block
     assert block is not None, "a checked pattern"
-    talk = Talk(pattern, tuple(users) or usual_mix(), sweep.seed, turns)
+    talk = Talk(pattern, tuple(users) or usual_mix(), sweep.seed, block, turns)
     try:
         requests = write_script(talk)
     except TooMany as error:

@@ -97,7 +97,8 @@ def not_for_requests(sweep: SweepSettings, written: Container[str], pattern: str
                 f"`{setting}` has no meaning for a {pattern}, which does each request of {whose} once, from an empty "
                 "cache on",
                 setting,
-                f"leave `{setting}` out, or give the pattern a sweep of its own; its `requests` takes fewer",
+                f"leave `{setting}` out: how much is done the pattern's `requests` says. Other patterns that need it "
+                "can have a sweep of their own",
             )
 
 

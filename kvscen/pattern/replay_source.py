@@ -212,7 +212,7 @@ class ReplaySource:
         self._begun += action == LOAD
         due, talking = self._next_begins(), self._talking
         if talking is not None:
-            talking.begin(number, due)
+            talking.begin(number, due, now)
         if not len(keys):
             return
         look_up = looks_up(action)

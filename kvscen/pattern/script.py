@@ -158,7 +158,7 @@ class _Writer:
         self._limit = settings.context_limit_tokens
         self._next_key = 0
         #: How long the nominal storage takes for a block, and when it will be free.
-        self._block_ns = int(10**9 * settings.page_tokens / settings.order_for_tokens_per_s)
+        self._block_ns = max(1, int(10**9 * talk.block_bytes / settings.order_for_bytes_per_s))
         self._free_ns = 0
         seed = talk.seed << 16
         self._kinds = [

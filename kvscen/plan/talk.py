@@ -20,10 +20,11 @@ class Users:
 
 @attrs.frozen
 class Talk:
-    """All that a script follows from. `turns` are conversations taken from a trace, in its order, over and over; None
-    where they are drawn."""
+    """All that a script follows from. `block_bytes` are those of a block of `page` tokens. `turns` are conversations
+    taken from a trace, in its order, over and over; None where they are drawn."""
 
     settings: ConversationsSettings
     mix: tuple[Users, ...]
     seed: int
+    block_bytes: int
     turns: Turns | None = None

@@ -103,7 +103,19 @@ class Decided(NamedTuple):
 
 Memory: TypeAlias = Literal["dram", "vram"]
 PathKind: TypeAlias = Literal[
-    "direct", "page cache", "memory", "p2p", "nvfs", "compat", "tcp", "rdma", "shm", "simulated", "mixed", "unknown"
+    "direct",
+    "page cache",
+    "memory",
+    "p2p",
+    "nvfs",
+    "compat",
+    "tcp",
+    "unix socket",
+    "rdma",
+    "shm",
+    "simulated",
+    "mixed",
+    "unknown",
 ]
 
 

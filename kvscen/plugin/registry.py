@@ -27,8 +27,6 @@ ELSEWHERE: Mapping[str, str] = {
     for name, what in {
         "lmcache": "LMCache",
         "memkv": "memkv",
-        "mooncake": "Mooncake",
-        "redis": "Redis",
     }.items()
 }
 

@@ -12,7 +12,7 @@ _MOST_BYTES = 4096
 
 def read_secret(file: SecretFile) -> str:
     """The secret, without the end of its line. Raises DriverError."""
-    where = f'the file of `{file}`'
+    where = f"the file of `{file}`"
     try:
         with Path(file.path).open("rb") as stream:
             text = stream.read(_MOST_BYTES + 1).decode().removesuffix("\n").removesuffix("\r")

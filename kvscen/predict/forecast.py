@@ -36,7 +36,7 @@ TIMED = (
     "throughput_bytes_per_s",
     "request_rate_per_s",
     "logical_bytes",
-    *("wall_tokens_per_s", "storage_tokens_per_s", "qos_targets", "qos_missed"),
+    *("wall_tokens_per_s", "storage_tokens_per_s", "order_wait_share", "qos_targets", "qos_missed"),
     *(f"{name}_{p}_ns" for name in ("request_latency", "load_latency") for p in ("p50", "p99")),
     *(f"ttft_{p}_ns" for p in ("mean", "p50", "p99")),
 )

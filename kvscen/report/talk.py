@@ -17,6 +17,8 @@ from kvscen.results.aggregate import ok
 
 _LATENCIES = ("request_latency_p50_ns", "request_latency_p95_ns", "request_latency_p99_ns", "request_latency_max_ns")
 _WAIT = "request_wait_p50_ns"
+#: The share of a latency from which on it has to be said that the order made it.
+_MUCH = 0.1
 
 
 def user_figures(report: Report, point: PointReport) -> list[dict[str, Any]]:
@@ -59,12 +61,18 @@ def talk_notes(report: Report, sweep: str) -> tuple[str, ...]:
         return ()
     notes = [
         "a request's latency is what it waited for storage: its steps, each from when it was due; generating and "
-        "thinking are left out. waiting: until its operations were submitted",
+        "thinking are left out. waiting: until its operations were submitted. for the order: the share of the latency "
+        "in which the user before in the order was thinking",
         "found: by what was looked up: history, what its conversation had before; shared, system prompts; document, "
         "retrieved pieces; reread, what the request itself had written; new, what nobody had before",
         "wall: generated tokens / time; storage: generated tokens / storage time of all requests added up, which is "
         "what kv-cache.py calls storage throughput: it falls as users are added, and is no speed of the storage",
     ]
+    if any((row["order_wait_share"] or 0) > _MUCH for row in rows):
+        notes.append(
+            f"over {show_percent(_MUCH)} of what requests waited is due to their order, that of a slower storage: "
+            "a larger `order_for` comes closer to this one"
+        )
     if any(row["qos_met"] is not None for row in rows):
         notes.append("target p95: 95 % of the requests are to be within it; within: how many were")
     return tuple(notes)
@@ -115,6 +123,7 @@ def _users(rows: Sequence[Mapping[str, Any]]) -> Table:
     for title, name in zip(("p50", "p95", "p99", "longest"), _LATENCIES, strict=True):
         columns[f"{title}\n{time.unit}"] = [time.show(row[name]) for row in rows]
     columns[f"waiting p50\n{time.unit}"] = [time.show(row[_WAIT]) for row in rows]
+    columns["for the order\n%"] = [show_percent(row["order_wait_share"]).removesuffix(" %") for row in rows]
     return _grid(columns, words=("users",))
 
 

@@ -94,6 +94,10 @@ _LATENCY = {
     ),
     "request_wait": ("of one request of a conversation until its operations were submitted", "p50 p95 p99"),
     "request_storage": ("of one request of a conversation with operations under way", "p50 p95 p99"),
+    "order_wait": (
+        "of one request of a conversation: the part of request_wait in which the one before in the order was thinking",
+        "p50 p95 p99",
+    ),
     "reread_latency": (
         "of one time that a request of a conversation reads again what it wrote, from when it was due",
         "p50 p95 p99",
@@ -119,6 +123,7 @@ _NOUNS = {
     "service": "service time",
     "delay": "delay",
     "request_wait": "wait",
+    "order_wait": "wait",
     "request_storage": "time",
     "ttft": "time to first token",
 }
@@ -164,6 +169,14 @@ def _all() -> Iterator[MeasureInfo]:
         "tokens/s",
         "generated_tokens / storage_time: what kv-cache.py calls storage throughput; it falls with concurrency",
         "float64",
+    )
+    yield _measure(
+        "order_wait_share",
+        "1",
+        "order_wait / request_latency, of all requests of conversations added up: how far the order, and not the "
+        "storage, made them wait",
+        "float64",
+        percent=True,
     )
     yield _measure("qos_targets", "1", "kinds of users that have a latency target (QoS)")
     yield _measure("qos_missed", "1", "of them, those whose target was missed")

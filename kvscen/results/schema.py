@@ -249,6 +249,14 @@ TIERS: tuple[Column, ...] = (
     Column("demoted_bytes", _INT, "B", "bytes handed down"),
     Column("promoted_bytes", _INT, "B", "bytes brought up"),
     Column("through_bytes", _INT, "B", "of an edge: bytes written through to the lower tier as the upper was written"),
+    Column(
+        "lost",
+        _INT,
+        "operations",
+        "of an edge: blocks that were well and did not arrive; of a tier: blocks that take room in it and "
+        "whose content is gone. Reading one is an error",
+    ),
+    Column("first_error", _TEXT, None, "the first operation that failed: what, where, why"),
     *_percentiles("latency", "the latency of its operations", of="operations"),
     Column("latency_max_ns", _INT, "ns", "the longest"),
     *_percentiles("read_latency", "the latency of blocks read from it, to be moved too", of="operations"),
@@ -309,6 +317,10 @@ USERS: tuple[Column, ...] = (
     Column("request_latency_max_ns", _INT, "ns", "the longest"),
     *_percentiles("request_wait", "what a request waited until its operations were submitted", "p50 p95 p99"),
     *_percentiles("request_storage", "the time of a request with operations under way", "p50 p95 p99"),
+    *_percentiles(
+        "order_wait", "the part of request_wait in which the one before in the order was thinking", "p50 p95 p99"
+    ),
+    Column("order_wait_share", _FLOAT, "1", "order_wait / request_latency, of all requests added up"),
     Column("target_p95_ns", _INT, "ns", "the target for 95 % of the requests; null: none"),
     Column("target_p99_ns", _INT, "ns", "the target for 99 % of the requests; null: none"),
     Column("within_p95_share", _FLOAT, "1", "requests whose latency is within target_p95 / requests"),

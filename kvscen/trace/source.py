@@ -37,18 +37,22 @@ class Source:
 
     def chunks(self) -> Iterator[bytes]:
         """The content, decompressed. Raises TraceError where the file cannot be read or its compression is damaged."""
+        lines = 0
         try:
             with pa.OSFile(str(self.path), "rb") as raw:
                 stream = pa.CompressedInputStream(raw, self.compression) if self.compression else raw
                 seen = 0
                 while chunk := stream.read(CHUNK_BYTES):
                     yield chunk
+                    if self.compression:
+                        lines += chunk.count(b"\n")
                     self.progress(raw.tell() - seen)
                     seen = raw.tell()
         except OSError as error:
             if error.errno is None and self.compression:
                 raise TraceError(
-                    f"{self.path}: the {self.compression} data is damaged or ends too early ({error})",
+                    f"{self.path}: the {self.compression} data is damaged or ends too early, at some place after "
+                    f"line {lines:,} ({error})",
                     "copy or download the file again: what it holds up to there would be a part of the trace only",
                 ) from error
             raise _unreadable(self.path, error) from error

@@ -30,6 +30,11 @@ def read_turns(path: Path, most: int) -> Turns:
             before[session] = prompt + (output or 0)
         if len(found) == most and trace.about.format == "sharegpt":
             break  # there a conversation stands together
+    if found and max(found) < 0:
+        raise TraceError(
+            f"{path}: this trace does not say which requests are of one conversation",
+            "name a trace that does, such as ShareGPT's, or run its requests as they are with the pattern `replay`",
+        )
     if not found:
         raise TraceError(f"{path}: there is no request in it", "name another trace")
     return tuple(tuple(turns) for turns in found.values())

@@ -77,6 +77,7 @@ def test_a_file_that_is_there_stays(here: Path) -> None:
         (("nowhere.json",), "error: cannot read nowhere.json: No such file or directory (ENOENT)\n  help: name a file"),
         (("m.jsonl", "--format", "burst"), "error: no format of traces is called burst\n  help: there are kv_cache"),
         (("m.jsonl", "--format", "azure"), "error: m.jsonl:1: the column `TIMESTAMP` is missing"),
+        (("m.jsonl", "--out", "x.csv"), "error: a trace becomes Parquet, and `x.csv` does not end in .parquet"),
         (("m.jsonl", "--out", "no/x.parquet"), "error: cannot write no/x.parquet: No such file or directory"),
         (("back.jsonl",), "error: back.jsonl:4: this request came 2 s before the one above it"),
     ],

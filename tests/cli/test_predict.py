@@ -276,6 +276,11 @@ def test_a_trace_has_no_sweeps(arguments: tuple[str, ...]) -> None:
     assert result.exit_code == 2 and "is about a scenario, and `t.jsonl` does not end in .kvs" in result.stderr
 
 
+def test_a_value_and_its_unit_are_one_word() -> None:
+    result = predict("t.jsonl", "--capacity", "10", "%")
+    assert result.exit_code == 2 and "`%` stands alone" in result.stderr
+
+
 def test_points_that_differ_have_no_common_curve(here: Path) -> None:
     (here / "b.kvs").write_text(
         SCENARIO.replace("mix.capacities in [[2 MB, 8 MB], [4 MB, 8 MB]]", "p.requests in [1, 2]")

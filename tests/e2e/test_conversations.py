@@ -53,6 +53,11 @@ def test_from_users_to_tables(tmp_path: Path) -> None:
     users = pq.read_table(tmp_path / "out" / "users.parquet").to_pylist()
     assert [(row["users"], row["qos_met"]) for row in users[:2]] == [("talkers", False), ("coders", None)]
     assert users[0]["within_p95_share"] == 0 and users[0]["within_p99_share"] == 1
+    for row in (*rows, *users):
+        assert 0 <= row["order_wait_share"] <= 1
+        if row["order_wait_p50_ns"] is not None:
+            assert row["order_wait_p50_ns"] <= row["request_wait_p50_ns"]
+    assert "for the order: the share of the latency" in " ".join(done.stdout.split())
     found = pq.read_table(tmp_path / "out" / "found.parquet").to_pylist()
     own = [row for row in found if row["trial"] == 1 and row["point_id"] == cache[0]["point_id"]]
     assert sum(row["hits"] for row in own if row["tier"] is None) == cache[0]["hits"]
@@ -116,3 +121,18 @@ def test_turns_from_a_trace(tmp_path: Path) -> None:
     (tmp_path / "chats.json").write_text("[]")
     wrong = kvscen(tmp_path, "plan", path)
     assert wrong.returncode == 2 and "KVS230" in wrong.stderr and "no trace that kvscen knows" in wrong.stderr
+
+
+def test_an_order_for_a_slow_storage_is_said_to_cost(tmp_path: Path) -> None:
+    """Simulated, so the same everywhere: with the order of a storage as fast as this one nobody waits much."""
+    text = """kvs 1
+tier fast : sim { bandwidth = 10 GB/s; latency = 10 us; parallelism = 8 }
+pattern day : conversations { block = 64 KiB; users = 12; requests = 200 }
+sweep s { pattern = day; tier = fast; trials = 1; seed = 1; day.order_for in [50 MB/s, 5 GB/s] }
+"""
+    done = kvscen(tmp_path, "run", scenario(tmp_path, text), "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "over 10 % of what requests waited is due to their order" in " ".join(done.stdout.split())
+    shares = {row["axis.day.order_for"]: row["order_wait_share"] for row in trials(tmp_path / "out")}
+    slow, fast = (shares[order] for order in sorted(shares))  # type: ignore[type-var]
+    assert slow > 0.9 > 0.3 > fast  # type: ignore[operator]

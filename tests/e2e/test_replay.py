@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.e2e.support import ROOT, kvscen, scenario, trials
-from tests.traces import FOLDER, MOONCAKE, TRACES, counted
+from tests.traces import FOLDER, TRACES, counted
 
 TEXT = """kvs 1
 tier upper : memory {{ }}
@@ -137,40 +137,44 @@ def test_a_prediction_is_what_a_run_gives(tmp_path: Path) -> None:
             assert hits == [level["hits"] for level in point["levels"]]
 
 
+#: Capacities of which the independent simulator counted: shares of the unique blocks, None: no limit.
+SHARES = ("1%", "10%", "50%", None)
+
+
 @pytest.mark.long
+@pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("trace", TRACES)
-def test_hits_of_a_real_run_are_those_of_an_independent_simulator(tmp_path: Path, trace: str) -> None:
+def test_hits_of_a_real_run_are_those_of_an_independent_simulator(
+    tmp_path: Path, trace: str, share: str | None
+) -> None:
+    """Real levels and moves, with blocks of 64 bytes. Of the agentic trace a point takes two to three minutes."""
     reference = counted(trace)
-    capacities = {count["forward"]["capacity_blocks"]: count for count in reference["lru"].values()}
-    if trace != MOONCAKE:
-        # Two minutes for each point: the smallest cache, where most is decided.
-        capacities = dict([min(capacities.items())])
-    whole = reference["unique_blocks"]
-    sizes = ", ".join(f"[{64 * blocks} B]" for blocks in ([*capacities, whole] if trace == MOONCAKE else capacities))
+    count = None if share is None else reference["lru"][share]
+    blocks = reference["unique_blocks"] if count is None else count["forward"]["capacity_blocks"]
+    capacity = "" if count is None else f"; capacities = [{64 * blocks} B]"
     path = scenario(
         tmp_path,
         f"""kvs 1
 tier dram : memory {{ }}
-tier cache : tiered {{ levels = [dram] }}
+tier cache : tiered {{ levels = [dram]{capacity} }}
 pattern p : replay {{ trace = trace("{FOLDER / trace}"); block = 64 B; users = 8 }}
 sweep s {{
   pattern = p; tier = cache; trials = 1; seed = 1; verify = off
   cache.eviction in [lru, lru_tail_first]
-  cache.capacities in [{sizes}]
 }}
 """,
     )
     done = kvscen(tmp_path, "run", path, "--out", "out", timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
-    levels = pq.read_table(tmp_path / "out" / "tiers.parquet").to_pylist()
-    occupied = {row["point_id"]: row["capacity_bytes"] // 64 for row in levels if row["to_tier"] is None}
-    for row in trials(tmp_path / "out"):
-        blocks = occupied[str(row["point_id"])]
-        found = (row["hits"], row["prefix_hits"])
-        if blocks == whole:
-            assert found == (reference["infinite_hit_any"], reference["infinite_hit_prefix"])
-            continue
-        direction = "forward" if row["axis.cache.eviction"] == "lru" else "reverse"
-        count = capacities[blocks][direction]
-        assert found == (count["hit_any"], count["hit_prefix"])
-        assert row["writes"] - blocks == count["evictions"]  # type: ignore[operator]
+    rows = {row["axis.cache.eviction"]: row for row in trials(tmp_path / "out")}
+    for eviction, direction in (("lru", "forward"), ("lru_tail_first", "reverse")):
+        row = rows[eviction]
+        assert row["lookups"] == reference["block_lookups"]
+        if count is None:
+            expected = (reference["infinite_hit_any"], reference["infinite_hit_prefix"])
+            evicted = 0
+        else:
+            expected = (count[direction]["hit_any"], count[direction]["hit_prefix"])
+            evicted = count[direction]["evictions"]
+        assert (row["hits"], row["prefix_hits"]) == expected
+        assert row["writes"] - blocks == evicted  # type: ignore[operator]

@@ -25,7 +25,7 @@ pattern pages : transfer {{ op = read; block = 4 KiB; batch = 4; working_set = 6
 sweep blocks {{
   pattern = pages
   tier in [bad, good]
-  trials = 2; warmup = 10 ms; time = 50 ms; timeout = 600 ms; seed = 1
+  trials = 2; warmup = 10 ms; time = 50 ms; timeout = 2 s; seed = 1
   expect {expect}
 }}
 """

@@ -127,7 +127,7 @@ BAD = """kvs 1
 tier cache : fake {{ latency = 100 us }}
 pattern pages : transfer {{ op = read; block = 4 KiB; working_set = 64 KiB; depth = 4 }}
 sweep capacity {{
-  pattern = pages; tier = cache; time = 100 ms; warmup = 0 s; trials = 2; timeout = 600 ms; seed = 1; verify = off
+  pattern = pages; tier = cache; time = 100 ms; warmup = 0 s; trials = 2; timeout = 2 s; seed = 1; verify = off
   (pages.batch, cache.fault, cache.after) in [(1, none, 0), (2, none, 0), (3, {fault}, {after}), (4, none, 0)]
   find highest pages.batch where throughput > 1 B/s
 }}

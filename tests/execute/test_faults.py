@@ -21,6 +21,9 @@ from kvscen.results.record import TrialRecord
 from kvscen.testing.fake import FakeDriver
 from tests.execute.support import Silent, make_plan, make_point, registry_of
 
+#: They wait for a short `timeout` to pass, and for nothing to pass it.
+pytestmark = pytest.mark.alone
+
 # Where nothing hangs, a machine that is busy with something else is no fault.
 WORK = Work(op="read", block_bytes=4096, batch=4, keys=16, time_ns=100_000_000, timeout_ns=10**10)
 HANGING = attrs.evolve(WORK, timeout_ns=600_000_000)

@@ -279,7 +279,7 @@ class Server:
                 self._stalled.add(unique)
             return None
         if rule.delay_s:
-            threading.Timer(rule.delay_s, lambda: self._answer(unique, 0, act(offset, size))).start()
+            threading.Timer(rule.delay_s, self._late, (unique, act, offset, size)).start()
             return None
         if rule.lose:
             return struct.pack("<II", size, 0)
@@ -291,6 +291,12 @@ class Server:
             changed[rule.flip // 8] ^= 1 << rule.flip % 8
             return bytes(changed)
         return answer
+
+    def _late(self, unique: int, act: Callable[[int, int], bytes], offset: int, size: int) -> None:
+        try:
+            self._answer(unique, 0, act(offset, size))
+        except OSError as error:
+            self._answer(unique, -(error.errno or errno.EIO))
 
 
 def _nothing(_: Any) -> bytes:

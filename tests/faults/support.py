@@ -36,6 +36,11 @@ class Faulty:
         finally:
             self._server.send_signal(signal.SIGCONT)
 
+    def cut_off(self) -> None:
+        """The server is gone: whatever is asked of the file system fails at once."""
+        self._server.kill()
+        self._server.wait()
+
     def set(self, *rules: dict[str, object]) -> None:
         """From now on these rules, and no others."""
         fresh = self._control.with_suffix(".new")
@@ -78,7 +83,8 @@ def faulty(folder: Path) -> Iterator[Faulty]:
         yield Faulty(folder / "mounted", folder / "backing", folder / "control.json", server)
     finally:
         server.stdin.close()
-        server.wait(timeout=30)
+        if server.wait(timeout=30):
+            unmount(folder / "mounted")
         server.stdout.close()
         server.stderr.close()
 

@@ -21,6 +21,9 @@ from kvscen.results.record import TrialRecord
 from tests.drivers.nixl.support import needs_nixl
 from tests.execute.support import Silent
 
+#: They wait for a short `timeout` to pass, and for nothing to pass it.
+pytestmark = pytest.mark.alone
+
 TEXT = """kvs 1
 tier a : {driver}
 tier b : memory {{ }}

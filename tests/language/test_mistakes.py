@@ -135,6 +135,7 @@ IN_A_BLOCK = [
     ("options = { a = 1 }", "KVS020", "options = {", "braces"),
     ("tier x : posix { a = 1 }", "KVS020", "tier x", "side by side"),
     ("= 3", "KVS020", "=", "cannot stand here"),
+    ("mix = [talkers = 2, coders]", "KVS020", "=", "cannot stand here"),
 ]
 
 

@@ -189,7 +189,7 @@ def test_one_driver() -> None:
     ("name", "says", "help"),
     [
         ("memroy", "no driver is called `memroy`; did you mean `memory`?", "installed: "),
-        ("redis", "no driver is called `redis`", "Redis is not part of this version of kvscen"),
+        ("lmcache", "no driver is called `lmcache`", "LMCache is not part of this version of kvscen"),
     ],
 )
 def test_a_driver_that_is_not_there(name: str, says: str, help: str) -> None:

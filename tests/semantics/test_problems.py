@@ -220,3 +220,34 @@ def test_the_point_is_named_where_a_problem_depends_on_it() -> None:
     [found] = problems(sweep("tier in [disk, dram]; pages.processes in [1, 2]"))
     assert found.code == "KVS302"
     assert found.label == "at tier = dram, pages.processes = 2"
+
+
+USERS = "users talkers : chat { }\n"
+TALK = "pattern day : conversations { block = 64 KiB; %s }\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (TALK % "mix = [talkers]", "define a kind of users: `users talkers : chat { }`"),
+        (USERS + TALK % "mix = [chat]", "`chat` is a type of users: define some, `users NAME : chat { }`"),
+        (USERS + TALK % "mix = [disk]", "`disk` is a tier; expected the name of a kind of users"),
+        (USERS + TALK % "mix = [toker]", "the kinds of users here are `talkers`"),
+        (
+            USERS + "tier t : stack { levels = [talkers] }\n",
+            "`talkers` is a kind of users; expected the name of a tier",
+        ),
+        (
+            TALK % "context = 20 tokens",
+            "`context` is a setting of users: write it into a block `users NAME : chat { }`",
+        ),
+        ("users u : chat { p95 = 3 ms }\n", "did you mean `target_p95`?"),
+        (TALK % "qps = 3 /s", "did you mean `rate`?"),
+        (TALK % "rate = 3 rps", "write `/s`"),
+        (USERS + sweep("tier = disk; expect talkers.latency_p95 < 1 s", ""), "give them a `target_p95`"),
+        (sweep("tier = disk; expect qos_met == 1", ""), "write `qos_missed == 0`"),
+    ],
+)
+def test_a_newcomer_is_told_what_to_do(text: str, says: str) -> None:
+    said = [f"{found.message} {found.help}" for found in problems(HEAD + text)]
+    assert any(says in each for each in said), said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kvscen.trace import FORMATS, TraceError, open_trace
+from kvscen.trace.turns import read_turns
 from tests.trace.support import AZURE, BURSTGPT, FILES, MOONCAKE, QWEN, SHAREGPT, TESTER, lines, write
 
 
@@ -148,7 +150,9 @@ def test_compressed_data_that_ends_too_early(form: str, pack: Callable[[bytes], 
     for length in (len(packed) - 5, len(packed) // 2, 8):
         path.write_bytes(packed[:length])
         said = refused(path)
-        assert "data is damaged or ends too early (" in said and said.startswith("FILE: the ")
+        assert "data is damaged or ends too early, at some place after line 0 (" in said and said.startswith(
+            "FILE: the "
+        )
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -197,3 +201,22 @@ def test_parquet_of_others(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     assert refused(path).startswith("FILE is damaged or no complete Parquet file: ")
     assert refused(path, "azure") == "FILE is a Parquet file, which says itself what it is"
+
+
+def test_turns_of_a_trace_that_names_no_conversations(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="does not say which requests are of one conversation"):
+        read_turns(write(tmp_path, "azure"), 10)
+    assert len(read_turns(write(tmp_path, "sharegpt"), 1)) == 1
+
+
+def test_where_compressed_data_ends_too_early(tmp_path: Path) -> None:
+    """To the MiB: what a damaged piece begins with is not given out."""
+    line = json.dumps(MOONCAKE[0]) + "\n"
+    count = (3 << 20) // len(line)
+    packed = gzip.compress((line * count).encode())
+    path = tmp_path / "t.jsonl.gz"
+    path.write_bytes(packed[:-2000])
+    said = refused(path)
+    found = re.search(r"at some place after line ([\d,]+) \(", said)
+    assert found is not None, said
+    assert 0 <= count - int(found[1].replace(",", "")) <= 2 * (1 << 20) // len(line)

@@ -14,13 +14,21 @@ Over levels that are all simulated it is simulated too (`virtual`): the same dec
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 import attrs
 
-from kvscen.plugin import Driver, Finding, Footprint, Store, Tier, TieredCache, Work
+from kvscen.plugin import Driver, DriverError, Finding, Footprint, Store, Tier, TieredCache, Work
 from kvscen_drivers.tiered.bookkeeping import cache_of, slots_of
-from kvscen_drivers.tiered.settings import TieredSettings, capacity_of, lint, request_blocks
+from kvscen_drivers.tiered.settings import (
+    TieredSettings,
+    capacity_of,
+    folders_of,
+    lint,
+    request_blocks,
+    shared_folders,
+)
 from kvscen_drivers.tiered.store import BOUNCE_BUFFERS
 from kvscen_drivers.tiered.virtual import open_store
 
@@ -52,4 +60,9 @@ class TieredDriver(Driver):
         return cache_of(tier, slots, work.block_bytes, request_blocks(work))
 
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
+        really = [(name, os.path.realpath(path)) for name, path in folders_of(tier)]
+        for message in shared_folders(really):  # by another name, which the text does not show
+            raise DriverError(
+                f"tier `{tier.name}`: {message}", "give each of them a `path` of its own, beside the others"
+            )
         return open_store(tier, work, levels)

@@ -22,7 +22,7 @@ from kvscen.plugin import (
     Place,
     Rows,
 )
-from kvscen_drivers.tiered.mover import Mover
+from kvscen_drivers.tiered.mover import Failure, Mover
 
 if TYPE_CHECKING:
     from kvscen_drivers.tiered.store import TieredStore
@@ -60,8 +60,10 @@ class TieredLane(Lane):
         self._arena = arena
         self.mover = mover
         self._next_tag = 0
-        #: What is in flight: tag -> (id, submit). Its result comes from the mover.
-        self._flying: dict[int, tuple[int, int]] = {}
+        #: What is in flight: tag -> (id, key, submit). Its result comes from the mover.
+        self._flying: dict[int, tuple[int, int, int]] = {}
+        #: Of what the last `reap` delivered: why operations on these keys failed.
+        self.failed: dict[int, Failure] = {}
         #: What ended without any I/O: rows of COMPLETION.
         self._instant: deque[tuple[int, ...]] = deque()
 
@@ -94,10 +96,10 @@ class TieredLane(Lane):
             elif kind == WRITE:
                 written = cache.write(key, request, blocks)
                 mover.move(written.moves, size)
-                mover.write(written.places, nbytes, buffer, self._track(ident, now))
+                mover.write(written.places, nbytes, buffer, self._track(ident, key, now))
             elif kind == READ and (hit := cache.read(key, request, blocks)) is not None:
                 mover.move(hit.moves, size)
-                mover.read(hit.place, offset, nbytes, buffer, self._track(ident, now), hit.level)
+                mover.read(hit.place, offset, nbytes, buffer, self._track(ident, key, now), hit.level)
             elif kind == LOOKUP and (found := cache.find(key)) is not None:
                 self._instant.append((ident, now, now, 0, 0, 0, OK, found.level, 0))
             elif kind == DISCARD and cache.discard(key):
@@ -117,9 +119,9 @@ class TieredLane(Lane):
         steps.popleft()
         mover.move(step.moves, size)
         if kind == READ:
-            mover.read(step.places[0], offset, nbytes, buffer, self._track(ident, now), step.level)
+            mover.read(step.places[0], offset, nbytes, buffer, self._track(ident, key, now), step.level)
         else:
-            mover.write(step.places, nbytes, buffer, self._track(ident, now))
+            mover.write(step.places, nbytes, buffer, self._track(ident, key, now))
         while steps and steps[0].kind is None:
             mover.move(steps.popleft().moves, size)
 
@@ -129,16 +131,18 @@ class TieredLane(Lane):
             return True
         return offset + nbytes > self._store.block_bytes or buffer + nbytes > self._arena.nbytes
 
-    def _track(self, ident: int, now: int) -> int:
+    def _track(self, ident: int, key: int, now: int) -> int:
         self._next_tag += 1
-        self._flying[self._next_tag] = (ident, now)
+        self._flying[self._next_tag] = (ident, key, now)
         return self._next_tag
 
     def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
+        self.failed.clear()
         clock = self._store.clock
         deadline = clock() + timeout_ns
         wanted = min(at_least, len(out))
-        self.mover.collect()
+        if not wanted or self.has_ended:
+            self.mover.collect()
         count = self._deliver(out, 0)
         while count < wanted:
             left = deadline - clock()
@@ -156,11 +160,14 @@ class TieredLane(Lane):
         while ended and count < len(out):
             transfer = ended.popleft()
             assert transfer.tag is not None
-            ident, submit = self._flying.pop(transfer.tag)
-            outcome = ERROR if transfer.errno else OK
-            moved = 0 if transfer.errno else transfer.moved
+            ident, key, submit = self._flying.pop(transfer.tag)
+            moved, code, outcome = transfer.moved, 0, OK
+            failure = transfer.failure
+            if failure is not None:
+                self.failed.setdefault(key, failure)
+                moved, code, outcome = 0, failure.errno, ERROR
             level, wire_bytes = transfer.level, transfer.wire_bytes
-            out[count] = (ident, submit, transfer.end_ns, moved, wire_bytes, transfer.errno, outcome, level, 0)
+            out[count] = (ident, submit, transfer.end_ns, moved, wire_bytes, code, outcome, level, 0)
             count += 1
         return count
 

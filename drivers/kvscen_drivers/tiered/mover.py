@@ -9,8 +9,8 @@ A move is two transfers, a read and a write, through a bounce buffer of its own.
 that make room for it are done and written after them, as its block may change places with one of theirs. Buffers are
 granted in the order of the moves, and there are at least two: the oldest unfinished promotion has one, the moves that
 it waits for are next in turn and wait for nothing younger, so nothing can deadlock. A transfer that fails spoils the
-slot that it should have filled: whoever reads the slot later fails with the same errno, without I/O, until it is
-written again.
+slot that it should have filled: whoever reads the slot later fails for the same reason, without I/O, until it is
+written again. So a block that could not be moved is lost, counted on its edge, and never a hit.
 
 A block that is written through is written at all of its places from the caller's buffer, and has been written when the
 last of them has.
@@ -22,7 +22,8 @@ import errno
 import itertools
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import attrs
 import numpy as np
@@ -40,6 +41,18 @@ _SLICE_NS = 20_000
 
 #: The level that a block came from, and the one where it went.
 Edge = tuple[int, int]
+
+
+@attrs.frozen
+class Failure:
+    """A transfer that failed on a level. `edge`: it was part of a move over this edge; None: it was the caller's."""
+
+    kind: int
+    place: Place
+    nbytes: int
+    moved: int
+    errno: int
+    edge: Edge | None
 
 
 @attrs.define(eq=False)
@@ -62,8 +75,8 @@ class Transfer:
     waits: int = 0
     followers: list[Transfer] = attrs.field(factory=list)
     done: bool = False
-    #: How it ended: errno (0: well), what was moved, when.
-    errno: int = 0
+    #: How it ended: why not well, what was moved, when.
+    failure: Failure | None = None
     moved: int = 0
     wire_bytes: int = 0
     end_ns: int = 0
@@ -80,29 +93,32 @@ class _Moving:
 
 
 class _Slot:
-    """The last writer of a slot, who read it since, and what spoiled it."""
+    """The last writer of a slot, and who read it since."""
 
-    __slots__ = ("errno", "readers", "writer")
+    __slots__ = ("readers", "writer")
 
     def __init__(self) -> None:
         self.writer: Transfer | None = None
         self.readers: list[Transfer] = []
-        self.errno = 0
 
 
 class Tally:
-    """The transfers of a level, or the moves over an edge, that have ended."""
+    """The transfers of a level, or the moves over an edge, that have ended. `lost`: blocks that were well before a move
+    of theirs failed."""
 
     def __init__(self) -> None:
         self.operations = 0
         self.errors = 0
+        self.lost = 0
+        self.first_failure: Failure | None = None
         self.read_bytes = 0
         self.write_bytes = 0
         self._pending: dict[int, list[int]] = {READ: [], WRITE: []}
         self._latency = {READ: Histogram(), WRITE: Histogram()}
 
-    def fail(self) -> None:
+    def fail(self, failure: Failure) -> None:
         self.errors += 1
+        self.first_failure = self.first_failure or failure
 
     def count(self, kind: int, nbytes: int, latency_ns: int) -> None:
         self.operations += 1
@@ -125,6 +141,22 @@ class Tally:
         return self._latency[kind]
 
 
+def blame(error: Exception, level: str) -> None:
+    """What a level raises is to say which one it was."""
+    if f"`{level}`" not in str(error):
+        error.add_note(f"in the level `{level}`")
+
+
+@contextmanager
+def in_level(name: str) -> Iterator[None]:
+    """`blame`, where it need not be quick."""
+    try:
+        yield
+    except Exception as error:
+        blame(error, name)
+        raise
+
+
 class Mover:
     """Runs transfers on the lanes of the levels. `bounce` are the offsets of its own buffers in the arena."""
 
@@ -135,7 +167,10 @@ class Mover:
         self._buffers = list(bounce)
         self._queued_moves: deque[_Moving] = deque()
         self._slots: dict[Place, _Slot] = {}
-        self._spoiled: deque[tuple[Transfer, int]] = deque()
+        #: What is to fail, as what it needs was spoiled.
+        self._doomed: deque[tuple[Transfer, Failure]] = deque()
+        #: Slots whose content is not what should be there, and why.
+        self.spoiled: dict[Place, Failure] = {}
         self._ready: list[deque[Transfer]] = [deque() for _ in lanes]
         self._flying: list[dict[int, Transfer]] = [{} for _ in lanes]
         self._next_id = 0
@@ -163,7 +198,7 @@ class Mover:
     def read(self, place: Place, offset: int, nbytes: int, buffer: int, tag: int, level: int) -> None:
         """`level` is the one that had the block."""
         self._start(Transfer(READ, place, offset, nbytes, buffer, tag, level=level))
-        self._fail_spoiled()
+        self._fail_doomed()
 
     def write(self, places: Sequence[Place], nbytes: int, buffer: int, tag: int) -> None:
         first = places[0]
@@ -191,7 +226,7 @@ class Mover:
         if up is not None:
             self._start(up.write)
         self._grant_buffers()
-        self._fail_spoiled()
+        self._fail_doomed()
 
     def _moving(self, move: Move, nbytes: int) -> _Moving:
         moving = _Moving((move.source.level, move.target.level), self._clock())
@@ -217,7 +252,13 @@ class Mover:
                 (self._next_id + row, t.place.slot, t.offset, t.nbytes, t.buffer, t.kind)
                 for row, t in enumerate(itertools.islice(ready, count))
             ]
-            accepted = self._lanes[level].submit(rows)
+            try:
+                accepted = self._lanes[level].submit(rows)
+            except Exception as error:
+                blame(error, self._names[level])
+                raise
+            if not accepted and not self._flying[level]:
+                raise DriverError(f"the level `{self._names[level]}` accepts no operation although none is in flight")
             for row in range(accepted):
                 self._flying[level][self._next_id + row] = ready.popleft()
             self._next_id += count
@@ -229,8 +270,9 @@ class Mover:
         self.push()
         busy = [level for level, flying in enumerate(self._flying) if flying]
         found = False
-        for level in busy:
-            found |= self._reap(level, 0, 0)
+        if len(busy) > 1 or timeout_ns <= 0:
+            for level in busy:
+                found |= self._reap(level, 0, 0)
         if not found and timeout_ns > 0:
             found = self._wait(busy, timeout_ns)
         self.push()
@@ -276,18 +318,18 @@ class Mover:
         """Nothing stands in its way any more; but what has nothing good to read or write is to fail."""
         moving = transfer.move
         if transfer.kind == READ:
-            spoiled = self._slots[transfer.place].errno
+            failure = self.spoiled.get(transfer.place) if self.spoiled else None
         else:
-            spoiled = moving.read.errno if moving is not None and moving.read is not None else 0
-        if spoiled:
-            self._spoiled.append((transfer, spoiled))
+            failure = moving.read.failure if moving is not None and moving.read is not None else None
+        if failure is not None:
+            self._doomed.append((transfer, failure))
         else:
             self._ready[transfer.place.level].append(transfer)
 
-    def _fail_spoiled(self) -> None:
-        while self._spoiled:
-            transfer, code = self._spoiled.popleft()
-            self._end(transfer, code, self._clock())
+    def _fail_doomed(self) -> None:
+        while self._doomed:
+            transfer, failure = self._doomed.popleft()
+            self._end(transfer, failure, self._clock())
 
     def _grant_buffers(self) -> None:
         while self._queued_moves and self._buffers:
@@ -298,7 +340,11 @@ class Mover:
 
     def _reap(self, level: int, at_least: int, timeout_ns: int) -> bool:
         flying = self._flying[level]
-        count = self._lanes[level].reap(self._out, min(at_least, len(flying)), timeout_ns)
+        try:
+            count = self._lanes[level].reap(self._out, min(at_least, len(flying)), timeout_ns)
+        except Exception as error:
+            blame(error, self._names[level])
+            raise
         tally = self.levels[level]
         for ident, submit, end, moved, wire, code, outcome in self._out[:count][
             ["id", "submit", "end", "bytes", "wire_bytes", "errno", "outcome"]
@@ -306,43 +352,55 @@ class Mover:
             transfer = flying.pop(ident, None)
             if transfer is None:
                 raise DriverError(
-                    f"the level {self._names[level]} completed an operation that it was not given ({ident})"
+                    f"the level `{self._names[level]}` completed an operation that it was not given ({ident})"
                 )
             transfer.wire_bytes += wire
             if outcome == OK and moved == transfer.nbytes:
                 transfer.moved = moved
                 tally.count(transfer.kind, moved, end - submit)
-                self._end(transfer, 0, end)
+                self._end(transfer, None, end)
             else:
-                tally.fail()
-                self._end(transfer, code or errno.EIO, end)
-        self._fail_spoiled()
+                failure = self._failed(transfer, moved, code)
+                tally.fail(failure)
+                self._end(transfer, failure, end)
+        self._fail_doomed()
         return count > 0
 
-    def _end(self, transfer: Transfer, code: int, end_ns: int) -> None:
-        transfer.errno, transfer.end_ns, transfer.done = transfer.errno or code, max(end_ns, transfer.end_ns), True
+    def _failed(self, transfer: Transfer, moved: int, code: int) -> Failure:
+        moving = transfer.move
+        edge = None if moving is None else moving.edge
+        if moving is not None and moving.read is not None:
+            self.edges[moving.edge].lost += 1
+        return Failure(transfer.kind, transfer.place, transfer.nbytes, moved, code or errno.EIO, edge)
+
+    def _end(self, transfer: Transfer, failure: Failure | None, end_ns: int) -> None:
+        transfer.failure, transfer.done = transfer.failure or failure, True
+        transfer.end_ns = max(end_ns, transfer.end_ns)
         slot = self._slots[transfer.place]
         if transfer.kind == WRITE:
-            slot.errno = code
+            if failure is not None:
+                self.spoiled[transfer.place] = failure
+            elif self.spoiled:
+                self.spoiled.pop(transfer.place, None)
             if slot.writer is transfer:
                 slot.writer = None
         elif transfer in slot.readers:
             slot.readers.remove(transfer)
-        self._end_whole(transfer, code, end_ns)
+        self._end_whole(transfer, failure, end_ns)
         moving = transfer.move
         if moving is not None and transfer is moving.write:
-            self._end_move(moving, code, end_ns)
+            self._end_move(moving, failure, end_ns)
         followers, transfer.followers = transfer.followers, []
         for follower in followers:
             self._release(follower)
 
-    def _end_whole(self, transfer: Transfer, code: int, end_ns: int) -> None:
+    def _end_whole(self, transfer: Transfer, failure: Failure | None, end_ns: int) -> None:
         """What the caller asked for has ended when all of its parts have, and well if all did."""
         whole = transfer.whole
         if whole is None:
             whole = transfer
         else:
-            whole.errno = whole.errno or code
+            whole.failure = whole.failure or failure
             whole.end_ns = max(whole.end_ns, end_ns)
             whole.wire_bytes += transfer.wire_bytes
         if whole.tag is not None:
@@ -350,10 +408,10 @@ class Mover:
             if not whole.parts:
                 self.ended.append(whole)
 
-    def _end_move(self, moving: _Moving, code: int, end_ns: int) -> None:
+    def _end_move(self, moving: _Moving, failure: Failure | None, end_ns: int) -> None:
         tally = (self.edges if moving.read is not None else self.through)[moving.edge]
-        if code:
-            tally.fail()
+        if failure is not None:
+            tally.fail(failure)
         else:
             tally.count(WRITE, moving.write.moved, end_ns - moving.decided_ns)
         self._moves_left -= 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from pathlib import PurePosixPath
 
 import attrs
 
@@ -98,18 +100,9 @@ def lint(tier: Tier, work: Work) -> Iterator[Finding]:
 
 def _levels(tier: Tier) -> Iterable[Finding]:
     seen = set()
-    folders: dict[str, str] = {}
+    yield from _folders(tier)
     real = next((level.name for level in tier.levels if not level.virtual), None)
     for level in tier.levels:
-        folder = getattr(level.settings, "path", None)
-        other = folders.setdefault(os.path.normpath(folder), level.name) if isinstance(folder, str) else level.name
-        if other != level.name:
-            yield Finding(
-                "KVS321",
-                f"`{other}` and `{level.name}` keep their blocks in the same folder, {folder}",
-                setting="levels",
-                help="give each of them a `path` of its own",
-            )
         if level.name in seen:
             yield Finding(
                 "KVS321",
@@ -133,6 +126,35 @@ def _levels(tier: Tier) -> Iterable[Finding]:
                 setting="levels",
                 help="put its levels into this list, in its place",
             )
+
+
+def folders_of(tier: Tier) -> list[tuple[str, str]]:
+    """(level, folder) of each level that keeps its blocks in one."""
+    paths = [(level.name, getattr(level.settings, "path", None)) for level in tier.levels]
+    return [(name, path) for name, path in dict(paths).items() if isinstance(path, str)]
+
+
+def shared_folders(folders: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """What is wrong with the folders of levels, by their paths alone."""
+    for (name, path), (other, its) in itertools.combinations(folders, 2):
+        own, theirs = PurePosixPath(os.path.normpath(path)), PurePosixPath(os.path.normpath(its))
+        if own == theirs:
+            yield f"`{name}` and `{other}` keep their blocks in the same folder, {path}"
+        elif _within(theirs, own):
+            yield f"`{other}` keeps its blocks in {its}, within the folder of `{name}`, {path}"
+        elif _within(own, theirs):
+            yield f"`{name}` keeps its blocks in {path}, within the folder of `{other}`, {its}"
+
+
+def _within(path: PurePosixPath, folder: PurePosixPath) -> bool:
+    return path.is_relative_to(folder) and ".." not in path.parts[len(folder.parts) :]
+
+
+def _folders(tier: Tier) -> Iterator[Finding]:
+    for message in shared_folders(folders_of(tier)):
+        yield Finding(
+            "KVS321", message, setting="levels", help="give each of them a `path` of its own, beside the others"
+        )
 
 
 def _capacities(tier: Tier, work: Work) -> Iterable[Finding]:

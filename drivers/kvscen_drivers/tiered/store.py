@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kvscen.plugin import (
+    KINDS,
     READ,
     WRITE,
     Arena,
@@ -26,7 +29,7 @@ from kvscen.plugin import (
 )
 from kvscen_drivers.tiered.bookkeeping import cache_of, slots_of
 from kvscen_drivers.tiered.lane import Step, TieredArena, TieredLane
-from kvscen_drivers.tiered.mover import Edge, Mover, Tally
+from kvscen_drivers.tiered.mover import Edge, Failure, Mover, Tally, in_level
 from kvscen_drivers.tiered.settings import capacity_of, request_blocks
 
 # Moves that can be under way at once. Each holds one block: 16 keep a disk busy and cost 40 MiB with blocks of 2.5 MiB.
@@ -61,6 +64,14 @@ def _tallied(*tallies: Tally) -> dict[str, Any]:
         **_percentiles("latency", latency),
         "latency_max_ns": latency.largest if latency.number else None,
     }
+
+
+def _lost(cache: TieredCache, mover: Mover, level: int) -> int:
+    """Blocks that a level should hold and does not."""
+    if not any(place.level == level for place in mover.spoiled):
+        return 0
+    held = (place for key in cache.keys(level) for place in cache.places(key) if place.level == level)
+    return sum(place in mover.spoiled for place in held)
 
 
 class TieredStore(Store):
@@ -115,8 +126,9 @@ class TieredStore(Store):
         self._drain()
         self.cache = self._laid_out = None
         slots = slots_of(self.tier, layout.keys, layout.stride_bytes)
-        for store, count in zip(self._levels, slots, strict=True):
-            store.prepare(Layout(count, layout.block_bytes, layout.stride_bytes, 0, count))
+        for name, store, count in zip(self.names, self._levels, slots, strict=True):
+            with in_level(name):
+                store.prepare(Layout(count, layout.block_bytes, layout.stride_bytes, 0, count))
         self.cache, self._slots_of = self._cache(slots, layout), slots
         self.block_bytes = layout.stride_bytes
         self.keys = range(layout.first_key, layout.first_key + layout.keys)
@@ -130,18 +142,21 @@ class TieredStore(Store):
         if self._lane is not None:
             self._lane.drain()
 
+    def _in_each(self, act: Callable[[Store], None]) -> None:
+        for name, store in zip(self.names, self._levels, strict=True):
+            with in_level(name):
+                act(store)
+
     def settle(self) -> None:
         self._drain()
-        for store in self._levels:
-            store.settle()
+        self._in_each(lambda level: level.settle())
 
     def reset(self) -> None:
         """Ends what is still moving and sets the counts to zero. What is cached stays, and the next trial finds a warm
         cache; but a replay begins with an empty one.
         """
         self._drain()
-        for store in self._levels:
-            store.reset()
+        self._in_each(lambda level: level.reset())
         self.decided.clear()
         if self.cache is not None:
             if self._replays:
@@ -200,14 +215,14 @@ class TieredStore(Store):
         lane.drain()
         mover = lane.mover
         levels = range(len(mover.levels))
-        rows = [self._level_row(cache, level, mover.levels[level]) for level in levels]
+        rows = [self._level_row(cache, mover, level) for level in levels]
         beside = {(level, level + 1) for level in levels[:-1]}
         for edge in sorted(beside | set(mover.edges) | set(mover.through)):
             rows.append(self._edge_row(edge, mover.edges[edge], mover.through[edge]))
         return rows
 
-    def _level_row(self, cache: TieredCache, level: int, tally: Tally) -> dict[str, Any]:
-        counts = cache.counts[level]
+    def _level_row(self, cache: TieredCache, mover: Mover, level: int) -> dict[str, Any]:
+        counts, tally = cache.counts[level], mover.levels[level]
         return {
             "tier": self.names[level],
             "to_tier": None,
@@ -224,6 +239,8 @@ class TieredStore(Store):
             "through_bytes": None,
             "read_bytes": tally.read_bytes,
             "write_bytes": tally.write_bytes,
+            "lost": _lost(cache, mover, level),
+            "first_error": self._described(tally),
             **_tallied(tally),
             **_percentiles("read_latency", tally.latency(READ)),
             **_percentiles("write_latency", tally.latency(WRITE)),
@@ -240,7 +257,38 @@ class TieredStore(Store):
             "demoted_bytes": moved.write_bytes if down else 0,
             "promoted_bytes": 0 if down else moved.write_bytes,
             "through_bytes": through.write_bytes,
+            "lost": moved.lost,
+            "first_error": self._described(moved, through),
         }
+
+    def _described(self, *tallies: Tally) -> str | None:
+        failures = [tally.first_failure for tally in tallies if tally.first_failure is not None]
+        if not failures:
+            return None
+        first = failures[0]
+        short = f", short: {first.moved} bytes moved" if first.moved else ""
+        name = errno.errorcode.get(first.errno, first.errno)
+        where = self._where(first)
+        return f"{KINDS[first.kind]} of {where} ({first.nbytes} bytes): {name} ({os.strerror(first.errno)}){short}"
+
+    def _where(self, failure: Failure) -> str:
+        level, slot = failure.place
+        store = self._levels[level]
+        # A level knows its slots by number, which are not the keys of the blocks.
+        known = type(store).locate is not Store.locate
+        return store.locate(slot) if known else f"slot {slot} of `{self.names[level]}`"
+
+    def locate(self, key: int) -> str:
+        """Of an operation that has just failed: the level and the place there, and how its block was lost."""
+        failure = None if self._lane is None else self._lane.failed.get(key)
+        if failure is None:
+            return f"block {key}"
+        where = self._where(failure)
+        if failure.edge is None:
+            return f"block {key} in `{self.names[failure.place.level]}`, {where}"
+        source, target = (self.names[level] for level in failure.edge)
+        verb = "read" if failure.kind == READ else "written"
+        return f"block {key}, lost between `{source}` and `{target}` as {where} could not be {verb}"
 
     def path(self) -> PathReport:
         reports = [store.path() for store in self._levels]
@@ -252,8 +300,7 @@ class TieredStore(Store):
         return PathReport(kinds.pop() if len(kinds) == 1 else "mixed", evidence)
 
     def check(self) -> None:
-        for store in self._levels:
-            store.check()
+        self._in_each(lambda level: level.check())
 
     def close(self) -> None:
         """Nothing of its own: who opened the levels closes them."""

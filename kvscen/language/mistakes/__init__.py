@@ -27,6 +27,7 @@ _MISTAKES: tuple[Mistake, ...] = (
     searches.find,
     items.header,
     statements.sign,
+    statements.in_a_list,
     statements.bracket,
     conditions.condition,
     items.item,

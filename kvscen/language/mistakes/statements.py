@@ -146,6 +146,22 @@ def comma(wrong: Wrong) -> Diagnostic | None:
 # ---- brackets
 
 
+def in_a_list(wrong: Wrong) -> Diagnostic | None:
+    """`[a = 2, b]`, `[a: 2]`: what belongs to an item is said elsewhere."""
+    opened = wrong.depth(wrong.at)
+    if wrong.text(wrong.at) not in ("=", ":") or not opened or wrong.text(opened[-1]) != "[":
+        return None
+    item = wrong.text(wrong.at - 1)
+    return diagnostic(
+        "KVS020",
+        f"`{wrong.text(wrong.at)}` cannot stand here",
+        wrong.span(wrong.at),
+        help=f"in [ ] stand values alone; what belongs to `{item}` is said in its own block"
+        if wrong.kind(wrong.at - 1) == "name"
+        else "in [ ] stand values alone, with `,` between them",
+    )
+
+
 def bracket(wrong: Wrong) -> Diagnostic | None:
     i, sign = wrong.at, wrong.text(wrong.at)
     opened = wrong.depth(i)

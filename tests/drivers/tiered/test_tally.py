@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 
-from kvscen.plugin import READ, WRITE
+from kvscen.plugin import READ, WRITE, Place
 from kvscen.results.schema import TIERS
-from kvscen_drivers.tiered.mover import Tally
+from kvscen_drivers.tiered.mover import Failure, Tally
 from kvscen_drivers.tiered.store import _percentiles, _tallied
 
 
@@ -17,7 +19,7 @@ def test_percentiles_of_reads_and_writes() -> None:
         tally.count(READ, 10, number * 1000)
     for number in range(1, 401):
         tally.count(WRITE, 7, number * 100_000)
-    tally.fail()
+    tally.fail(Failure(READ, Place(0, 3), 10, 0, errno.EIO, None))
     own = {**_tallied(tally), **_percentiles("read_latency", tally.latency(READ))}
     own |= _percentiles("write_latency", tally.latency(WRITE))
     assert set(own) <= {column.name for column in TIERS}

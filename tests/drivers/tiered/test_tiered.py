@@ -409,6 +409,38 @@ def test_levels_that_share_a_folder_are_refused() -> None:
     assert findings(tiered(disks[1:], [BLOCK])) == []
 
 
+@pytest.mark.parametrize(
+    ("upper", "lower", "wrong"),
+    [
+        ("d", "d/sub", True),
+        ("/data/x/../a/b/", "/data/a", True),
+        (".", "d", True),
+        ("../d", "../d/e", True),
+        (".", "../d", False),
+        ("d", "data", False),
+        ("/d", "d", False),
+    ],
+)
+def test_a_folder_within_that_of_another_level(upper: str, lower: str, wrong: bool) -> None:
+    for paths in ((upper, lower), (lower, upper)):
+        disks = [Tier(name, "posix", PosixSettings(path=path)) for name, path in zip("ab", paths, strict=True)]
+        assert findings(tiered(disks, [BLOCK, BLOCK])) == ([("KVS321", "levels")] if wrong else [])
+
+
+@pytest.mark.parametrize("lower", ["link", "link/sub"])
+def test_one_folder_by_two_names(tmp_path: Path, lower: str) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "link").symlink_to("d")
+    paths = str(tmp_path / "d"), str(tmp_path / lower)
+    disks = [Tier(name, "posix", PosixSettings(path=path)) for name, path in zip("ab", paths, strict=True)]
+    tier = tiered(disks, [BLOCK, BLOCK])
+    assert findings(tier) == []
+    with pytest.raises(
+        DriverError, match=r"tier `cache`: `a` and `b` keep|tier `cache`: `b` keeps its blocks in .*/d/sub"
+    ):
+        open_tiered(tier, [ShuffledStore(1), ShuffledStore(2)], BLOCK, KEYS)
+
+
 def test_what_only_the_machine_shows() -> None:
     tier = tiered([shuffled_tier("a"), shuffled_tier("b")], [600])
     store = open_tiered(tier, [ShuffledStore(1, alignment=512), ShuffledStore(1)], 600, KEYS)

@@ -1,0 +1,27 @@
+"""Which tests may run at once: `make test` runs them on two processes (pytest-xdist)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_HERE = Path(__file__).parent
+#: What goes over the loopback device proves its way by that device's counters, which everybody else counts in too.
+_LOOPBACK = ("drivers/memkv", "drivers/mooncake", "drivers/nixl", "drivers/redis")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        place = item.path.relative_to(_HERE).as_posix()
+        if place.startswith(_LOOPBACK):
+            item.add_marker(pytest.mark.xdist_group("loopback"))
+        elif "module" in _scopes(item):
+            item.add_marker(pytest.mark.xdist_group(place))
+
+
+def _scopes(item: pytest.Item) -> list[str]:
+    """Of the fixtures that it uses: what is made once for a file is made in one process."""
+    info = getattr(item, "_fixtureinfo", None)
+    found = [] if info is None else [definition for each in info.name2fixturedefs.values() for definition in each]
+    return [definition.scope for definition in found]
