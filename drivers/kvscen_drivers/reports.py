@@ -1,5 +1,5 @@
-"""What a lane reports of operations that it accepted together, in whatever order they end. For lanes of many operations:
-what they report is filled in as arrays.
+"""What a lane reports of operations that it accepted together, in whatever order they end. For lanes of many
+operations: what they report is filled in as arrays.
 """
 
 from __future__ import annotations

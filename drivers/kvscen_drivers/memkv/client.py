@@ -33,9 +33,7 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def connect(
-    endpoint: Endpoint, timeout_s: float, congestion: str | None = None, transport: str = "tcp"
-) -> tuple[socket.socket, Limits]:
+def connect(endpoint: Endpoint, timeout_s: float, congestion: str | None = None) -> tuple[socket.socket, Limits]:
     """A connection that may be used, and what the server takes. Raises DriverError, which names the server."""
     try:
         sock = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
@@ -46,7 +44,7 @@ def connect(
         ) from error
     try:
         tune(sock, congestion)
-        return sock, greet(sock, endpoint.secret, transport)
+        return sock, greet(sock, endpoint.secret)
     except Garbage as error:
         sock.close()
         raise DriverError(f"the memkv server {endpoint} {error}", _REMEDIES.get(str(error), _OTHER)) from error
@@ -66,10 +64,10 @@ _REMEDIES = {
 }
 
 
-def greet(sock: socket.socket, secret: bytes | None, transport: str = "tcp") -> Limits:
+def greet(sock: socket.socket, secret: bytes | None) -> Limits:
     """Raises Garbage, whose message goes on from the server's name; OSError."""
     mine = os.urandom(protocol.PROOF.size)
-    sock.sendall(protocol.HELLO.pack(protocol.MAGIC, protocol.VERSION, protocol.TRANSPORTS[transport], mine))
+    sock.sendall(protocol.HELLO.pack(protocol.MAGIC, protocol.VERSION, protocol.TCP, mine))
     magic, version, status, asked, theirs, *limits = protocol.WELCOME.unpack(_exactly(sock, protocol.WELCOME.size))
     if magic != protocol.MAGIC:
         raise Garbage("answers with something that is not its protocol")
@@ -121,7 +119,12 @@ class Control:
             if value is not None:
                 self._sock.sendall(value)
             mark, of, status, _, number, follows, value_bytes = ANSWER.unpack(_exactly(self._sock, ANSWER.size))
-            if mark != ANSWER_MARK or of != op or number != self._number or (status and follows > protocol.MAX_TEXT_BYTES):
+            if (
+                mark != ANSWER_MARK
+                or of != op
+                or number != self._number
+                or (status and follows > protocol.MAX_TEXT_BYTES)
+            ):
                 raise Garbage("answers with something that is not its protocol")
             return Status(status), value_bytes, _exactly(self._sock, follows)
         except (OSError, Garbage, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from kvscen.plugin import (
     Availability,
@@ -20,12 +21,15 @@ from kvscen.plugin import (
 )
 from kvscen_drivers.memkv.settings import MEASURES, MemkvSettings, split_endpoint
 
+if TYPE_CHECKING:
+    import click
+
 
 class MemkvDriver(Driver):
     """Blocks in key-value servers."""
 
     name = "memkv"
-    summary = "Blocks in key-value servers over TCP, or shared memory: embedded ones, or `kvscen serve memkv` elsewhere."
+    summary = "Blocks in key-value servers over TCP: its own, or `kvscen serve memkv` elsewhere."
     settings = MemkvSettings
     measures = MEASURES
 
@@ -79,6 +83,11 @@ class MemkvDriver(Driver):
         except DriverError as error:
             return Availability(False, str(error), error.remedy, facts)
         return Availability(True, facts=facts)
+
+    def server(self) -> click.Command:
+        from kvscen_drivers.memkv.serve import command
+
+        return command
 
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
         from kvscen_drivers.memkv.store import MemkvStore

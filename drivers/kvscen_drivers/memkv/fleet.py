@@ -46,7 +46,6 @@ class Child:
         except DriverError:
             self.close()
             raise
-        self.socket_path: str | None = said.get("socket")
         self.endpoint = Endpoint("127.0.0.1", int(said["port"]), secret.encode())
 
     def _first_line(self) -> dict[str, Any]:
@@ -72,8 +71,8 @@ class Child:
         status = self._process.poll()
         if status is not None:
             raise Lost(
-                f"tier `{self._tier.name}`: the memkv server {self.endpoint}, process {self.pid}, has ended with status "
-                f"{status}",
+                f"tier `{self._tier.name}`: the memkv server {self.endpoint}, process {self.pid}, has ended with "
+                f"status {status}",
                 "look into the worker's log, and run again",
             )
 

@@ -17,9 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
-from kvscen.plugin import ANY_BUFFER, MISS, RAW_OPERATION, WRITE, Arena, Clock, DriverError, Layout, Rows
+from kvscen.plugin import ANY_BUFFER, MISS, WRITE, Arena, Clock, DriverError, Layout, Rows
 from kvscen.plugin import Lane as PluginLane
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.client import Counted
@@ -87,7 +86,9 @@ class Chunk:
         good = (ops["key"] >= first) & (ops["key"] < last) & (ops["kind"] <= WRITE)
         good &= (offsets <= room) & (ops["bytes"] <= room - np.minimum(offsets, room))
         if not held:
-            good &= (ops["buffer"] <= arena_bytes) & (ops["bytes"] <= arena_bytes - np.minimum(ops["buffer"], arena_bytes))
+            good &= (ops["buffer"] <= arena_bytes) & (
+                ops["bytes"] <= arena_bytes - np.minimum(ops["buffer"], arena_bytes)
+            )
         else:
             good &= ops["bytes"] <= arena_bytes
         if place.entry > 1:
@@ -136,7 +137,7 @@ class TcpLane(PluginLane):
         """Raises DriverError where a server cannot be reached."""
         self.figures = Figures()
         self._dial = dial
-        self._view = memoryview(arena.view)
+        self._view = arena.view.data
         self._arena_bytes = arena.nbytes
         self._depth, self._clock = depth, clock
         self._batch, self._merges, self._evicts = batch, merges, evicts
@@ -243,7 +244,10 @@ class TcpLane(PluginLane):
         rows: Iterable[int] = range(first, last)
         if chunk.good is not None:
             now = self._clock()
-            rows = [row for row in rows if chunk.good[row] or self._fail_row(chunk.report, row, errno.EINVAL, now)]
+            for row in range(first, last):
+                if not chunk.good[row]:
+                    self._fail_row(chunk.report, row, errno.EINVAL, now)
+            rows = [row for row in range(first, last) if chunk.good[row]]
         self.figures.operations += last - first
         merged: dict[int, list[Wanted]] | None = {} if self._merges and last - first > 1 else None
         units: dict[Line, list[tuple[Unit, bytes | memoryview, memoryview | None]]] = {}
@@ -253,6 +257,7 @@ class TcpLane(PluginLane):
                 merged.setdefault(chunk.values[row], []).append(Wanted(chunk.offsets[row], nbytes, place, row))
                 continue
             view = self._view[place : place + nbytes]
+            item: tuple[Unit, bytes | memoryview, memoryview | None]
             head = chunk.heads[row * REQUEST_ROW.itemsize : (row + 1) * REQUEST_ROW.itemsize]
             if chunk.writes[row]:
                 unit = Unit(Op.PUT, chunk.number + row, nbytes, chunk.report, (row,), (), (), buffers)
@@ -477,7 +482,10 @@ class TcpLane(PluginLane):
 
     def counted(self) -> tuple[int, int, Counted | None]:
         """Bytes sent and received as we count them, and as the kernel does, if it says."""
-        sent, received = sum(line.sent_bytes for line in self.all_lines), sum(line.received_bytes for line in self.all_lines)
+        sent, received = (
+            sum(line.sent_bytes for line in self.all_lines),
+            sum(line.received_bytes for line in self.all_lines),
+        )
         total: Counted | None = Counted()
         for line in self.all_lines:
             seen = line.counted()

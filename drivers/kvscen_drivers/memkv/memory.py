@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-import os
 from collections import defaultdict
 
 import attrs
@@ -18,12 +17,11 @@ _PAGE, _HUGE = mmap.PAGESIZE, 2 << 20
 
 @attrs.define(eq=False)
 class Slab:
-    """Memory of slots of one size. `descriptor` is that of shared memory, -1 where it is private."""
+    """Memory of slots of one size."""
 
     view: memoryview
     slot_bytes: int
     number: int
-    descriptor: int = -1
     live: int = 0
 
 
@@ -43,12 +41,10 @@ class Slot:
 class Pool:
     """Slots of any size. Beyond `keep_bytes` slabs of which nothing is used are given back. For one thread."""
 
-    def __init__(self, keep_bytes: int, shared: bool = False) -> None:
-        """`shared`: memory that can be handed to other processes, which seldom is on huge pages."""
+    def __init__(self, keep_bytes: int) -> None:
         self.slabs: dict[int, Slab] = {}
         self._keep_bytes = keep_bytes
         self._reserved_bytes = 0
-        self._shared = shared
         self._free: defaultdict[int, list[tuple[Slab, int]]] = defaultdict(list)
         self._made = 0
 
@@ -80,8 +76,7 @@ class Pool:
         if self._reserved_bytes + length > self._keep_bytes:
             self._let_go()
         self._made += 1
-        view, descriptor = _shared(length) if self._shared else (_private(length), -1)
-        slab = self.slabs[self._made] = Slab(view, size, self._made, descriptor)
+        slab = self.slabs[self._made] = Slab(_memory(length), size, self._made)
         self._reserved_bytes += length
         self._free[size] += [(slab, first) for first in reversed(range(0, length, size))]
 
@@ -91,11 +86,9 @@ class Pool:
         for slab in [slab for slab in self.slabs.values() if not slab.live]:
             self._reserved_bytes -= len(slab.view)
             del self.slabs[slab.number]
-            if slab.descriptor >= 0:
-                os.close(slab.descriptor)
 
 
-def _private(length: int) -> memoryview:
+def _memory(length: int) -> memoryview:
     """Touched on its first use, on huge pages where the kernel gives them."""
     mapping = mmap.mmap(-1, length + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):
@@ -103,9 +96,3 @@ def _private(length: int) -> memoryview:
     base = np.frombuffer(mapping, np.uint8, 1).ctypes.data
     start = _HUGE - base % _HUGE
     return memoryview(mapping)[start : start + length]
-
-
-def _shared(length: int) -> tuple[memoryview, int]:
-    descriptor = os.memfd_create("kvscen-memkv")
-    os.ftruncate(descriptor, length)
-    return memoryview(mmap.mmap(descriptor, length)), descriptor

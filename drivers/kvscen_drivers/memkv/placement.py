@@ -1,5 +1,5 @@
-"""Which server has a value: rendezvous hashing. Of all servers it is the one whose number, mixed with the value's, comes
-out largest; with a server more, only the values that move to it move."""
+"""Which server has a value: rendezvous hashing. Of all servers it is the one whose number, mixed with the value's,
+comes out largest; with a server more, only the values that move to it move."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ def servers_of(values: npt.NDArray[np.uint64], servers: int) -> npt.NDArray[np.i
     if servers == 1:
         return np.zeros(len(values), np.int64)
     weights = [_mix(values + np.uint64((server + 1) * _GOLDEN % 2**64)) for server in range(servers)]
-    return np.argmax(np.stack(weights), axis=0)
+    chosen: npt.NDArray[np.int64] = np.argmax(np.stack(weights), axis=0)
+    return chosen
 
 
 def _mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -1,5 +1,5 @@
-"""What goes over a connection: docs/memkv-protocol.md in code. Little-endian; a request and its answer have a fixed head
-each, and answers come in the order of the requests."""
+"""What goes over a connection: docs/memkv-protocol.md in code. Little-endian; a request and its answer have a fixed
+head each, and answers come in the order of the requests."""
 
 from __future__ import annotations
 
@@ -34,11 +34,6 @@ class Op(IntEnum):
     PURGE = 5
     STAT = 6
     BATCH = 7
-    #: Of the transport shm alone (kvscen_drivers.memkv.shm).
-    LEND = 8
-    RESERVE = 9
-    COMMIT = 10
-    RELEASE = 11
 
 
 class Status(IntEnum):
@@ -80,20 +75,20 @@ KEY_BYTES = 16
 _NONCE_BYTES = 32
 #: Client: magic, version, transport, its nonce.
 HELLO = struct.Struct(f"<{len(MAGIC)}sHH{_NONCE_BYTES}s")
-#: Server: magic, version, status, whether a secret is asked for, its nonce, then its limits: the most bytes of a key and
-#: of a value, the most requests of a batch, the grain of ranges, whether values are evicted.
+#: Server: magic, version, status, whether a secret is asked for, its nonce, then its limits: the most bytes of a key
+#: and of a value, the most requests of a batch, the grain of ranges, whether values are evicted.
 WELCOME = struct.Struct(f"<{len(MAGIC)}sHBB{_NONCE_BYTES}sQQIIB")
 #: Client: proof that it knows the secret. Server: status and its own proof.
 PROOF = struct.Struct("<32s")
 VERDICT = struct.Struct("<B32s")
 
-#: Transports by number, as a HELLO names them. Of 2 there is only the name here.
-TRANSPORTS = {"tcp": 0, "shm": 1, "rdma": 2}
+#: The transport that a client asks for: values come over the connection itself. There is no other yet.
+TCP = 0
 
 
 @attrs.frozen
 class Limits:
-    """What a server takes. `grain`: ranges of a value begin and end at multiples of it. `evicts`: a value may be gone."""
+    """What a server takes. `grain`: ranges of a value begin and end at multiples of it. `evicts`: a value may go."""
 
     key_bytes: int = MAX_KEY_BYTES
     value_bytes: int = 4 << 30

@@ -184,8 +184,6 @@ class Server:
 
 def tune(sock: socket.socket, congestion: str | None) -> None:
     """Small messages go at once, and a peer whose machine is gone is noticed. Raises OSError."""
-    if sock.family == socket.AF_UNIX:
-        return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
@@ -201,9 +199,7 @@ def _values(settings: ServerSettings, limits: Limits) -> Values:
     folder = Path(settings.folder)
     try:
         folder.mkdir(exist_ok=True)
-        return FileValues(
-            folder, settings.capacity_bytes, attrs.evolve(limits, grain=FileValues.grain), settings.evict
-        )
+        return FileValues(folder, settings.capacity_bytes, attrs.evolve(limits, grain=FileValues.grain), settings.evict)
     except OSError as error:
         raise DriverError(
             f"the folder {folder} cannot be used for values with direct I/O: {error.strerror}",
@@ -219,8 +215,8 @@ def more_files() -> None:
 
 
 def main() -> None:
-    """`python -m kvscen_drivers.memkv.server`: settings as a JSON object in one line of stdin; says on stdout, in another
-    one, where it listens, or what is wrong. Ends when stdin does."""
+    """`python -m kvscen_drivers.memkv.server`: settings as a JSON object in one line of stdin; says on stdout, in
+    another one, where it listens, or what is wrong. Ends when stdin does."""
     given: dict[str, Any] = json.loads(sys.stdin.readline())
     secret = given.pop("secret", None)
     settings = ServerSettings(**given, secret=None if secret is None else secret.encode())

@@ -58,12 +58,9 @@ class MemkvSettings:
         default=None,
         help="without `endpoints`: what a full server does: refuse (the default), or drop what was used longest ago",
     )
-    transport: Literal["tcp", "shm"] = setting(
-        Word("tcp", "shm"), default="tcp", help="how values travel; `shm` is through memory shared with the servers"
-    )
     connections: int = setting(Count(1, 256), default=1, help="connections of a lane to each server")
     congestion: str | None = setting(
-        String(), default=None, help='TCP\'s congestion control, such as "bbr" (default: the machine\'s)'
+        String(), default=None, help="TCP's congestion control, such as \"bbr\" (default: the machine's)"
     )
     coalesce: bool = setting(
         Flag(), default=False, help="merge the reads of a batch that touch the same value, or ranges next to each other"
@@ -106,14 +103,6 @@ class MemkvSettings:
             yield Finding("KVS113", "values in files need a folder", "values", 'add `path = "..."`')
         elif self.path is not None and self.values != "files":
             yield Finding("KVS114", "`path` is for values in files", "path", "add `values = files`")
-        if self.transport == "shm" and self.endpoints is not None:
-            yield Finding(
-                "KVS114", "`shm` reaches only servers that the driver starts itself", "transport", "use `tcp`"
-            )
-        if self.transport == "shm" and self.values == "files":
-            yield Finding("KVS114", "values in files cannot be shared as memory", "transport", "use `tcp`")
-        if self.transport == "shm" and self.congestion is not None:
-            yield Finding("KVS114", "`congestion` is TCP's", "congestion", "leave it out, or use `transport = tcp`")
 
     def complete(self) -> MemkvSettings:
         if self.endpoints is not None:
@@ -122,17 +111,17 @@ class MemkvSettings:
         return attrs.evolve(self, servers=self.servers or 1, values=values, eviction=self.eviction or "none")
 
 
-def split_endpoint(text: str) -> tuple[str, int] | None:
+def split_endpoint(text: str, least_port: int = 1) -> tuple[str, int] | None:
     """Host and port of "10.0.0.5:7707" or "[::1]:7707"; None where it is neither."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    if not colon or not host or not port.isascii() or not port.isdigit() or not least_port <= int(port) < 65536:
         return None
     return host, int(port)
 
 
 MEASURES = (
-    Measure("transport", "string", "", "how values travelled: tcp or shm"),
+    Measure("transport", "string", "", "how values travelled: tcp"),
     Measure("servers", "int64", "", "servers that the values are spread over"),
     Measure("connections_used", "int64", "", "connections of all lanes of a worker"),
     Measure("congestion_control", "string", "", "TCP's congestion control of them"),

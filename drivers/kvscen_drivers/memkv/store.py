@@ -182,7 +182,7 @@ class MemkvStore(Store):
             cpu_ns = None if cpu_ns is None else cpu_ns - before.server_cpu_ns
         socks = self._socks()
         return {
-            "transport": self._settings.transport,
+            "transport": "tcp",
             "servers": len(self._fleet.endpoints),
             "connections_used": len(socks),
             "congestion_control": ", ".join(sorted({congestion_of(sock) for sock in socks})) or None,

@@ -60,12 +60,12 @@ class Values:
 
     grain = 1
 
-    def __init__(self, capacity_bytes: int, limits: Limits, evict: bool, shared: bool = False) -> None:
+    def __init__(self, capacity_bytes: int, limits: Limits, evict: bool) -> None:
         self.capacity_bytes = capacity_bytes
         self.limits = limits
         self.used_bytes = 0
         self.evicted = 0
-        self.pool = Pool(capacity_bytes, shared)
+        self.pool = Pool(capacity_bytes)
         self._evict = evict
         self._promised_bytes = 0
         self._kept: OrderedDict[bytes, Kept] = OrderedDict()
@@ -84,9 +84,7 @@ class Values:
                 "this server takes",
             )
         if offset + length > value_bytes:
-            raise Refused(
-                Status.RANGE, f"the range ends at {offset + length}, beyond a value of {value_bytes} bytes"
-            )
+            raise Refused(Status.RANGE, f"the range ends at {offset + length}, beyond a value of {value_bytes} bytes")
         if length == value_bytes:
             return self._receive_whole(key, length)
         if offset % self.grain or (length % self.grain and offset + length != value_bytes):
