@@ -345,6 +345,10 @@ class TcpLane(PluginLane):
         while ended.count < at_least or not began:
             now = time.monotonic_ns()
             began = began or now
+            if self._waiting and self._free:
+                # Where a connection broke, what it held has ended and nothing moved.
+                self._start_waiting()
+                self._send()
             if self._move():
                 spun = 0
                 continue
@@ -469,10 +473,11 @@ class TcpLane(PluginLane):
         """Connect anew, now and then."""
         if time.monotonic_ns() < line.retry_ns:
             return False
-        line.retry_ns = time.monotonic_ns() + _RETRY_NS
         try:
             fresh = self._dial(line.server)
         except DriverError:
+            # From its end: a server that hangs takes its time to be given up.
+            line.retry_ns = time.monotonic_ns() + _RETRY_NS
             return False
         assert fresh.sock is not None
         line.use(fresh.sock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -44,8 +45,8 @@ def test_a_batch_that_shares_a_block_is_one_read(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = trials(tmp_path / "out")
     assert row["status"] == "ok" and row["operations_per_wire_operation"] == 16.0
-    logical, wire = float(str(row["throughput_bytes_per_s"])), float(str(row["wire_throughput_bytes_per_s"]))
-    assert 15 < logical / wire < 16.5, "the figure above line rate explains itself"
+    logical, wire = int(str(row["moved_bytes"])), int(str(row["wire_bytes"]))
+    assert 15 < logical / wire < 16.5, "a figure above line rate explains itself"
 
 
 def started(folder: Path, place: str, more: str = "") -> subprocess.Popen[str]:
@@ -68,7 +69,8 @@ def started(folder: Path, place: str, more: str = "") -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "why"), [(signal.SIGKILL, "closed the connection"), (signal.SIGSTOP, "sent nothing for 1 s")]
+    ("number", "why"),
+    [(signal.SIGKILL, "Connection reset|closed the connection"), (signal.SIGSTOP, "sent nothing for 1 s")],
 )
 def test_a_server_that_dies_or_hangs_costs_its_point_and_is_named(tmp_path: Path, number: int, why: str) -> None:
     with served("--capacity", "64 MiB") as (server, place):
@@ -79,14 +81,16 @@ def test_a_server_that_dies_or_hangs_costs_its_point_and_is_named(tmp_path: Path
     assert "Traceback" not in said, said
     assert process.returncode == 3, said
     (row,) = trials(tmp_path / "out")
-    assert row["status"] == "error" and place in str(row["reason"]) and why in str(row["reason"]), row["reason"]
+    assert row["status"] == "error" and place in str(row["reason"]) and re.search(why, str(row["reason"])), row[
+        "reason"
+    ]
 
 
-def test_a_wrong_secret_makes_the_tier_unavailable(tmp_path: Path) -> None:
+def test_a_wrong_secret_is_an_error_and_no_secret_is_ever_told(tmp_path: Path) -> None:
     (tmp_path / "right").write_text("open sesame\n")
     (tmp_path / "wrong").write_text("open barley\n")
     with served("--capacity", "64 MiB", "--secret", str(tmp_path / "right")) as (_, place):
-        for name, status in (("right", "ok"), ("wrong", "unavailable")):
+        for name, status in (("right", "ok"), ("wrong", "error")):
             path = scenario(tmp_path, text(f'endpoints = ["{place}"]; secret = secret("{name}")'))
             done = kvscen(tmp_path, "run", path, "--out", name + ".out")
             (row,) = trials(tmp_path / f"{name}.out")

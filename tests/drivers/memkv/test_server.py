@@ -48,7 +48,6 @@ def test_a_full_server_refuses_and_keeps_what_it_has() -> None:
         assert client.call(Op.PUT, b"first", value=bytes(600 << 10))[0] == Status.OK
         status, _, why = client.call(Op.PUT, b"second", value=bytes(600 << 10))
         assert (status, why) == (Status.FULL, b"600 KiB of 1 MiB are used, and a value of 600 KiB is to come")
-        assert client.call(Op.PUT, b"third", value=bytes(2 << 20))[0] == Status.TOO_LARGE
         assert client.call(Op.EXISTS, b"first")[0] == Status.OK
         assert client.about()["used_bytes"] == 600 << 10
         client.close()
@@ -116,7 +115,7 @@ def welcome(version: int, status: int = 0) -> bytes:
     ],
 )
 def test_somebody_else_on_the_port_is_named(said: bytes, why: str) -> None:
-    endpoint = impostor(lambda sock: sock.sendall(said))
+    endpoint = impostor(lambda sock: sock.sendall(said) if sock.recv(4096) else None)
     with pytest.raises(DriverError) as caught:
         Control(endpoint, 2.0)
     assert str(caught.value) == f"the memkv server {endpoint} {why}"
@@ -124,7 +123,11 @@ def test_somebody_else_on_the_port_is_named(said: bytes, why: str) -> None:
 
 def test_a_server_that_says_nothing_is_given_up() -> None:
     release = threading.Event()
-    endpoint = impostor(lambda sock: [release.wait(10)] and None)
+
+    def wait(_: socket.socket) -> None:
+        release.wait(10)
+
+    endpoint = impostor(wait)
     with pytest.raises(DriverError, match="did not greet: it does not answer"):
         Control(endpoint, 0.3)
     release.set()
@@ -172,7 +175,9 @@ def _nonsense(draw: random.Random) -> bytes:
     numbers = [draw.choice([0, 1, 100, 4096, 1 << 20, 2**63, 2**64 - 1]) for _ in range(4)]
     key = draw.randbytes(draw.choice([0, 1, 16]))
     told = len(key) if draw.random() < 0.9 else draw.randrange(2**32)
-    head = protocol.REQUEST.pack(mark, draw.randrange(12), draw.randrange(256), told, *numbers)
+    # PURGE may well delete what is looked at afterwards: the empty prefix is everybody's.
+    op = draw.choice([op for op in range(12) if op != Op.PURGE])
+    head = protocol.REQUEST.pack(mark, op, draw.randrange(256), told, *numbers)
     return head + key + draw.randbytes(draw.randrange(300))
 
 
