@@ -42,12 +42,13 @@ class House:
 
 
 class Peer:
-    """`writing` says whether bytes wait for room, `greeted` whether it may ask for something."""
+    """`writing` says whether bytes wait for room, `greeted` whether it may ask for something, `more` that there is work
+    left although nothing may arrive any more: the others had to have their turn."""
 
     def __init__(self, sock: socket.socket, house: House) -> None:
         self.sock = sock
         self.greeted = False
-        self.writing = False
+        self.writing = self.more = False
         self._house, self._values = house, house.values
         self._head = bytearray(_ROOM)
         self._view = memoryview(self._head)
@@ -72,7 +73,7 @@ class Peer:
     @property
     def idle(self) -> bool:
         """Whether it is between two requests, and nothing waits to be sent."""
-        return self.greeted and not self._out and self._rest is None and not self._skip and not self._have
+        return self.greeted and not self._out and self._rest is None and not self._skip and self._have == self._first
 
     # ---- the loop's side
 
@@ -93,6 +94,7 @@ class Peer:
         self.sock.close()
 
     def _pump(self) -> None:
+        self.more = False
         for _ in range(_ROUNDS):
             if self._out and not self._batch and not self._flush():
                 return
@@ -107,6 +109,7 @@ class Peer:
                 return
             if not self._read():
                 return
+        self.more = True
 
     def _read(self) -> bool:
         """Whether more may be there."""

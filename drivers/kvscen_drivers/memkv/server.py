@@ -69,6 +69,8 @@ class Server:
         self._boot = secrets.token_hex(8)
         self._house = House(self._values, settings.secret, self._about)
         self._peers: dict[int, tuple[Peer, list[float]]] = {}
+        #: Whose turn ended before their work did.
+        self._unfinished: set[int] = set()
         self._epoll = select.epoll()
         self._running = True
         try:
@@ -105,12 +107,16 @@ class Server:
         swept, busy_until = time.monotonic(), 0
         while self._running:
             events = epoll.poll(0)
-            while not events and time.monotonic_ns() < busy_until:
+            while not events and not self._unfinished and time.monotonic_ns() < busy_until:
                 os.sched_yield()
                 events = epoll.poll(0)
-            if not events:
+            if not events and not self._unfinished:
                 events = epoll.poll(_SWEEP_S)
             now = time.monotonic()
+            unfinished, self._unfinished = self._unfinished, set()
+            for descriptor in unfinished.difference(each for each, _ in events):
+                if descriptor in self._peers:
+                    self._ready(descriptor, now)
             for descriptor, _ in events:
                 if descriptor == listener:
                     self._accept(now)
@@ -164,6 +170,8 @@ class Server:
             self._drop(descriptor)
             return
         state[0] = now
+        if peer.more:
+            self._unfinished.add(descriptor)
         wanted = _WRITE if peer.writing else _READ
         if wanted != state[1]:
             state[1] = wanted

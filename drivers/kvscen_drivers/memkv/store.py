@@ -228,13 +228,14 @@ class MemkvStore(Store):
         if not moved or not socks:
             return PathReport("unknown", f"{where}: nothing has been moved yet")
         by = ", ".join(sorted({interface_of(sock) for sock in socks}))
-        how = f"{len(socks)} TCP connections from {by} to {where}; sent {sent} and received {received} bytes"
+        how = f"{len(socks)} TCP connections of {by} to {len(self._fleet.endpoints)} servers"
         if kernel is None:
-            return PathReport("unknown", f"{how}, and the kernel does not say what it counted")
+            return PathReport("unknown", f"{how}; the kernel does not say what it counted")
         # What is sent and not confirmed yet is missing in the kernel's count.
         seen = kernel.acked_bytes + kernel.received_bytes
-        told = f"{how}, of which TCP counted {kernel.acked_bytes} and {kernel.received_bytes}"
-        return PathReport("tcp" if abs(seen - moved) <= max(1 << 16, _TOLERANCE * moved) else "mixed", told)
+        if abs(seen - moved) <= max(1 << 16, _TOLERANCE * moved):
+            return PathReport("tcp", f"{how}; TCP counted the bytes that we did")
+        return PathReport("mixed", f"{how}; TCP counted {seen} of the {moved} bytes that we did")
 
     def locate(self, key: int) -> str:
         if self._place is None:

@@ -213,3 +213,30 @@ def test_nonsense_on_the_port_neither_ends_nor_hangs_the_server() -> None:
 @pytest.mark.long
 def test_a_minute_of_nonsense() -> None:
     assert _fuzz(60.0) > 1000
+
+
+def test_a_long_value_and_then_silence_is_answered() -> None:
+    """The turn of a client ends after so many reads: what is left then is done though nothing more arrives."""
+    with serving() as endpoint:
+        client = control(endpoint)
+        client._sock.settimeout(5.0)
+        for size in range(1, 200):
+            head = protocol.request(Op.PUT, size, b"k", 0, size * 1000, size * 1000)
+            client._sock.sendall(head)
+            for _ in range(size):  # in pieces, each of which may be a read
+                client._sock.sendall(bytes(1000))
+            answer = client._sock.recv(protocol.ANSWER.size, socket.MSG_WAITALL)
+            assert protocol.ANSWER.unpack(answer)[2] == Status.OK
+        client.close()
+
+
+def test_a_client_that_only_waits_is_no_stalled_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvscen_drivers.memkv.server.STALLED_S", 0.2)
+    monkeypatch.setattr("kvscen_drivers.memkv.server._SWEEP_S", 0.05)
+    with serving() as endpoint:
+        client, half = control(endpoint), control(endpoint)
+        client.call(Op.PUT, b"k", value=b"v")
+        half._sock.sendall(protocol.request(Op.PUT, 1, b"h", 0, 1 << 20, 1 << 20))
+        half._sock.settimeout(10.0)
+        assert half._sock.recv(1) == b"", "whoever stops in the middle of a request is let go"
+        assert client.call(Op.GET, b"k", length=1)[2] == b"v"
