@@ -320,6 +320,11 @@ class TransferSettings:
     working_set_bytes: int | None = setting(
         Size(minimum=1), default=None, help="distinct bytes that are touched, in whole blocks (default: batch x block)"
     )
+    keys: int | None = setting(
+        Count(),
+        default=None,
+        help="distinct blocks that are touched, in place of `working_set`; 1: all operations share it",
+    )
     op: str = setting(Word("read", "write", "mixed"), help="what is done with a block")
     reads_share: Fraction | None = setting(  # noqa: RUF009 - an attrs field
         Share(), default=None, help="with `op = mixed`: how many operations read"
@@ -378,6 +383,13 @@ class TransferSettings:
             "weight_dtype": self.weight_dtype,
         }
         given = [name for name, value in of_model.items() if value is not None]
+        if self.keys is not None and self.working_set_bytes is not None:
+            yield Finding(
+                "KVS114",
+                "`keys` and `working_set` both say how much is touched",
+                "keys",
+                "leave one of them out",
+            )
         if self.model is not None:
             for name, value in (("block", self.block_bytes), ("batch", self.batch)):
                 if value is not None:
