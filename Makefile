@@ -29,6 +29,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/kvscen fmt --check scenarios grammar docs README.md
 
 # It fetches nothing: `pip install '.[gds,test]'` before, here or in the Python that is named.
 check-gpu:

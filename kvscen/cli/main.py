@@ -20,6 +20,7 @@ VERBS = {
     "import": ("imports", "Read a trace, or make a scenario from the files of another tool."),
     "show": ("show", "Print a run's table again."),
     "export": ("exports", "Write a run's results in the form of another program: MLPerf Storage's kv-cache.py."),
+    "serve": ("serve", "Run a driver's own server, for tiers on other machines."),
     "doctor": ("doctor", "Find what on this machine would spoil a measurement."),
     "drivers": ("drivers", "List the drivers: what is installed, what can run here and why not."),
 }

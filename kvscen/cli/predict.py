@@ -183,10 +183,11 @@ def _check_model(model: str | None, block_bytes: str | None, settings: dict[str,
 
 def _unknown(model: str) -> NoReturn:
     from kvscen.language.define import catalogue_names
-    from kvscen.language.suggest import did_you_mean
+    from kvscen.language.suggest import did_you_mean, listed
 
     known = catalogue_names()
-    fail(f"no model of the catalogue is called `{model}`", did_you_mean(model, known, f"there are {', '.join(known)}"))
+    there = f"there are {listed(known)} (docs/models.md)"
+    fail(f"no model of the catalogue is called `{model}`", did_you_mean(model, known, there))
 
 
 def _check_chart(chart: Path) -> None:

@@ -36,16 +36,27 @@ _TOKENS = frozenset({"page", "prompt", "output"})
 @click.option("--output", metavar="TOKENS", help="Generated tokens of a request.  [default: 0]")
 @click.option("--requests", metavar="COUNT", help="Requests of a batch.  [default: 1]")
 @click.option(
+    "--fit",
+    "fits",
+    multiple=True,
+    metavar="SIZE",
+    help="Also show how many requests and tokens have room in it: --fit '80 GiB'. Of a scenario that is said of each "
+    "tier with a capacity.",
+)
+@click.option(
     "--set", "pins", multiple=True, metavar="PATH=VALUE", help="Fix a setting: --set pages.requests=100, --set tp=8."
 )
 @click.option("--sweep", "sweeps", multiple=True, metavar="NAME", help="Of a scenario: only this sweep.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-def command(what: str, pins: tuple[str, ...], sweeps: tuple[str, ...], form: str, **flags: str | None) -> None:
+def command(
+    what: str, fits: tuple[str, ...], pins: tuple[str, ...], sweeps: tuple[str, ...], form: str, **flags: str | None
+) -> None:
     """Show how large the blocks of a model's KV are: exactly, as KVBench has it, and why they differ.
 
     \b
     SCENARIO  a file that ends in .kvs: each of its patterns with each of its models
-    MODEL     a model of the catalogue, such as llama3_1_70b, with the flags below
+    MODEL     a model of the catalogue, such as llama3_1_70b, or a Hugging Face configuration, such as
+              ./config.json, with the flags below
 
     Nothing is run and nothing on this machine is looked at. The exit code is 0, or 2 when the scenario, the
     model or the command is wrong.
@@ -54,13 +65,19 @@ def command(what: str, pins: tuple[str, ...], sweeps: tuple[str, ...], form: str
 
     given = {name: value for name, value in flags.items() if value is not None}
     name = catalogue_name(what)
-    of_scenario = what.endswith(".kvs") or what == "-" or Path(what).is_file()
-    if not of_scenario and name not in catalogue_names():
+    config = Path(what) if what.endswith(".json") else None
+    of_scenario = config is None and (what.endswith(".kvs") or what == "-" or Path(what).is_file())
+    if config is None and not of_scenario and name not in catalogue_names():
         _unknown(what, name)
     if of_scenario:
         sizes, unsized = _of_scenario(what, given, pins, sweeps)
     else:
-        sizes, unsized = (_of_model(name, given, pins, sweeps),), 0
+        sizes, unsized = (_of_model(name, given, pins, sweeps, config),), 0
+    if fits:
+        rooms = {text: _capacity(text) for text in fits}
+        sizes = tuple(
+            size.with_rooms({**{each.place: each.capacity_bytes for each in size.rooms}, **rooms}) for size in sizes
+        )
     _print(sizes, of_scenario, unsized, form)
 
 
@@ -96,7 +113,9 @@ def _of_scenario(
     return sizes, sum(point.model is None and point.work.traffic is None for point in plan.points)
 
 
-def _of_model(name: str, given: dict[str, str], pins: Sequence[str], sweeps: Sequence[str]) -> Sized:
+def _of_model(
+    name: str, given: dict[str, str], pins: Sequence[str], sweeps: Sequence[str], config: Path | None
+) -> Sized:
     from kvscen.language.diagnose import ScenarioError
     from kvscen.plan.sizing import size_model
 
@@ -104,9 +123,19 @@ def _of_model(name: str, given: dict[str, str], pins: Sequence[str], sweeps: Seq
         raise click.UsageError("--sweep is about a scenario, and none is named")
     written = [f"{setting}={_value(setting, value)}" for setting, value in given.items()]
     try:
-        return size_model(name, [*written, *pins])
+        return size_model(name if config is None else "model", [*written, *pins], config)
     except ScenarioError as error:
         refuse(error.diagnostics)
+
+
+def _capacity(text: str) -> int:
+    from kvscen.predict.capacity import parse_bytes
+    from kvscen.predict.errors import PredictionError
+
+    try:
+        return parse_bytes(text)
+    except PredictionError as error:
+        fail(f"--fit: {error}", error.remedy)
 
 
 def _value(setting: str, value: str) -> str:
@@ -115,11 +144,13 @@ def _value(setting: str, value: str) -> str:
 
 def _unknown(what: str, name: str) -> NoReturn:
     from kvscen.language.define import catalogue_names
-    from kvscen.language.suggest import did_you_mean
+    from kvscen.language.suggest import did_you_mean, listed
 
     known = catalogue_names()
-    listed = f"the models are {', '.join(known)}; a scenario's name ends in .kvs"
-    fail(f"no model of the catalogue is called `{what}`, and there is no such file", did_you_mean(name, known, listed))
+    there = (
+        f"the models are {listed(known)} (docs/models.md); a scenario's name ends in .kvs, a configuration's in .json"
+    )
+    fail(f"no model of the catalogue is called `{what}`, and there is no such file", did_you_mean(name, known, there))
 
 
 def _print(sizes: Sequence[Sized], of_scenario: bool, unsized: int, form: str) -> None:

@@ -3,7 +3,7 @@ own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -162,14 +162,47 @@ class HeadsSettings:
         default=None,
         help="how many tokens a layer attends to, the newest included: it keeps no older ones (default: all)",
     )
+    chunk_tokens: int | None = setting(
+        Tokens(minimum=2),
+        default=None,
+        help="a layer attends within chunks of so many tokens, and keeps none of chunks that are full (default: all)",
+    )
     kv_dtype: str = setting(_DTYPE, default="bf16", help="format in which K and V are kept")
+    v_dtype: str | None = setting(_DTYPE, default=None, help="format in which V is kept (default: `kv_dtype`)")
     scale_bytes: int = setting(
         Size(unit_in_name=True),
         default=0,
-        help="bytes of quantization scales kept beside each K and each V vector (for one token, layer and KV head)",
+        help="bytes of one quantization scale of K and of V, its zero point included (default: none is kept)",
+    )
+    v_scale_bytes: int | None = setting(
+        Size(unit_in_name=True), default=None, help="bytes of one quantization scale of V (default: `scale_bytes`)"
+    )
+    scale_per: str | None = setting(
+        Word("head", "token"),
+        default=None,
+        help="K has one scale, and V one, for a token, layer and KV head (`head`, the default), or for all heads "
+        "that a rank keeps (`token`)",
+    )
+    scale_group: int | None = setting(
+        Count(), default=None, help="numbers of one vector that share a scale (default: all of them)"
     )
     tp: int = setting(Count(), default=1, help="ranks that share each layer (tensor parallelism)")
     pp: int = setting(Count(), default=1, help="stages that the layers are spread over (pipeline parallelism)")
+
+    def check(self) -> Iterator[Finding]:
+        if self.window_tokens is not None and self.chunk_tokens is not None:
+            yield Finding(
+                "KVS114", "`window` and `chunk` both say what a layer attends to", "chunk", "keep one of the two"
+            )
+        if self.scale_per == "token" and self.scale_group is not None:
+            yield Finding(
+                "KVS114",
+                "`scale_per = token` has one scale for all heads, and `scale_group` several for each",
+                "scale_group",
+                "keep one of the two",
+            )
+        asked = (("scale_per", self.scale_per), ("scale_group", self.scale_group))
+        yield from _without_scales(asked, max(self.scale_bytes, self.v_scale_bytes or 0))
 
     def complete(self) -> HeadsSettings:
         return self if self.v_head_dim is not None else attrs.evolve(self, v_head_dim=self.head_dim)
@@ -190,25 +223,59 @@ class LatentSettings:
     scale_bytes: int = setting(
         Size(unit_in_name=True),
         default=0,
-        help="bytes of quantization scales kept beside the vectors of one token and layer",
+        help="bytes of one quantization scale, of the compressed vector of one token and layer",
+    )
+    scale_group: int | None = setting(
+        Count(),
+        default=None,
+        help="numbers of the compressed vector that share a scale; the rotary key has none (default: all of them)",
     )
     tp: int = setting(
         Count(), default=1, help="ranks that share each layer (tensor parallelism); each keeps all of its KV"
     )
     pp: int = setting(Count(), default=1, help="stages that the layers are spread over (pipeline parallelism)")
 
+    def check(self) -> Iterator[Finding]:
+        yield from _without_scales((("scale_group", self.scale_group),), self.scale_bytes)
+
     def complete(self) -> LatentSettings:
         return self if self.rope_dtype is not None else attrs.evolve(self, rope_dtype=self.kv_dtype)
 
 
+def _without_scales(asked: Iterable[tuple[str, object]], scale_bytes: int) -> Iterator[Finding]:
+    for name, value in asked:
+        if value is not None and not scale_bytes:
+            yield Finding(
+                "KVS113",
+                f"`{name}` says what shares a scale, and `scale_bytes` is missing",
+                name,
+                "add `scale_bytes = 2 B`, the bytes of one scale",
+            )
+
+
+@attrs.frozen
+class LinearSettings:
+    """Layers with linear attention or a state space (`linear`: Mamba, gated delta nets, lightning attention): a request
+    has a state of a fixed size in each, whatever its length."""
+
+    layers: int = setting(Count(maximum=MOST_LAYERS), help="layers that keep a state")
+    state_bytes: int = setting(
+        Size(minimum=1), help="bytes of the state of one request in one layer, on all its ranks together"
+    )
+    tp: int = setting(
+        Count(), default=1, help="ranks that share each layer (tensor parallelism); they split the state evenly"
+    )
+    pp: int = setting(Count(), default=1, help="stages that the layers are spread over (pipeline parallelism)")
+
+
 @attrs.frozen
 class HybridSettings:
-    """A model whose layers do not keep alike (`hybrid`): some attend to a window only, or keep vectors of another
-    shape. Its layers are those of its parts, which take turns as evenly as their numbers allow."""
+    """A model whose layers do not keep alike (`hybrid`): some attend to a window only, keep vectors of another shape,
+    or a state of a fixed size. Its layers are those of its parts, which take turns as evenly as their numbers allow."""
 
     parts: tuple[str, ...] = setting(
         ListOf(Reference("model"), minimum=2),
-        help="models of `mha`, `gqa` or `mla`, one for each kind of layer, the first layer's first",
+        help="models of `mha`, `gqa`, `mla` or `linear`, one for each kind of layer, the first layer's first",
     )
     kv_dtype: str | None = setting(
         _DTYPE, default=None, help="format in which all parts keep their KV (default: each part's own)"
@@ -252,6 +319,11 @@ class TransferSettings:
     batch: int | None = setting(Count(), default=None, help="without a model: operations posted together (default: 1)")
     working_set_bytes: int | None = setting(
         Size(minimum=1), default=None, help="distinct bytes that are touched, in whole blocks (default: batch x block)"
+    )
+    keys: int | None = setting(
+        Count(),
+        default=None,
+        help="distinct blocks that are touched, in place of `working_set`; 1: all operations share it",
     )
     op: str = setting(Word("read", "write", "mixed"), help="what is done with a block")
     reads_share: Fraction | None = setting(  # noqa: RUF009 - an attrs field
@@ -311,6 +383,13 @@ class TransferSettings:
             "weight_dtype": self.weight_dtype,
         }
         given = [name for name, value in of_model.items() if value is not None]
+        if self.keys is not None and self.working_set_bytes is not None:
+            yield Finding(
+                "KVS114",
+                "`keys` and `working_set` both say how much is touched",
+                "keys",
+                "leave one of them out",
+            )
         if self.model is not None:
             for name, value in (("block", self.block_bytes), ("batch", self.batch)):
                 if value is not None:
@@ -386,6 +465,7 @@ FAMILIES: Mapping[str, type] = {
     "mha": HeadsSettings,
     "gqa": HeadsSettings,
     "mla": LatentSettings,
+    "linear": LinearSettings,
     "hybrid": HybridSettings,
 }
 

@@ -94,6 +94,8 @@ _TABLE = (
     Code("KVS221", "Traffic matrices of different sizes"),
     Code("KVS230", "A trace cannot be read"),
     Code("KVS231", "A trace does not have what a replay needs"),
+    Code("KVS240", "A Hugging Face configuration cannot be read"),
+    Code("KVS241", "A Hugging Face configuration says what kvscen does not know"),
     # ---- drivers and tiers (KVS3xx)
     Code("KVS301", "A driver is unknown or cannot be used"),
     Code("KVS302", "A driver cannot do this work"),
@@ -117,6 +119,7 @@ _TABLE = (
     Code("KVS332", "nixlbench waits for a whole batch", _WARNING),
     Code("KVS340", "A batch is posted to NIXL in parts", _WARNING),
     Code("KVS341", "More is in flight than cuFile has room for", _WARNING),
+    Code("KVS350", "Reads are to be coalesced and are not posted together", _WARNING),
     # ---- method of measuring (KVS4xx)
     Code("KVS401", "Too few trials for an interval", _WARNING),
     Code("KVS402", "The seed is not fixed", _WARNING),

@@ -11,7 +11,7 @@ from kvscen.language import syntax
 from kvscen.language.blocks import BUILT_INS, FAMILIES, PATTERN_TYPES, USER_TYPES, SweepSettings
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Severity, Span
-from kvscen.language.functions import FUNCTIONS, PLANNED_FUNCTIONS
+from kvscen.language.functions import BASE_FUNCTION, FUNCTIONS
 from kvscen.language.schema import settings_of
 from kvscen.language.suggest import did_you_mean, listed, one_of
 from kvscen.language.use import Loaded, parse_catalogue
@@ -130,7 +130,7 @@ class _Definer:
         # `chat` is what many would call a pattern.
         if name in USER_TYPES and isinstance(item, syntax.Block) and item.kind == "users":
             return "a type of users"
-        if name in FUNCTIONS or name in PLANNED_FUNCTIONS:
+        if name in FUNCTIONS or name == BASE_FUNCTION:
             return "a function"
         is_let = isinstance(item, syntax.Let)
         if is_let and name in settings_of(SweepSettings):
@@ -209,12 +209,13 @@ class _Definer:
             )
             return None
         if isinstance(base, syntax.Call):
-            self._say(
-                "KVS109",
-                f"`{base.function.name}(...)` is not part of this version of kvscen",
-                base.span,
-                f"the base is {self._choices(block.kind)}",
-            )
+            if base.function.name != BASE_FUNCTION:
+                message = f"`{base.function.name}(...)` is no base"
+                self._say("KVS109", message, base.span, f"the base is {self._choices(block.kind)}")
+            elif block.kind != "model":
+                message = f"`{BASE_FUNCTION}(...)` is a model, and {one_of(block.kind)} cannot be one"
+                self._say("KVS117", message, base.span, f"the base is {self._choices(block.kind)}")
+            # That of a model is replaced where its file is read; one that is left has been reported there.
             return None
         if base.name not in self.taken and (base.name in self.blocks or base.name in self.lets):
             other = self.blocks.get(base.name)
@@ -272,7 +273,10 @@ class _Definer:
         if kind == "tier":
             return f"another tier or a driver ({listed(self.registry.names())})"
         if kind == "model":
-            return f"another model, one of the catalogue (after `use models`) or a family ({listed(FAMILIES)})"
+            return (
+                f'another model, one of the catalogue (after `use models`), `hf("config.json")` or a family '
+                f"({listed(FAMILIES)})"
+            )
         if kind in BUILT_INS:
             return f"{'other' if kind == 'users' else 'another'} {kind} or a type ({listed(BUILT_INS[kind])})"
         return "another sweep"

@@ -11,8 +11,8 @@ from kvscen.language.codes import problem
 from kvscen.language.suggest import did_you_mean, listed
 from kvscen.language.values import Value
 
-#: Functions whose names are taken but which this version does not have yet.
-PLANNED_FUNCTIONS = frozenset({"hf"})
+#: What a model's base may be, and a value may not: `model m : hf("config.json") {}`.
+BASE_FUNCTION = "hf"
 
 
 @attrs.frozen
@@ -53,12 +53,12 @@ def check_call(expr: syntax.Call) -> Function:
     name = expr.function.name
     function = FUNCTIONS.get(name)
     if function is None:
-        if name in PLANNED_FUNCTIONS:
+        if name == BASE_FUNCTION:
             raise problem(
                 "KVS109",
-                f"`{name}` is not part of this version of kvscen",
+                f"`{name}` makes a model, and this is a value",
                 expr.function.span,
-                help=f"the functions here are {listed(FUNCTIONS)}",
+                help='write `model m : hf("config.json") {}`, and use `m`',
             )
         raise problem(
             "KVS101",

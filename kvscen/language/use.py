@@ -1,7 +1,11 @@
-"""Follows `use`: the scenario's own text, the files that it uses and the catalogue, each parsed once."""
+"""Follows `use` and `hf(...)`: the scenario's own text, the files that it uses and the catalogue, each parsed once.
+
+`model m : hf("config.json") {}` becomes `model m : m_hf {}`, where `m_hf` is what the file says, in the language; where
+its layers are of several kinds they are `m_hf_full`, `m_hf_window` and so on."""
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path, PurePosixPath
 
@@ -10,8 +14,10 @@ import attrs
 import kvscen_grammar
 from kvscen.language import syntax
 from kvscen.language.codes import diagnostic
-from kvscen.language.diagnose import Diagnostic, Source, Span, has_errors
+from kvscen.language.diagnose import Diagnostic, ScenarioError, Source, Span, has_errors
 from kvscen.language.files import read_source
+from kvscen.language.functions import BASE_FUNCTION
+from kvscen.language.outside import configuration
 from kvscen.language.parse import parse
 from kvscen.language.suggest import did_you_mean
 
@@ -33,6 +39,7 @@ class Loaded:
     diagnostics: tuple[Diagnostic, ...]
 
 
+@functools.cache
 def parse_catalogue() -> syntax.Document:
     """The shipped catalogue of models."""
     document, problems = parse(Source(kvscen_grammar.CATALOGUE_NAME, kvscen_grammar.catalogue_text()))
@@ -64,7 +71,7 @@ class _Loader:
         name = file_name(source)
         self.files.append((name, source.text))
         chain = () if folder is None else (Path(os.path.abspath(folder / name)),)  # noqa: PTH100 - no symlink is followed
-        self._follow(own, folder, folder, chain)
+        own = self._follow(own, folder, folder, chain)
         catalogue = None
         if self.wants_models:
             catalogue = parse_catalogue()
@@ -83,8 +90,14 @@ class _Loader:
 
     def _follow(
         self, document: syntax.Document, folder: Path | None, root: Path | None, chain: tuple[Path, ...]
-    ) -> None:
+    ) -> syntax.Document:
+        """The document with its configurations read; what it uses is in `used`, before what it is used by."""
+        items: list[syntax.Item] = []
         for item in document.items:
+            if isinstance(item, syntax.Block) and item.kind == "model" and isinstance(item.base, syntax.Call):
+                items.append(self._configured(item, item.base, folder, root))
+                continue
+            items.append(item)
             if not isinstance(item, syntax.Use):
                 continue
             if not item.is_file:
@@ -110,6 +123,26 @@ class _Loader:
                 )
             else:
                 self._use_file(item, folder, root, chain)
+        return attrs.evolve(document, items=tuple(items))
+
+    def _configured(
+        self, block: syntax.Block, call: syntax.Call, folder: Path | None, root: Path | None
+    ) -> syntax.Block:
+        """The block with the name of what its configuration says as its base; as it is where that cannot be read."""
+        if call.function.name != BASE_FUNCTION:
+            return block
+        try:
+            name, text, blocks = configuration(call, folder, f"{block.name.name}_{BASE_FUNCTION}")
+        except ScenarioError as error:
+            self.complete = False
+            self.diagnostics.extend(error.diagnostics)
+            return block
+        assert root is not None, "there is a folder"
+        self.files.append((self._free_name(os.path.relpath(os.path.abspath(name), root)), text))  # noqa: PTH100
+        document, problems = parse(Source(f"{name} of `{block.name.name}`", blocks))
+        assert not problems, problems
+        self.used.append(document)
+        return attrs.evolve(block, base=attrs.evolve(call.function, name=f"{block.name.name}_{BASE_FUNCTION}"))
 
     def _use_file(self, item: syntax.Use, folder: Path, root: Path, chain: tuple[Path, ...]) -> None:
         if "\0" in item.target or not item.target:
@@ -132,8 +165,7 @@ class _Loader:
             return
         document = self._parse(source)
         self.files.append((self._free_name(os.path.relpath(place, root)), source.text))
-        self._follow(document, path.parent, root, (*chain, place))
-        self.used.append(document)
+        self.used.append(self._follow(document, path.parent, root, (*chain, place)))
 
     def _free_name(self, wanted: str) -> str:
         """A relative name that stays inside a folder and is not taken."""

@@ -13,7 +13,7 @@ import attrs
 
 from kvscen.language.blocks import DTYPE_BITS, HeadsSettings, LatentSettings, TransferSettings
 from kvscen.model.exact import ExactSize
-from kvscen.model.geometry import KindSettings, kinds_of
+from kvscen.model.geometry import KindSettings, LayerKind, kinds_of
 from kvscen.model.kvbench import KVBenchSize, left_out
 from kvscen.plan.point import ModelBlock
 
@@ -57,7 +57,7 @@ def differences(
 
 def _weight_dtype(case: _Case) -> Iterator[Difference]:
     kind, weights = case.kinds[0], case.pattern.weight_dtype
-    if isinstance(kind, LatentSettings) or weights is None:
+    if not isinstance(kind, HeadsSettings) or weights is None:
         return
     ratio = Fraction(DTYPE_BITS[weights], DTYPE_BITS[kind.kv_dtype])
     if ratio != 1:
@@ -121,7 +121,7 @@ def _groups(case: _Case) -> Iterator[Difference]:
 def _left_out(case: _Case) -> Iterator[Difference]:
     for setting, sentence in left_out(case.pattern, case.model):
         # A window has a sentence of its own, and the weights' format is nothing that exact sizes know either.
-        if setting not in ("window", "weight_dtype", "output"):
+        if setting not in ("window", "chunk", "weight_dtype", "output"):
             yield Difference(setting, f"KVBench leaves `{setting}` out: {sentence}")
 
 
@@ -169,9 +169,13 @@ def _windows(case: _Case) -> Iterator[Difference]:
         if pages < case.exact.pages:
             yield Difference(
                 "window",
-                f"KVBench keeps all tokens in every layer; {kind.layers} of the {case.layers} layers attend to the "
-                f"newest {kind.window_tokens:,} and keep {pages:,} of a request's {case.exact.pages:,} pages",
+                f"KVBench keeps all tokens in every layer; {kind.layers} of the {case.layers} layers attend to "
+                f"{_reach(kind)} and keep {pages:,} of a request's {case.exact.pages:,} pages",
             )
+
+
+def _reach(kind: LayerKind) -> str:
+    return f"the newest {kind.window_tokens:,}" if kind.window_tokens else f"a chunk of {kind.chunk_tokens:,}"
 
 
 _CAUSES: tuple[Callable[[_Case], Iterator[Difference]], ...] = (

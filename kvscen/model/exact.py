@@ -10,13 +10,14 @@ block: then a block has one page of a group of layers of one kind. The groups ar
 many layers in each, so that all blocks have one size and none is padded: of 12 and 12 layers two groups of 12, of 2
 and 1 three groups of 1. (vLLM's hybrid KV cache manager groups so
 too, but makes groups as large as the smallest kind and pads where that does not divide the others.) A page of which a
-layer keeps no token is no block.
+layer keeps no token is no block. Layers that keep a state (`linear`) have one block of it for a request.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import attrs
 
@@ -51,17 +52,20 @@ class ExactSize:
         return self.batch * self.block_bytes
 
 
+#: Bytes of a page (or state) in one layer of a rank, its window and its chunk: layers alike in these share blocks.
+_Alike: TypeAlias = tuple[int, int | None, int | None]
+
+
 @attrs.frozen
 class _Stage:
-    """One rank of a stage: layers by (bytes of a token, window), and pages of a request by the same."""
+    """One rank of a stage: layers by (bytes of a page, what they attend to), and pages of a request by the same."""
 
-    layers: Mapping[tuple[int, int | None], int]
-    pages: Mapping[tuple[int, int | None], int]
-    page_tokens: int
+    layers: Mapping[_Alike, int]
+    pages: Mapping[_Alike, int]
 
     @property
     def request_bytes(self) -> int:
-        return self.page_tokens * sum(count * kind[0] * self.pages[kind] for kind, count in self.layers.items())
+        return sum(count * kind[0] * self.pages[kind] for kind, count in self.layers.items())
 
     def block_layers(self, access: str | None) -> int:
         return 1 if access == "layer" else math.gcd(*self.layers.values())
@@ -82,13 +86,27 @@ def exact_size(pattern: TransferSettings, model: ModelBlock) -> ExactSize | tupl
     tokens, page = pattern.prompt_tokens + (pattern.output_tokens or 0), pattern.page_tokens
     every = {own: _stage(sizes, own, tokens, page) for own in dict.fromkeys(sizes.stages)}
     fullest = max(every.values(), key=lambda stage: stage.request_bytes)
-    widths = {width for width, _ in fullest.layers}
+    if not fullest.request_bytes:
+        return (
+            Finding(
+                "KVS205",
+                f"after {tokens:,} tokens each chunk is full, and the layers of `{model.name}` keep no block",
+                "prompt",
+                "let a request end within a chunk",
+            ),
+        )
+    widths = {width for width, *_ in fullest.layers}
     if len(widths) > 1:
-        shown = " and ".join(Size().show(width * page) for width in sorted(widths))
+        states = {kind.rank_state_bytes for kind in sizes.kinds if kind.state_bytes}
+        shown = " and ".join(
+            f"{Size().show(width)} of a {'request' if width in states else 'page'}" for width in sorted(widths)
+        )
+        if not states:
+            shown = f"{shown.replace(' of a page', '')} of a page"
         return (
             Finding(
                 "KVS207",
-                f"a rank keeps {shown} of a page in the layers of `{model.name}`: blocks of one size cannot hold both",
+                f"a rank keeps {shown} in the layers of `{model.name}`: blocks of one size cannot hold both",
                 "model",
                 f"give each part a pattern of its own: {', '.join(dict.fromkeys(part.name for part in model.parts))}",
             ),
@@ -101,7 +119,7 @@ def exact_size(pattern: TransferSettings, model: ModelBlock) -> ExactSize | tupl
         sizes.request_bytes(tokens, page),
         sum(fullest.layers.values()),
         fullest.block_layers(access),
-        fullest.block_layers(access) * page * widths.pop(),
+        fullest.block_layers(access) * widths.pop(),
         pattern.requests * fullest.blocks(access),
         ranks * sum(stage.blocks(access) for stage in held),
         ranks * sum(stage.request_bytes for stage in held),
@@ -109,11 +127,11 @@ def exact_size(pattern: TransferSettings, model: ModelBlock) -> ExactSize | tupl
 
 
 def _stage(sizes: Geometry, own: tuple[int, ...], tokens: int, page_tokens: int) -> _Stage:
-    layers: dict[tuple[int, int | None], int] = {}
-    pages: dict[tuple[int, int | None], int] = {}
+    layers: dict[_Alike, int] = {}
+    pages: dict[_Alike, int] = {}
     for count, kind in zip(own, sizes.kinds, strict=True):
         if count:
-            key = kind.rank_token_bytes, kind.window_tokens
+            key = kind.rank_page_bytes(page_tokens), kind.window_tokens, kind.chunk_tokens
             layers[key] = layers.get(key, 0) + count
             pages[key] = kind.pages(tokens, page_tokens)
-    return _Stage(layers, pages, page_tokens)
+    return _Stage(layers, pages)

@@ -17,7 +17,7 @@ from fractions import Fraction
 
 import attrs
 
-from kvscen.language.blocks import HeadsSettings, LatentSettings, TransferSettings
+from kvscen.language.blocks import HeadsSettings, LatentSettings, LinearSettings, TransferSettings
 from kvscen.language.diagnose import Severity
 from kvscen.language.schema import Finding
 from kvscen.model.geometry import KindSettings, kinds_of
@@ -60,11 +60,12 @@ def kvbench_size(pattern: TransferSettings, model: ModelBlock) -> KVBenchSize | 
     """
     assert pattern.page_tokens and pattern.prompt_tokens and pattern.requests, "a checked and completed pattern"
     settings = _alike(model)
-    if settings is None:
+    if settings is None or isinstance(settings, LinearSettings):
+        what = "keep a state" if settings else "differ in shape"
         return (
             Finding(
                 "KVS206",
-                f"the layers of `{model.name}` differ in shape, and KVBench has no formula for that",
+                f"the layers of `{model.name}` {what}, and KVBench has no formula for that",
                 "sizing",
                 "use `sizing = exact`",
             ),
@@ -113,6 +114,8 @@ def _alike(model: ModelBlock) -> KindSettings | None:
 
 
 def _asked(kind: KindSettings) -> tuple[type, int, int, str]:
+    if isinstance(kind, LinearSettings):
+        return LinearSettings, kind.state_bytes, 0, ""
     if isinstance(kind, LatentSettings):
         return LatentSettings, kind.latent_dim, kind.rope_dim, kind.kv_dtype
     return HeadsSettings, kind.kv_heads, kind.head_dim, kind.kv_dtype
@@ -188,6 +191,8 @@ def left_out(pattern: TransferSettings, model: ModelBlock) -> Iterator[tuple[str
 
 
 def _left_out_of(kind: KindSettings, weight_dtype: str | None) -> Iterator[tuple[str, str]]:
+    if isinstance(kind, LinearSettings):
+        return
     if kind.scale_bytes:
         yield "scale_bytes", "it counts no quantization scales"
     if isinstance(kind, LatentSettings):
@@ -198,5 +203,11 @@ def _left_out_of(kind: KindSettings, weight_dtype: str | None) -> Iterator[tuple
         return
     if kind.v_head_dim != kind.head_dim:
         yield "v_head_dim", f"its V has {kind.head_dim} numbers as its K"
+    if kind.v_dtype not in (None, kind.kv_dtype):
+        yield "v_dtype", f"it takes `{kind.kv_dtype}` for V too"
+    if kind.v_scale_bytes and not kind.scale_bytes:
+        yield "v_scale_bytes", "it counts no quantization scales"
     if kind.window_tokens is not None:
         yield "window", "in its formulas every layer keeps all tokens"
+    if kind.chunk_tokens is not None:
+        yield "chunk", "in its formulas every layer keeps all tokens"

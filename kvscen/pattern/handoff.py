@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from kvscen.language.blocks import HeadsSettings
 from kvscen.language.matrix import MatrixSettings
 from kvscen.language.schema import Finding
 from kvscen.model.geometry import Geometry, LayerKind, geometry, kinds_of, model_geometry, turns
@@ -38,23 +39,20 @@ class Handoff:
         """One step, with the KV of requests of these lengths: the workers take the steps in turn."""
         first = number % self.prefill_workers * _size(self.prefill)
         other = self.prefill_workers * _size(self.prefill) + number % self.decode_workers * _size(self.decode)
-        tokens = [
-            self.page_tokens * sum(kind.pages(prompt, self.page_tokens) for prompt in prompts)
-            for kind in self.prefill.kinds
-        ]
+        pages = [sum(kind.pages(prompt, self.page_tokens) for prompt in prompts) for kind in self.prefill.kinds]
         sent: dict[tuple[int, int], int] = {}
-        for kind, sender, receiver, token_bytes in self._shares():
+        for kind, sender, receiver, page_bytes in self._shares():
             key = first + sender, other + receiver
-            sent[key] = sent.get(key, 0) + token_bytes * tokens[kind]
+            sent[key] = sent.get(key, 0) + page_bytes * pages[kind]
         return Step(tuple(Flow(*pair, nbytes) for pair, nbytes in sorted(sent.items())), compute_ns)
 
     def _shares(self) -> Iterator[tuple[int, int, int, int]]:
-        """(kind, rank in its prefill worker, rank in its decode worker, bytes of a token) wherever both keep
+        """(kind, rank in its prefill worker, rank in its decode worker, bytes of a page) wherever both keep
         something."""
         common = _common_layers(self.prefill, self.decode)
         for number, kinds in enumerate(zip(self.prefill.kinds, self.decode.kinds, strict=True)):
             for stage, other, layers in common[number]:
-                for sender, receiver, nbytes in _ranks(*kinds, self.prefill.tp, self.decode.tp):
+                for sender, receiver, nbytes in _ranks(*kinds, self.prefill.tp, self.decode.tp, self.page_tokens):
                     yield (
                         number,
                         stage * self.prefill.tp + sender,
@@ -76,6 +74,17 @@ def handoff(pattern: MatrixSettings, model: ModelBlock) -> Handoff | tuple[Findi
                     f"`{model.name}` has a `{setting}`, and the pattern says how prefill and decode spread it",
                     setting,
                     f"leave it out there, and set `prefill_{setting}` and `decode_{setting}`",
+                ),
+            )
+    for kind in kinds_of(model):
+        if isinstance(kind, HeadsSettings) and kind.scale_per == "token" and pattern.prefill_tp != pattern.decode_tp:
+            return (
+                Finding(
+                    "KVS114",
+                    f"`{model.name}` has a scale for all heads of a rank, and ranks of prefill and decode have "
+                    "different heads: no scale could be handed over",
+                    "decode_tp",
+                    "let `prefill_tp` and `decode_tp` be equal, or use `scale_per = head`",
                 ),
             )
     sides = []
@@ -119,18 +128,21 @@ def _common_layers(prefill: Geometry, decode: Geometry) -> list[list[tuple[int, 
     return [[(*pair, layers) for pair, layers in found.items()] for found in counts]
 
 
-def _ranks(here: LayerKind, there: LayerKind, tp: int, other_tp: int) -> Iterator[tuple[int, int, int]]:
-    """(rank of prefill, rank of decode, bytes of a token that the one sends to the other) in one layer.
+def _ranks(
+    here: LayerKind, there: LayerKind, tp: int, other_tp: int, page_tokens: int
+) -> Iterator[tuple[int, int, int]]:
+    """(rank of prefill, rank of decode, bytes of a page that the one sends to the other) in one layer.
 
-    All bytes of a token lie in a row, head by head: a rank keeps a stretch of them, as do its replicas.
+    All bytes of a page lie in a row, head by head: a rank keeps a stretch of them, as do its replicas.
     """
+    mine, theirs = here.rank_page_bytes(page_tokens), there.rank_page_bytes(page_tokens)
     for receiver in range(other_tp):
         group, replica = divmod(receiver, there.replicas)
-        start = group * there.rank_token_bytes
-        end = start + there.rank_token_bytes
+        start = group * theirs
+        end = start + theirs
         for first in range(0, tp, here.replicas):
-            begin = first // here.replicas * here.rank_token_bytes
-            shared = min(end, begin + here.rank_token_bytes) - max(start, begin)
+            begin = first // here.replicas * mine
+            shared = min(end, begin + mine) - max(start, begin)
             if shared > 0:
                 yield first + replica * here.replicas // there.replicas, receiver, shared
 

@@ -35,7 +35,7 @@ def work(
         block, batch = sizes
         assert pattern.requests is not None
         requests = pattern.requests
-    keys = batch
+    keys = pattern.keys or batch
     if pattern.working_set_bytes is not None:
         keys = pattern.working_set_bytes // block
     wrong = tuple(_wrong(pattern, sweep, block, batch, keys))

@@ -165,7 +165,7 @@ def models_of(resolver: Resolver, pattern: Resolved, choice: Mapping[int, int]) 
                     "KVS105",
                     f"`{part}` is a {model.built_in} itself; a part has layers of one kind",
                     model.span_of("parts"),
-                    help="name a model of `mha`, `gqa` or `mla`",
+                    help="name a model of `mha`, `gqa`, `mla` or `linear`",
                 )
             )
         else:

@@ -71,6 +71,7 @@ from kvscen.plugin.exchange import CommandLine, Imported, Importer
 from kvscen.plugin.leash import leashed
 from kvscen.plugin.peer import Load, Peer, PeerFigures
 from kvscen.plugin.secret import read_secret
+from kvscen.plugin.size import parse_size
 from kvscen.plugin.threads import Job, Miss, Synchronous, ThreadLane
 from kvscen.plugin.virtual import VirtualClock, VirtualLane, VirtualStore
 from kvscen.results.measures import MEASURES, MeasureInfo
@@ -163,6 +164,7 @@ __all__ = [
     "host_arena",
     "kvbench_size",
     "leashed",
+    "parse_size",
     "read_secret",
     "setting",
     "show_bytes",

@@ -25,7 +25,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import attrs
 import numpy as np
@@ -36,6 +36,9 @@ from kvscen.language.schema import Finding
 from kvscen.plan.point import Point, Tier, Work
 from kvscen.plugin.exchange import CommandLine, Importer
 from kvscen.plugin.peer import Load, Peer
+
+if TYPE_CHECKING:
+    import click
 
 API_VERSION = 1
 
@@ -414,6 +417,10 @@ class Driver:
         It decides about requests (`work.replay`) as an open store does (`Store.decide`), of blocks without padding.
         None: the tier keeps every block that it is given. Raises DriverError.
         """
+        return None
+
+    def server(self) -> click.Command | None:
+        """What `kvscen serve NAME` runs: its own server, for tiers on other machines. None: it has none."""
         return None
 
     def probe(self, tier: Tier | None) -> Availability:

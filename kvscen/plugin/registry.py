@@ -26,7 +26,6 @@ ELSEWHERE: Mapping[str, str] = {
     name: f"{what} is not part of this version of kvscen"
     for name, what in {
         "lmcache": "LMCache",
-        "memkv": "memkv",
     }.items()
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from kvscen.model.geometry import kinds_of
+from kvscen.model.geometry import dtypes_of, kinds_of
 from kvscen.plan.sizing import size_model
 
 
@@ -27,13 +27,17 @@ class BlockSize:
 def block_of_model(model: str, tokens: int, pins: Sequence[str] = ()) -> BlockSize:
     """Of `tokens` tokens of a model of the catalogue. `pins` are `setting=value`s of it. Raises ScenarioError."""
     size = size_model(model, pins)
-    assert size.exact is not None, "size_model raises where there is none"
-    geometry, kinds = size.exact.geometry, kinds_of(size.model)
+    assert size.geometry is not None, "size_model raises where there is none"
+    geometry, kinds = size.geometry, kinds_of(size.model)
     notes = []
-    copies = geometry.all_ranks_token_bytes / geometry.token_bytes
-    if copies != 1:
+    if geometry.token_bytes and geometry.all_ranks_token_bytes != geometry.token_bytes:
+        copies = geometry.all_ranks_token_bytes / geometry.token_bytes
         notes.append(f"the ranks together keep {copies:.3g} times the model's KV: some of it is on several of them")
-    if any(kind.window_tokens is not None for kind in geometry.kinds):
+    if geometry.state_bytes:
+        notes.append(
+            f"linear layers keep {geometry.state_bytes:,} bytes of state for a request, which no block of tokens holds"
+        )
+    if any(kind.window_tokens or kind.chunk_tokens for kind in geometry.kinds):
         notes.append(
             "layers with a window count as if they kept every block: engines that free what has left it need less"
         )
@@ -41,7 +45,7 @@ def block_of_model(model: str, tokens: int, pins: Sequence[str] = ()) -> BlockSi
         tokens * geometry.all_ranks_token_bytes,
         tokens * geometry.fullest_rank_token_bytes,
         model,
-        "/".join(dict.fromkeys(kind.kv_dtype for kind in kinds)),
+        dtypes_of(kinds),
         kinds[0].tp,
         kinds[0].pp,
         tuple(notes),

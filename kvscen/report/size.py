@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kvscen.language.schema import show_settings
-from kvscen.model.exact import ExactSize
-from kvscen.model.geometry import kinds_of
+from kvscen.model.geometry import Geometry, LayerKind, dtypes_of, kinds_of
 from kvscen.model.kvbench import KVBenchSize
 from kvscen.plan.columns import Cell
 from kvscen.plan.sizing import Sized
@@ -43,11 +42,14 @@ def size_json(sizes: Sequence[Sized], scenario: bool, unsized: int = 0) -> dict[
         "sizes": [
             {
                 **_what(size, scenario),
-                "exact": None if size.exact is None else _exact(size, size.exact),
+                "exact": None if size.geometry is None else _exact(size, size.geometry),
                 "kvbench": None if size.kvbench is None else _kvbench(size.kvbench),
                 "reasons": list(size.reasons),
                 "differences": [attrs.asdict(difference) for difference in size.differences],
                 "notes": list(size.notes),
+                "layers": [] if size.geometry is None else [_layers(size, kind) for kind in size.geometry.kinds],
+                "lengths": [] if size.geometry is None else list(_lengths(size, size.geometry)),
+                "rooms": [attrs.asdict(each) for each in size.rooms],
             }
             for size in sizes
         ],
@@ -57,7 +59,7 @@ def size_json(sizes: Sequence[Sized], scenario: bool, unsized: int = 0) -> dict[
 def size_rows(sizes: Sequence[Sized], scenario: bool) -> Iterator[dict[str, Cell]]:
     """A flat row for each pattern and model; every row has every column. `causes` are the names of the differences."""
     for size in sizes:
-        exact = dict.fromkeys(_EXACT) if size.exact is None else _exact(size, size.exact)
+        exact = dict.fromkeys(_EXACT) if size.geometry is None else _exact(size, size.geometry)
         kvbench = dict.fromkeys(_KVBENCH) if size.kvbench is None else _kvbench(size.kvbench)
         yield {
             **_what(size, scenario),
@@ -75,7 +77,7 @@ def _what(size: Sized, scenario: bool) -> dict[str, Cell]:
         "pattern": size.pattern.name if scenario else None,
         "model": size.model.name,
         "family": size.model.family,
-        "kv_dtype": "/".join(dict.fromkeys(kind.kv_dtype for kind in kinds)),
+        "kv_dtype": dtypes_of(kinds),
         "weight_dtype": pattern.weight_dtype,
         "tp": kinds[0].tp,
         "pp": kinds[0].pp,
@@ -101,18 +103,44 @@ _EXACT = (
 _KVBENCH = ("token_bytes", "block_bytes", "batch", "total_bytes")
 
 
-def _exact(size: Sized, exact: ExactSize) -> dict[str, int]:
-    values = (
-        exact.geometry.token_bytes,
-        exact.geometry.page_bytes(size.pattern.settings.page_tokens),
-        exact.request_bytes,
-        exact.block_bytes,
-        exact.batch,
-        exact.rank_bytes,
-        exact.all_blocks,
-        exact.all_bytes,
-    )
-    return dict(zip(_EXACT, values, strict=True))
+def _exact(size: Sized, geometry: Geometry) -> dict[str, int | None]:
+    """What the model keeps; of blocks there may be none of one size."""
+    found: dict[str, int | None] = dict.fromkeys(_EXACT)
+    found["token_bytes"] = geometry.token_bytes
+    found["page_bytes"] = geometry.page_bytes(size.page_tokens)
+    found["request_bytes"] = geometry.request_bytes(size.tokens, size.page_tokens)
+    if size.exact is not None:
+        exact = size.exact
+        blocks = (exact.block_bytes, exact.batch, exact.rank_bytes, exact.all_blocks, exact.all_bytes)
+        found.update(zip(_EXACT[3:], blocks, strict=True))
+    return found
+
+
+def _layers(size: Sized, kind: LayerKind) -> dict[str, Cell]:
+    """Layers that keep alike: of one layer, each byte once, and of the most pages that it ever keeps of a request."""
+    most = kind.most_pages(size.page_tokens)
+    return {
+        "layers": kind.layers,
+        "window_tokens": kind.window_tokens,
+        "chunk_tokens": kind.chunk_tokens,
+        "layer_token_bytes": kind.token_bytes,
+        "layer_state_bytes": kind.state_bytes,
+        "most_pages": None if kind.state_bytes else most,
+        "most_bytes": None if most is None else kind.layers * most * kind.page_bytes(size.page_tokens),
+    }
+
+
+#: Lengths for which a request's bytes are shown beside the one that was asked for.
+_LENGTHS = (1024, 8192, 32768, 131072, 1048576)
+
+
+def _lengths(size: Sized, geometry: Geometry) -> Iterator[dict[str, int]]:
+    for tokens in sorted({size.tokens, *_LENGTHS}):
+        yield {
+            "tokens": tokens,
+            "request_bytes": geometry.request_bytes(tokens, size.page_tokens),
+            "rank_bytes": geometry.rank_request_bytes(tokens, size.page_tokens),
+        }
 
 
 def _kvbench(size: KVBenchSize) -> dict[str, int]:
@@ -135,9 +163,14 @@ def size_table(sizes: Sequence[Sized], scenario: bool, width: int, unsized: int 
 
 def _one(size: Sized, scenario: bool, width: int) -> Iterator[RenderableType]:
     shown = _what(size, scenario)
-    yield Text.assemble((size.model.name, "bold"), f"  {shown['family']}, {shown['kv_dtype']}")
+    kinds = ", ".join(filter(None, (str(shown["family"]), str(shown["kv_dtype"]))))
+    yield Text.assemble((size.model.name, "bold"), f"  {kinds}")
     yield Padding(facts_text(tuple(_facts(size, scenario)), width - 2), (0, 0, 1, 2))
     yield Padding(_fitting(size, width - 2), (0, 0, 1, 2))
+    if size.geometry is not None and not all(kind.grows for kind in size.geometry.kinds):
+        yield from _parts(size, size.geometry)
+    if size.rooms:
+        yield Padding(_rooms(size), (0, 0, 1, 2))
     if size.reasons:
         yield from _sentences("Why one is missing", size.reasons)
     elif size.differences:
@@ -203,10 +236,59 @@ def _grid(size: Sized, units: bool, ratio: bool) -> Table:
     return grid
 
 
-def _figures(size: Sized) -> Iterator[_Row]:
-    exact, kvbench, pattern = size.exact, size.kvbench, size.pattern.settings
+def _parts(size: Sized, geometry: Geometry) -> Iterator[RenderableType]:
+    """Where bytes do not grow with the length: what each kind of layers keeps, and a request by its length."""
+    yield Padding(Text("What the layers keep of a request", "bold"), (0, 0, 0, 2))
+    grid = _plain()
+    for kind in geometry.kinds:
+        most = kind.most_pages(size.page_tokens)
+        if kind.state_bytes:
+            what, how, nbytes = "linear", "a state, whatever its length", kind.layers * kind.state_bytes
+        elif most is None:
+            what, how, nbytes = "full", "all tokens, for each", kind.layers * kind.token_bytes
+        else:
+            what = f"window of {kind.window_tokens:,}" if kind.window_tokens else f"chunk of {kind.chunk_tokens:,}"
+            how = f"at most {plural(most, 'page')}"
+            nbytes = kind.layers * most * kind.page_bytes(size.page_tokens)
+        grid.add_row(plural(kind.layers, "layer"), what, how, f"{nbytes:,}", Text(show_one(nbytes, "B"), "dim"))
+    yield Padding(grid, (0, 0, 1, 2))
+    lengths = _plain("tokens", "a request", "")
+    for each in _lengths(size, geometry):
+        nbytes = each["request_bytes"]
+        lengths.add_row(f"{each['tokens']:,}", f"{nbytes:,}", Text(show_one(nbytes, "B"), "dim"))
+    yield Padding(lengths, (0, 0, 1, 2))
+
+
+def _rooms(size: Sized) -> Table:
     ranks = kinds_of(size.model)[0].tp * kinds_of(size.model)[0].pp
-    mine = _exact(size, exact) if exact else dict.fromkeys(_EXACT)
+    heads = ("room in", "", "requests", "tokens of one")
+    grid = _plain(*heads, *(("of one rank", "tokens of one") if ranks > 1 else ()))
+    for each in size.rooms:
+        cells: list[str | Text] = [each.place, Text(show_one(each.capacity_bytes, "B"), "dim")]
+        cells += [f"{each.requests:,}", _any(each.tokens)]
+        if ranks > 1:
+            cells += [f"{each.rank_requests:,}", _any(each.rank_tokens)]
+        grid.add_row(*cells)
+    return grid
+
+
+def _any(tokens: int | None) -> str:
+    return "any" if tokens is None else f"{tokens:,}"
+
+
+def _plain(*heads: str) -> Table:
+    grid = Table(
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(heads), header_style="bold", show_edge=False
+    )
+    for name in heads or ("",) * 5:
+        grid.add_column(name, justify="left" if name in ("", "room in") and heads else "right", no_wrap=True)
+    return grid
+
+
+def _figures(size: Sized) -> Iterator[_Row]:
+    geometry, kvbench, pattern = size.geometry, size.kvbench, size.pattern.settings
+    ranks = kinds_of(size.model)[0].tp * kinds_of(size.model)[0].pp
+    mine = _exact(size, geometry) if geometry else dict.fromkeys(_EXACT)
     theirs = _kvbench(kvbench) if kvbench else dict.fromkeys(_KVBENCH)
     token = theirs["token_bytes"]
     yield _Row("a token, all layers", mine["token_bytes"], token)

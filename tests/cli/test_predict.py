@@ -138,7 +138,7 @@ def test_matplotlib_is_imported_for_a_png_only() -> None:
         (("a.csv",), "error: a.csv: an Azure LLM inference trace has no block ids"),
         (("b.csv", "--model", "llama3_1_8b"), "error: b.csv: a BurstGPT trace has no block ids"),
         (("t.jsonl", "--model", "lama3_1_8b"), "did you mean `llama3_1_8b`?"),
-        (("t.jsonl", "--model", "gpt4"), "help: there are llama3_1_8b, llama3_1_70b"),
+        (("t.jsonl", "--model", "gpt4"), "help: there are `llama2_7b`, `llama2_13b`"),
         (("t.jsonl", "--model", "llama3_1_8b", "--tp", "3"), "8 KV heads cannot be shared evenly by 3 ranks"),
         (("t.jsonl", "--model", "llama3_1_8b", "--kv-dtype", "fp7"), "error[KVS10"),
         (("t.jsonl", "--tp", "2"), "--tp is about a model, and none is named"),

@@ -69,8 +69,10 @@ def test_flags_and_pins_say_the_same() -> None:
     ("arguments", "said"),
     [
         (("lama3_1_8b",), "did you mean `llama3_1_8b`?"),
-        (("gpt4",), "the models are llama3_1_8b, llama3_1_70b"),
+        (("gpt4",), "the models are `llama2_7b`, `llama2_13b`"),
         (("missing.kvs",), "error[KVS001]"),
+        (("missing.json",), "error[KVS240]"),
+        (("llama3_1_8b", "--fit", "80"), "--fit: the size `80` has no unit"),
         (("llama3_1_8b", "--tp", "3"), "8 KV heads cannot be shared evenly by 3 ranks"),
         (("llama3_1_8b", "--tp", "x"), "error[KVS101]"),
         (("llama3_1_8b", "--tp", "0"), "error[KVS105]"),
@@ -89,6 +91,69 @@ def test_what_is_refused(arguments: tuple[str, ...], said: str) -> None:
     result = size(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
+
+
+def test_room_in_a_capacity() -> None:
+    [shown] = json.loads(size("llama3_1_8b", "--fit", "1 GiB", "--format", "json").stdout)["sizes"]
+    # 131,072 bytes of a token: a GiB holds 8192 of them, and eight requests of 63 pages.
+    assert shown["rooms"] == [
+        {
+            "place": "1 GiB",
+            "capacity_bytes": 2**30,
+            "requests": 8,
+            "tokens": 8192,
+            "rank_requests": 8,
+            "rank_tokens": 8192,
+        }
+    ]
+    assert "8,192" in size("llama3_1_8b", "--fit", "1 GiB").stdout
+
+
+def test_room_in_the_tiers_of_a_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "tiers.kvs"
+    tiers = """tier dram : memory { capacity = 1 GiB }
+tier disk : memory {}
+tier cache : tiered { levels = [dram, disk]; capacities = [512 MiB] }
+"""
+    text = SIZED.replace("tier dram : memory {}\n", tiers)
+    path.write_text(text.replace("tier = dram;", "tier in [dram, cache];"))
+    [one, two] = json.loads(size(str(path), "--format", "json").stdout)["sizes"]
+    for shown in (one, two):
+        assert [(room["place"], room["tokens"]) for room in shown["rooms"]] == [("dram", 8192), ("cache.dram", 4096)]
+    assert (one["rooms"][0]["requests"], two["requests"]) == (8, 2)
+
+
+def test_a_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(
+        json.dumps(
+            {
+                "model_type": "phi3",
+                "num_hidden_layers": 40,
+                "num_attention_heads": 40,
+                "num_key_value_heads": 10,
+                "hidden_size": 5120,
+                "sliding_window": None,
+            }
+        )
+    )
+    # 40 layers x 10 heads x 256 numbers x 2 bytes; 128 = 5120 / 40
+    assert row(str(path))["exact_token_bytes"] == "204800"
+    assert row(str(path), "--kv-dtype", "fp8", "--tp", "2")["exact_block_bytes"] == str(16 * 204_800 // 4)
+
+
+def test_a_model_without_a_common_block() -> None:
+    found = row("qwen3_next_80b_a3b")
+    # 63 pages of 393,216 bytes, and 36 states of 1,097,728.
+    assert found["exact_request_bytes"] == str(63 * 393_216 + 36 * 1_097_728)
+    assert found["exact_block_bytes"] == "" and "blocks of one size cannot hold both" in found["reasons"]
+    shown = json.loads(size("qwen3_next_80b_a3b", "--format", "json").stdout)["sizes"][0]
+    assert [(each["layers"], each["layer_state_bytes"], each["most_bytes"]) for each in shown["layers"]] == [
+        (36, 1_097_728, 36 * 1_097_728),
+        (12, 0, None),
+    ]
+    by_length = {each["tokens"]: each["request_bytes"] for each in shown["lengths"]}
+    assert by_length[131_072] == 131_072 * 24_576 + 39_518_208
 
 
 def test_scenarios(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,9 @@ from tests.model.test_compare import CASES
 PAGE = (Path(__file__).parents[2] / "docs" / "sizing.md").read_text("utf-8")
 
 
+ROOMS = size_model("gpt_oss_20b").with_rooms({"x": 1})
+
+
 def test_the_table_is_what_is_printed() -> None:
     found = re.search(r"```console\n\$ kvscen (.*?)\n(.*?)```", PAGE, re.DOTALL)
     assert found is not None
@@ -33,4 +36,5 @@ def test_every_key_is_named() -> None:
     shown = size_json((size_model("gpt_oss_20b"),), False)
     [size] = shown["sizes"]
     keys = [*shown, *size, *size["exact"], *size["kvbench"], *size["differences"][0]]
+    keys += [*size["layers"][0], *size["lengths"][0], *size_json((ROOMS,), False)["sizes"][0]["rooms"][0]]
     assert [key for key in keys if f"`{key}`" not in PAGE] == []

@@ -9,13 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvscen.language.blocks import DTYPE_BITS, HeadsSettings, HybridSettings, LatentSettings, TransferSettings
-from kvscen.language.diagnose import Source
-from kvscen.language.parse import parse
+from kvscen.language.blocks import (
+    DTYPE_BITS,
+    HeadsSettings,
+    HybridSettings,
+    LatentSettings,
+    LinearSettings,
+    TransferSettings,
+)
 from kvscen.model.exact import ExactSize, exact_size
 from kvscen.model.geometry import Geometry, LayerKind, geometry, model_geometry, stages, turns
 from kvscen.plan.point import ModelBlock
-from tests.model.support import transfer
+from tests.model.support import text, transfer
 from tests.semantics.support import check, plan, problems
 
 #: model -> bytes of KV per token with fp8, and of a page of 16 tokens.
@@ -43,14 +48,7 @@ def test_the_catalogue(model: str) -> None:
     assert (point.work.block_bytes, point.work.batch, point.work.keys) == (*blocks, blocks[1])
 
 
-def test_every_model_of_the_catalogue_is_here_and_keeps_bf16() -> None:
-    import kvscen_grammar
-
-    document, problems = parse(Source("models.kvs", kvscen_grammar.catalogue_text()))
-    assert not problems
-    names = [item.name.name for item in document.items]  # type: ignore[union-attr]
-    parts = [f"{name}_{kind}" for name in ("gpt_oss_20b", "gpt_oss_120b") for kind in ("window", "full")]
-    assert sorted(names) == sorted([*TOKEN_BYTES, *parts])
+def test_the_catalogue_keeps_bf16() -> None:
     names = list(TOKEN_BYTES)
     uses = "\n".join(
         f"pattern p_{name} : transfer {{ model = {name}; prompt = 16 tokens; op = read }}\n"
@@ -110,6 +108,76 @@ def test_scales_and_different_v() -> None:
     sizes = heads(kv_dtype="int4", v_head_dim=64, scale_bytes=4)
     assert isinstance(sizes, Geometry)
     assert sizes.kinds[0].token_bytes == 8 * (128 // 2 + 4 + 64 // 2 + 4)
+
+
+#: Settings of K and V of 128 numbers -> bytes of one token, layer and KV head, reckoned by hand.
+QUANTIZED: list[tuple[dict[str, Any], int]] = [
+    # 128 bytes for K, 128 for V; the scale of the tensor is kept with the weights.
+    ({"kv_dtype": "fp8"}, 256),
+    # A scale of 4 bytes beside K and beside V.
+    ({"kv_dtype": "int8", "scale_bytes": 4}, 2 * (128 + 4)),
+    # q8_0 of llama.cpp: a block of 32 numbers has 34 bytes (32 and a half-precision scale); 4 blocks in K, 4 in V.
+    ({"kv_dtype": "int8", "scale_bytes": 2, "scale_group": 32}, 2 * 4 * 34),
+    # q4_0: a block of 32 numbers has 18 bytes.
+    ({"kv_dtype": "int4", "scale_bytes": 2, "scale_group": 32}, 2 * 4 * 18),
+    # NVFP4: 16 numbers have 8 bytes and a scale of 1.
+    ({"kv_dtype": "fp4", "scale_bytes": 1, "scale_group": 16}, 2 * 8 * 9),
+    # K of 128 bytes without scales; V of 64 bytes with one of 2.
+    ({"kv_dtype": "fp8", "v_dtype": "int4", "v_scale_bytes": 2}, 128 + 64 + 2),
+    # K 192 numbers of 2 bytes, V 128 of 1 with a scale of 2.
+    ({"head_dim": 192, "v_head_dim": 128, "v_dtype": "fp8", "v_scale_bytes": 2}, 384 + 130),
+]
+
+
+@pytest.mark.parametrize(("settings", "expected"), QUANTIZED)
+def test_quantized_kv(settings: dict[str, Any], expected: int) -> None:
+    sizes = heads(**settings)
+    assert isinstance(sizes, Geometry)
+    assert sizes.kinds[0].token_bytes == 8 * expected
+
+
+def test_scales_of_all_heads_of_a_rank() -> None:
+    # 8 heads of 2 x 128 bytes; each rank has one scale of 4 bytes for its K and one for its V.
+    for tp, rank, replicas in ((1, 2048 + 8, 1), (2, 1024 + 8, 1), (8, 256 + 8, 1), (16, 256 + 8, 2)):
+        sizes = heads(kv_dtype="fp8", scale_bytes=4, scale_per="token", tp=tp)
+        assert isinstance(sizes, Geometry)
+        [kind] = sizes.kinds
+        assert (kind.rank_token_bytes, kind.replicas) == (rank, replicas)
+        assert tp * kind.rank_token_bytes == replicas * kind.token_bytes
+
+
+def test_flash_mla() -> None:
+    # FlashMLA's fp8 cache: 512 bytes, 4 scales of 4 bytes (one for 128 numbers), 64 numbers of 2 bytes: 656.
+    sizes = geometry(
+        LatentSettings(
+            layers=61,
+            latent_dim=512,
+            rope_dim=64,
+            kv_dtype="fp8",
+            rope_dtype="bf16",
+            scale_bytes=4,
+            scale_group=128,
+        ).complete()
+    )
+    assert isinstance(sizes, Geometry)
+    assert sizes.kinds[0].token_bytes == 656
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "at"),
+    [
+        ("scale_bytes = 2 B; scale_group = 48", "KVS202", "48"),
+        ("scale_group = 32", "KVS113", "32"),
+        ("scale_per = token", "KVS113", "token"),
+        ("scale_bytes = 2 B; scale_group = 32; scale_per = token", "KVS114", "32"),
+        ("window = 128 tokens; chunk = 128 tokens", "KVS114", "128 tokens"),
+        ("v_head_dim = 65; v_dtype = int4", "KVS202", "int4"),
+        ("scale_per = block", "KVS101", "block"),
+    ],
+)
+def test_mistakes_in_scales(settings: str, code: str, at: str) -> None:
+    found = problems(text("llama3_1_8b { " + settings + " }", "prompt = 1000 tokens"))
+    assert [(d.code, d.span.text if d.span else "") for d in found if d.code != "KVS404"][:1] == [(code, at)]
 
 
 def test_fractions_of_a_byte_are_errors() -> None:
@@ -173,6 +241,62 @@ def test_pages_of_a_window_by_counting(window: int, tokens: int, page: int) -> N
     assert LayerKind(1, 1, 1, 1, window).pages(tokens, page) == len({token // page for token in seen})
 
 
+def test_a_chunk_keeps_the_pages_of_the_one_that_the_next_token_is_in() -> None:
+    kind = LayerKind(36, 1024, 1024, 1, chunk_tokens=128)
+    # Of 1000 tokens 896 are in seven full chunks; 104 are left, from page 56 to page 62.
+    assert kind.pages(1000, 16) == 7
+    assert [kind.pages(tokens, 16) for tokens in (1, 127, 128, 129, 255, 256)] == [1, 8, 0, 1, 8, 0]
+
+
+@given(st.integers(2, 300), st.integers(1, 2000), st.integers(1, 300))
+def test_pages_of_a_chunk_by_counting(chunk: int, tokens: int, page: int) -> None:
+    seen = range(tokens // chunk * chunk, tokens)
+    kind = LayerKind(1, 1, 1, 1, chunk_tokens=chunk)
+    assert kind.pages(tokens, page) == len({token // page for token in seen})
+
+
+@given(st.booleans(), st.integers(2, 60), st.integers(1, 40))
+def test_the_most_pages_are_kept_of_some_request_and_of_none_more(is_chunk: bool, reach: int, page: int) -> None:
+    kind = LayerKind(1, 1, 1, 1, *((None, reach) if is_chunk else (reach, None)))
+    assert kind.most_pages(page) == max(kind.pages(tokens, page) for tokens in range(1, 3 * reach * page + reach))
+
+
+def linear(**settings: Any) -> Geometry:
+    found = geometry(LinearSettings(**{"layers": 4, "state_bytes": 1024, **settings}))
+    assert isinstance(found, Geometry)
+    return found
+
+
+def test_a_state_does_not_grow() -> None:
+    whole = linear(tp=2, pp=2)
+    assert whole.token_bytes == 0 and whole.state_bytes == 4 * 1024
+    assert {whole.request_bytes(tokens, 16) for tokens in (1, 1000, 10**6)} == {4096}
+    assert whole.rank_request_bytes(1000, 16) == 2 * 512
+    found = geometry(LinearSettings(layers=1, state_bytes=1024, tp=3))
+    assert not isinstance(found, Geometry) and [(f.code, f.setting) for f in found] == [("KVS202", "tp")]
+
+
+def test_a_hybrid_of_all_three() -> None:
+    found = geometry(
+        HeadsSettings(layers=2, kv_heads=4, head_dim=128).complete(),
+        HeadsSettings(layers=3, kv_heads=4, head_dim=128, window_tokens=128).complete(),
+        LinearSettings(layers=5, state_bytes=10_000),
+    )
+    assert isinstance(found, Geometry)
+    # A token in a layer: 4 heads x (128 + 128) numbers x 2 bytes = 2048. Of 1000 tokens in pages of 16 a full layer
+    # keeps 63 pages, one with the window 9 (those of tokens 873 to 999), a linear one its state.
+    assert found.request_bytes(1000, 16) == 2 * 63 * 16 * 2048 + 3 * 9 * 16 * 2048 + 5 * 10_000
+    # 131,072 tokens are 8192 pages; the window is in 8 of them (tokens 130,945 to 131,071: pages 8184 to 8191).
+    assert found.request_bytes(131_072, 16) == 2 * 8192 * 16 * 2048 + 3 * 8 * 16 * 2048 + 5 * 10_000
+
+
+def test_a_transfer_of_states() -> None:
+    [point] = transfer("qwen3_next_80b_a3b_linear", "prompt = 1000 tokens; requests = 3", "tp = 2").points
+    # 36 layers of 32 x 128 x 128 numbers and 8192 x 3 of the convolution, 2 bytes each, on two ranks.
+    assert point.work.block_bytes == 36 * (32 * 128 * 128 + 8192 * 3) * 2 // 2
+    assert (point.work.batch, point.work.requests) == (3, 3)
+
+
 def test_kinds_of_layers_take_turns() -> None:
     assert turns((2, 2)) == (0, 1, 0, 1)
     assert turns((5, 1)) == (0, 0, 0, 0, 0, 1)
@@ -234,7 +358,7 @@ sweep s {{ pattern = pages; tier = disk; seed = 1; {sweep} }}
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "text"),
+    ("given", "code", "at"),
     [
         ({"parts": "[window]"}, "KVS105", "[window]"),
         ({"parts": "[window, m]"}, "KVS105", "[window, m]"),
@@ -251,11 +375,11 @@ sweep s {{ pattern = pages; tier = disk; seed = 1; {sweep} }}
         ({"sweep": "window.window in [2 tokens, 1 tokens]"}, "KVS105", "1 tokens"),
     ],
 )
-def test_mistakes_in_a_hybrid(given: dict[str, str], code: str, text: str) -> None:
+def test_mistakes_in_a_hybrid(given: dict[str, str], code: str, at: str) -> None:
     parts = {"window": "", "parts": "[window, full]", "own": "", "model": "m", "sweep": "", **given}
     found = [d for d in problems(HYBRID.format(**parts)) if d.code.startswith("KVS")]
     assert found, "no problem"
-    assert (found[0].code, found[0].span.text if found[0].span else "") == (code, text)
+    assert (found[0].code, found[0].span.text if found[0].span else "") == (code, at)
 
 
 def test_parts_are_reached_and_bind_late() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kvscen.language.blocks import HeadsSettings, HybridSettings, LatentSettings
+from kvscen.language.blocks import HeadsSettings, HybridSettings, LatentSettings, LinearSettings
 from kvscen.language.matrix import MatrixSettings
 from kvscen.model.geometry import Geometry, geometry
 from kvscen.pattern.handoff import Handoff, handoff
@@ -77,6 +77,24 @@ def test_the_latent_vector_goes_whole_to_each_rank() -> None:
     whole = 4 * 32 * 16
     assert flows(spread(LATENT, prefill_tp=1, decode_tp=2).step(0, (1,), 0)) == {(0, 1): whole, (0, 2): whole}
     assert flows(spread(LATENT, prefill_tp=4, decode_tp=2).step(0, (1,), 0)) == {(0, 4): whole, (2, 5): whole}
+
+
+def test_a_state_goes_over_once_for_a_request() -> None:
+    # 3 layers with a state of 1200 bytes: each of two prefill ranks has half, which the one of decode needs.
+    model = ModelBlock("m", "linear", LinearSettings(layers=3, state_bytes=1200))
+    found = spread(model, prefill_tp=2, decode_tp=1)
+    assert flows(found.step(0, (16,), 0)) == flows(found.step(0, (1000,), 0)) == {(0, 2): 1800, (1, 2): 1800}
+    assert flows(found.step(0, (16, 16), 0)) == {(0, 2): 3600, (1, 2): 3600}
+
+
+def test_a_scale_of_other_heads_cannot_be_handed_over() -> None:
+    settings = HeadsSettings(layers=2, kv_heads=8, head_dim=4, kv_dtype="fp8", scale_bytes=4, scale_per="token")
+    model = ModelBlock("m", "gqa", settings.complete())
+    pattern = MatrixSettings(model="m", prompt_tokens=(1,), page_tokens=16, prefill_tp=2, decode_tp=4).complete()
+    found = handoff(pattern, model)
+    assert not isinstance(found, Handoff)
+    assert [(finding.code, finding.setting) for finding in found] == [("KVS114", "decode_tp")]
+    assert spread(model, prefill_tp=2, decode_tp=2).ranks == 4
 
 
 def test_layers_of_stages_that_do_not_line_up() -> None:

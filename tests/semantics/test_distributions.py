@@ -88,7 +88,7 @@ def test_they_print_and_parse_back(text: str, printed: str) -> None:
         ("lognorml(1, 2)", "KVS101", "lognorml", "no function is called `lognorml`"),
         ("secret(5)", "KVS106", "5", "`secret` takes the name of a file, and this is a number"),
         ('secret("k") + 1', "KVS106", 'secret("k")', "`+` needs a number, and this is a secret"),
-        ('hf("k")', "KVS109", "hf", "`hf` is not part of this version of kvscen"),
+        ('hf("k")', "KVS109", "hf", "`hf` makes a model, and this is a value"),
     ],
 )
 def test_mistakes(text: str, code: str, at: str, said: str) -> None:

@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from kvscen.plugin import ANY_BUFFER, OPERATION, RAW_OPERATION, WRITE, Arena, Clock, Lane, Layout, Rows
 from kvscen_drivers.nixl.agent import ACTIVE, DONE, Agent, Place, Request, errno_of
-from kvscen_drivers.nixl.transfers import Buffers, Ended, Figures, Kept, Posting, Report, Transfer
+from kvscen_drivers.nixl.transfers import Buffers, Figures, Kept, Posting, Transfer
 from kvscen_drivers.posix.places import Area
+from kvscen_drivers.reports import Ended, Report
 
 #: The words of an operation that say what it moves and where: key, offset, bytes, buffer. With its kind they are what
 #: makes two of them alike.

@@ -1,0 +1,98 @@
+"""Read coalescing: which ranges of a value are fetched, where they go, and what is copied from where afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+
+@attrs.frozen
+class Wanted:
+    """Bytes [offset, offset + nbytes) of a value are to go to `buffer` on. `row` is whoever asked."""
+
+    offset: int
+    nbytes: int
+    buffer: int
+    row: int
+
+
+@attrs.frozen
+class Copy:
+    """`nbytes` from buffer `source` on are to be copied to `target` on, once they are there."""
+
+    target: int
+    source: int
+    nbytes: int
+
+
+@attrs.frozen
+class Fetch:
+    """One request: bytes [offset, offset + nbytes) of a value go, one after the other, to the `places` (buffer, bytes);
+    then come the `copies`. `rows` are those that are served by it."""
+
+    offset: int
+    nbytes: int
+    places: tuple[tuple[int, int], ...]
+    copies: tuple[Copy, ...]
+    rows: tuple[int, ...]
+
+
+@attrs.define
+class _Cover:
+    """A range that is fetched for itself, and what lies within it."""
+
+    wanted: Wanted
+    copies: list[Copy]
+    rows: list[int]
+
+    @property
+    def end(self) -> int:
+        return self.wanted.offset + self.wanted.nbytes
+
+
+def coalesce(wanted: Sequence[Wanted], most_bytes: int, most_places: int = 512) -> list[Fetch]:
+    """What to fetch of one value so that each gets what it wants.
+
+    A range within another one is copied from that one's buffer. Ranges that follow on each other are one fetch, into
+    the buffers of both, of at most `most_bytes` where there are several. Two that overlap without one holding the other
+    are fetched by themselves: no buffer has room for both.
+    """
+    covers: list[_Cover] = []
+    for each in sorted(wanted, key=lambda each: (each.offset, -each.nbytes)):
+        # Sorted so, the last cover ends behind all before it: what it does not hold, none does.
+        if covers and each.offset + each.nbytes <= covers[-1].end:
+            last = covers[-1]
+            source = last.wanted.buffer + each.offset - last.wanted.offset
+            last.copies.append(Copy(each.buffer, source, each.nbytes))
+            last.rows.append(each.row)
+        else:
+            covers.append(_Cover(each, [], [each.row]))
+    fetches: list[Fetch] = []
+    for first, last_of in _runs(covers, most_bytes, most_places):
+        run = covers[first:last_of]
+        fetches.append(
+            Fetch(
+                run[0].wanted.offset,
+                run[-1].end - run[0].wanted.offset,
+                tuple((cover.wanted.buffer, cover.wanted.nbytes) for cover in run),
+                tuple(copy for cover in run for copy in cover.copies),
+                tuple(row for cover in run for row in cover.rows),
+            )
+        )
+    return fetches
+
+
+def _runs(covers: Sequence[_Cover], most_bytes: int, most_places: int) -> list[tuple[int, int]]:
+    """[first, last) of the covers that follow on each other."""
+    runs, first = [], 0
+    for last in range(1, len(covers) + 1):
+        if (
+            last == len(covers)
+            or covers[last].wanted.offset != covers[last - 1].end
+            or covers[last].end - covers[first].wanted.offset > most_bytes
+            or last - first == most_places
+        ):
+            runs.append((first, last))
+            first = last
+    return runs

@@ -1,0 +1,517 @@
+"""The lane: operations become requests, on a connection or several to each server; answers become completions.
+
+One thread does all of it. What is in flight is sent and received without waiting; `reap` waits for any of the lane's
+connections, and looks again for `spin_ns` before it sleeps.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+import attrs
+import numpy as np
+
+from kvscen.plugin import ANY_BUFFER, MISS, WRITE, Arena, Clock, DriverError, Layout, Rows
+from kvscen.plugin import Lane as PluginLane
+from kvscen_drivers.memkv import protocol
+from kvscen_drivers.memkv.client import Counted
+from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce
+from kvscen_drivers.memkv.line import Broken, Line, Unit
+from kvscen_drivers.memkv.placement import servers_of
+from kvscen_drivers.memkv.protocol import ANSWER, KEY_BYTES, REQUEST, REQUEST_MARK, REQUEST_ROW, Op
+from kvscen_drivers.reports import Ended, Report
+
+#: What a request and its answer take beside the bytes of the value.
+OVERHEAD_BYTES = REQUEST.size + KEY_BYTES + ANSWER.size
+#: A connection that broke is tried again after so long.
+_RETRY_NS = 100_000_000
+#: The most bytes that are fetched together.
+_MOST_FETCHED = 1 << 30
+
+_log = logging.getLogger("kvscen.driver")
+
+
+@attrs.frozen
+class Place:
+    """Where the blocks are: the values of `tag`, of `entry` blocks each."""
+
+    tag: int
+    layout: Layout
+    entry: int
+    servers: int
+
+    def key(self, value: int) -> bytes:
+        return self.tag.to_bytes(8, "little") + value.to_bytes(8, "little")
+
+    @property
+    def value_bytes(self) -> int:
+        return self.entry * self.layout.stride_bytes
+
+
+@attrs.define
+class Figures:
+    """What a lane has done since `Figures` was made."""
+
+    operations: int = 0
+    requests: int = 0
+    coalesced: int = 0
+
+
+@attrs.define(eq=False, slots=True)
+class Buffers:
+    """A part of the arena for one operation or one batch at a time; `used` counts the requests in flight in it."""
+
+    first: int
+    used: int = 0
+
+
+class Chunk:
+    """What one `submit` accepted, as lists: looking into rows of an array one by one costs as much as a system call."""
+
+    def __init__(self, ops: Rows, now: int, place: Place, arena_bytes: int, held: bool, number: int) -> None:
+        layout, values = place.layout, ops["key"] // np.uint64(place.entry)
+        self.count = len(ops)
+        self.report = Report(ops, now)
+        self.number = number
+        offsets = ops["offset"]
+        room = np.uint64(layout.stride_bytes)
+        first, last = np.uint64(layout.first_key), np.uint64(layout.first_key + layout.keys)
+        good = (ops["key"] >= first) & (ops["key"] < last) & (ops["kind"] <= WRITE)
+        good &= (offsets <= room) & (ops["bytes"] <= room - np.minimum(offsets, room))
+        if not held:
+            good &= (ops["buffer"] <= arena_bytes) & (
+                ops["bytes"] <= arena_bytes - np.minimum(ops["buffer"], arena_bytes)
+            )
+        else:
+            good &= ops["bytes"] <= arena_bytes
+        if place.entry > 1:
+            offsets = offsets + ops["key"] % np.uint64(place.entry) * room
+        requests = np.zeros(len(ops), REQUEST_ROW)
+        requests["mark"], requests["key_bytes"] = REQUEST_MARK, KEY_BYTES
+        requests["op"] = np.where(ops["kind"] == WRITE, np.uint8(Op.PUT), np.uint8(Op.GET))
+        requests["id"] = np.arange(number, number + len(ops))
+        requests["offset"], requests["length"] = offsets, ops["bytes"]
+        requests["value_bytes"] = np.where(ops["kind"] == WRITE, np.uint64(place.value_bytes), np.uint64(0))
+        requests["tag"], requests["number"] = place.tag, values
+        self.heads = memoryview(requests.tobytes())
+        self.writes: list[bool] = (ops["kind"] == WRITE).tolist()
+        self.offsets: list[int] = offsets.tolist()
+        self.nbytes: list[int] = ops["bytes"].tolist()
+        self.buffers: list[int] = [] if held else ops["buffer"].tolist()
+        self.values: list[int] = values.tolist()
+        self.batches: list[int] = ops["batch"].tolist()
+        self.servers: list[int] | None = None if place.servers == 1 else servers_of(values, place.servers).tolist()
+        self.good: list[bool] | None = None if good.all() else good.tolist()
+        self.report.rows["wire_bytes"] = ops["bytes"] + np.uint64(OVERHEAD_BYTES)
+
+
+class TcpLane(PluginLane):
+    """At most `depth` operations. `dial` makes a connection to a server (by number) and may raise DriverError.
+
+    `batch`: the requests of a batch are framed as one message for each connection, at most so many; 0: each by itself.
+    `merges`: reads of one batch are coalesced.
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[int], Line],
+        servers: int,
+        connections: int,
+        arena: Arena,
+        depth: int,
+        clock: Clock,
+        *,
+        batch: int,
+        merges: bool,
+        evicts: bool,
+        timeout_ns: int,
+        spin_ns: int,
+    ) -> None:
+        """Raises DriverError where a server cannot be reached."""
+        self.figures = Figures()
+        self._dial = dial
+        self._view = arena.view.data
+        self._arena_bytes = arena.nbytes
+        self._depth, self._clock = depth, clock
+        self._batch, self._merges, self._evicts = batch, merges, evicts
+        self._timeout_ns, self._spin_ns = timeout_ns, spin_ns
+        self._place: Place | None = None
+        self._accepted = 0
+        self._number = 1
+        self._ended = Ended()
+        self._limited = False
+        self._buffer_bytes = 0
+        self._free: list[Buffers] = []
+        self._waiting: deque[tuple[Chunk, int]] = deque()
+        self._turn = 0
+        self._closed = False
+        self._busy = threading.Lock()
+        self._poll = select.poll()
+        self.lines: list[list[Line]] = []
+        try:
+            for server in range(servers):
+                self.lines.append([])
+                for _ in range(connections):
+                    self.lines[server].append(dial(server))
+        except DriverError:
+            self.close()
+            raise
+        self.all_lines = [line for lines in self.lines for line in lines]
+        self._only = self.all_lines[0] if len(self.all_lines) == 1 else None
+
+    def turn_to(self, place: Place) -> None:
+        """Where the blocks are from now on. Nothing is in flight."""
+        self._place = place
+
+    def limit(self, in_flight: int) -> None:
+        """Single operations are held back, or whole batches where they are framed."""
+        self._limited = True
+        self._buffer_bytes = self._arena_bytes // in_flight
+        group = min(self._batch or 1, in_flight)
+        if self._batch:
+            self._batch = group
+        self._free = [Buffers(part * group * self._buffer_bytes) for part in reversed(range(in_flight // group))]
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    # ---- in
+
+    def submit(self, ops: Rows) -> int:
+        if not len(ops) or self._closed or self._place is None:
+            return 0
+        if self._limited and int(ops["buffer"][0]) == ANY_BUFFER:
+            chunk = Chunk(ops, 0, self._place, self._buffer_bytes, True, self._number)
+            self._number += len(ops)
+            self._accepted += len(ops)
+            self._waiting.append((chunk, 0))
+            self._start_waiting()
+            self._send()
+            return len(ops)
+        count = min(len(ops), self._depth - self._accepted)
+        if count <= 0:
+            return 0
+        chunk = Chunk(ops[:count], self._clock(), self._place, self._arena_bytes, False, self._number)
+        self._number += count
+        self._accepted += count
+        for first, last in self._groups(chunk, 0):
+            self._start(chunk, first, last, chunk.buffers[first:last], None)
+        self._send()
+        return count
+
+    def _groups(self, chunk: Chunk, first: int) -> Iterable[tuple[int, int]]:
+        """[first, last) of what is asked for together: a batch, in pieces where it is larger than a frame may be."""
+        most = self._batch or (chunk.count if self._merges else 0)
+        if not most:
+            yield first, chunk.count
+            return
+        batches = chunk.batches
+        while first < chunk.count:
+            last = first + 1
+            while last < chunk.count and last - first < most and batches[last] == batches[first]:
+                last += 1
+            yield first, last
+            first = last
+
+    def _start_waiting(self) -> None:
+        """What waits gets the buffers that are free: its time begins."""
+        while self._waiting and self._free:
+            chunk, first = self._waiting.popleft()
+            if self._batch:
+                last = next(iter(self._groups(chunk, first)))[1]
+            else:
+                last = min(first + 1, chunk.count)
+            buffers = self._free.pop()
+            chunk.report.submits[first:last] = self._clock()
+            size = self._buffer_bytes
+            places = [buffers.first + number * size for number in range(last - first)]
+            buffers.used = 1
+            self._start(chunk, first, last, places, buffers)
+            self._over(buffers)
+            if last < chunk.count:
+                self._waiting.appendleft((chunk, last))
+
+    def _start(self, chunk: Chunk, first: int, last: int, places: Sequence[int], buffers: Buffers | None) -> None:
+        """Rows [first, last) of a chunk, whose bytes go to, or come from, these places of the arena."""
+        rows: Iterable[int] = range(first, last)
+        if chunk.good is not None:
+            now = self._clock()
+            for row in range(first, last):
+                if not chunk.good[row]:
+                    self._fail_row(chunk.report, row, errno.EINVAL, now)
+            rows = [row for row in range(first, last) if chunk.good[row]]
+        self.figures.operations += last - first
+        merged: dict[int, list[Wanted]] | None = {} if self._merges and last - first > 1 else None
+        units: dict[Line, list[tuple[Unit, bytes | memoryview, memoryview | None]]] = {}
+        for row in rows:
+            place, nbytes = places[row - first], chunk.nbytes[row]
+            if merged is not None and not chunk.writes[row]:
+                merged.setdefault(chunk.values[row], []).append(Wanted(chunk.offsets[row], nbytes, place, row))
+                continue
+            view = self._view[place : place + nbytes]
+            item: tuple[Unit, bytes | memoryview, memoryview | None]
+            head = chunk.heads[row * REQUEST_ROW.itemsize : (row + 1) * REQUEST_ROW.itemsize]
+            if chunk.writes[row]:
+                unit = Unit(Op.PUT, chunk.number + row, nbytes, chunk.report, (row,), (), (), buffers)
+                item = unit, head, view
+            else:
+                unit = Unit(Op.GET, chunk.number + row, nbytes, chunk.report, (row,), (view,), (), buffers)
+                item = unit, head, None
+            line = self._only or self._line(chunk, row)
+            if line in units:
+                units[line].append(item)
+            else:
+                units[line] = [item]
+        for value, wanted in (merged or {}).items():
+            for fetch in coalesce(wanted, _MOST_FETCHED):
+                line = self._only or self._line(chunk, fetch.rows[0])
+                units.setdefault(line, []).append(self._merged(chunk, value, fetch, buffers))
+        for line, items in units.items():
+            self._put_on(line, items, buffers)
+
+    def _merged(
+        self, chunk: Chunk, value: int, fetch: Fetch, buffers: Buffers | None
+    ) -> tuple[Unit, bytes | memoryview, memoryview | None]:
+        assert self._place is not None
+        number = chunk.number + fetch.rows[0]
+        head = protocol.request(Op.GET, number, self._place.key(value), fetch.offset, fetch.nbytes)
+        places = tuple(self._view[first : first + nbytes] for first, nbytes in fetch.places)
+        if len(fetch.rows) > 1:
+            # What crosses the wire is counted once, with the first of them.
+            wire = chunk.report.rows["wire_bytes"]
+            wire[list(fetch.rows)] = 0
+            wire[fetch.rows[0]] = fetch.nbytes + OVERHEAD_BYTES
+            self.figures.coalesced += len(fetch.rows) - 1
+        return Unit(Op.GET, number, fetch.nbytes, chunk.report, fetch.rows, places, fetch.copies, buffers), head, None
+
+    def _line(self, chunk: Chunk, row: int) -> Line:
+        lines = self.lines[0 if chunk.servers is None else chunk.servers[row]]
+        if len(lines) == 1:
+            return lines[0]
+        self._turn += 1
+        return lines[self._turn % len(lines)]
+
+    def _put_on(
+        self,
+        line: Line,
+        items: Sequence[tuple[Unit, bytes | memoryview, memoryview | None]],
+        buffers: Buffers | None,
+    ) -> None:
+        """On a connection, to be sent."""
+        if buffers is not None:
+            buffers.used += len(items)
+        if line.sock is None and not self._again(line):
+            now = self._clock()
+            for unit, _, _ in items:
+                self._fail(unit, errno.ECONNREFUSED, now)
+            return
+        if not line.flying:
+            line.moved_ns = time.monotonic_ns()
+        if self._batch and len(items) > 1:
+            number = items[0][0].number
+            line.out.append(protocol.request(Op.BATCH, number, length=len(items)))
+            line.flying.append(Unit(Op.BATCH, number, 0, None, ()))
+        for unit, head, payload in items:
+            line.out.append(head)
+            if payload is not None:
+                line.out.append(payload)
+            line.flying.append(unit)
+        self.figures.requests += len(items)
+
+    def _send(self) -> None:
+        for line in self.all_lines:
+            if line.out:
+                try:
+                    line.send()
+                except Broken as broken:
+                    self._break(line, broken)
+
+    # ---- out
+
+    def reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
+        with self._busy:
+            return 0 if self._closed else self._reap(out, min(at_least, len(out)), timeout_ns)
+
+    def _reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
+        ended, began, spun = self._ended, 0, 0
+        while ended.count < at_least or not began:
+            now = time.monotonic_ns()
+            began = began or now
+            if self._waiting and self._free:
+                # Where a connection broke, what it held has ended and nothing moved.
+                self._start_waiting()
+                self._send()
+            if self._move():
+                spun = 0
+                continue
+            left = timeout_ns - (now - began)
+            if ended.count >= at_least or left <= 0:
+                break
+            self._look_at_the_clock(now)
+            if now - (spun := spun or now) < self._spin_ns:
+                os.sched_yield()
+            elif not self._wait(left):
+                break
+        count = ended.take(out)
+        self._accepted -= count
+        return count
+
+    def _move(self) -> bool:
+        """Receive and send what can be; whether anything has moved."""
+        moved = False
+        for line in self.all_lines:
+            if not line.flying:
+                continue
+            try:
+                if line.out:
+                    before = line.sent_bytes
+                    line.send()
+                    moved |= line.sent_bytes > before
+                if line.receive():
+                    moved = True
+                    self._answers(line)
+            except Broken as broken:
+                self._break(line, broken)
+                moved = True
+        if moved:
+            if self._waiting and self._free:
+                self._start_waiting()
+            self._send()
+        return moved
+
+    def _answers(self, line: Line) -> None:
+        now = self._clock()
+        unit = line.landed()
+        if unit is not None:
+            self._done(unit, now)
+        while (answered := line.next()) is not None:
+            unit, code = answered
+            if code:
+                self._fail(unit, code, now)
+            else:
+                self._done(unit, now)
+        line.moved_ns = time.monotonic_ns()
+
+    def _done(self, unit: Unit, now: int) -> None:
+        report, rows = unit.report, unit.rows
+        assert report is not None
+        if unit.copies:
+            view = self._view
+            for copy in unit.copies:
+                target, source = view[copy.target : copy.target + copy.nbytes], view[copy.source :][: copy.nbytes]
+                target[:] = source
+            now = self._clock()
+        for row in rows:
+            report.ends[row] = now
+            self._ended.add(report, row, row + 1)
+        self._over(unit.buffers)
+
+    def _fail(self, unit: Unit, code: int, now: int) -> None:
+        """None of its rows counts. A key that is not there is a miss of a server that evicts."""
+        if unit.report is not None:
+            for row in unit.rows:
+                self._fail_row(unit.report, row, code, now)
+                if code == errno.ENODATA and self._evicts:
+                    unit.report.rows["outcome"][row], unit.report.rows["errno"][row] = MISS, 0
+            self._over(unit.buffers)
+
+    def _fail_row(self, report: Report, row: int, code: int, now: int) -> None:
+        report.fail(row, row + 1, now, code)
+        report.rows["wire_bytes"][row] = 0
+        self._ended.add(report, row, row + 1)
+
+    def _over(self, buffers: object) -> None:
+        if isinstance(buffers, Buffers):
+            buffers.used -= 1
+            if not buffers.used:
+                self._free.append(buffers)
+
+    # ---- waiting, and what goes wrong
+
+    def _wait(self, timeout_ns: int) -> bool:
+        """Until something can be received or sent, or the time has passed. False where nothing is in flight."""
+        flying = [line for line in self.all_lines if line.flying and line.sock is not None]
+        if not flying:
+            if not self._waiting:
+                time.sleep(timeout_ns / 1e9)
+            return False
+        poll = self._poll
+        for line in flying:
+            assert line.sock is not None
+            poll.register(line.sock, select.POLLIN | (select.POLLOUT if line.out else 0))
+        poll.poll(max(1, min(timeout_ns, self._timeout_ns // 4) // 1_000_000))
+        for line in flying:
+            assert line.sock is not None
+            poll.unregister(line.sock)
+        return True
+
+    def _look_at_the_clock(self, now: int) -> None:
+        for line in self.all_lines:
+            if line.flying and now - line.moved_ns > self._timeout_ns:
+                seconds = self._timeout_ns / 1e9
+                self._break(line, Broken(errno.ETIMEDOUT, f"it has sent nothing for {seconds:g} s"))
+
+    def _break(self, line: Line, broken: Broken) -> None:
+        _log.error("the connection to the memkv server %s is gone: %s", line.endpoint, broken)
+        line.complaint = line.complaint or str(broken)
+        line.close()
+        line.retry_ns = time.monotonic_ns() + _RETRY_NS
+        now = self._clock()
+        flying, line.flying = line.flying, deque()
+        for unit in flying:
+            self._fail(unit, broken.code, now)
+
+    def _again(self, line: Line) -> bool:
+        """Connect anew, now and then."""
+        if time.monotonic_ns() < line.retry_ns:
+            return False
+        try:
+            fresh = self._dial(line.server)
+        except DriverError:
+            # From its end: a server that hangs takes its time to be given up.
+            line.retry_ns = time.monotonic_ns() + _RETRY_NS
+            return False
+        assert fresh.sock is not None
+        line.use(fresh.sock)
+        return True
+
+    # ---- what is known of it
+
+    def counted(self) -> tuple[int, int, Counted | None]:
+        """Bytes sent and received as we count them, and as the kernel does, if it says."""
+        sent, received = (
+            sum(line.sent_bytes for line in self.all_lines),
+            sum(line.received_bytes for line in self.all_lines),
+        )
+        total: Counted | None = Counted()
+        for line in self.all_lines:
+            seen = line.counted()
+            total = None if seen is None or total is None else total + seen
+        return sent, received, total
+
+    def complaint(self) -> str:
+        """What a server said, or did, when something first failed; empty where nothing has."""
+        return next((f"{line.endpoint}: {line.complaint}" for line in self.all_lines if line.complaint), "")
+
+    def close(self) -> None:
+        """What is in flight is abandoned."""
+        self._closed = True
+        if not self._busy.acquire(timeout=1.0):
+            return  # another thread is in `reap`: the sockets go with the process
+        try:
+            for lines in self.lines:
+                for line in lines:
+                    line.close()
+                    line.flying.clear()
+            self._waiting.clear()
+            self._ended.clear()
+        finally:
+            self._busy.release()

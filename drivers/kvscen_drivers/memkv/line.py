@@ -1,0 +1,223 @@
+"""One connection of a lane: what it has asked for and not been answered yet, in this order, and the bytes both ways. It
+never waits."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections import deque
+
+from kvscen_drivers.memkv import protocol
+from kvscen_drivers.memkv.client import Counted, Endpoint, counted, errno_of
+from kvscen_drivers.memkv.coalesce import Copy
+from kvscen_drivers.memkv.protocol import ANSWER, ANSWER_MARK, Op, Status
+from kvscen_drivers.reports import Report
+
+#: What is read beside the rest of a value, and copied: heads of answers, and small values.
+_HEAD_BYTES = 8192
+#: Buffers in one system call (IOV_MAX is 1024).
+_MOST_BUFFERS = 1000
+_NOW = socket.MSG_DONTWAIT
+
+_log = logging.getLogger("kvscen.driver")
+
+
+class Unit:
+    """One request on its way. `rows` of `report` end with it. A GET's bytes go to `places`, then come the `copies`."""
+
+    __slots__ = ("buffers", "copies", "nbytes", "number", "op", "places", "report", "rows")
+
+    def __init__(
+        self,
+        op: int,
+        number: int,
+        nbytes: int,
+        report: Report | None,
+        rows: tuple[int, ...],
+        places: tuple[memoryview, ...] = (),
+        copies: tuple[Copy, ...] = (),
+        buffers: object = None,
+    ) -> None:
+        self.op, self.number, self.nbytes = op, number, nbytes
+        self.report, self.rows = report, rows
+        self.places, self.copies, self.buffers = places, copies, buffers
+
+
+class Broken(Exception):
+    """The connection cannot be used any more; `code` is the errno of what was in flight."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+class Line:
+    """`out` is what waits to be sent, `flying` what waits for an answer."""
+
+    def __init__(self, endpoint: Endpoint, server: int, sock: socket.socket) -> None:
+        self.endpoint, self.server = endpoint, server
+        self.sock: socket.socket | None = None
+        self.out: list[bytes | memoryview] = []
+        self.flying: deque[Unit] = deque()
+        self.sent_bytes = self.received_bytes = 0
+        #: When bytes last went either way, and when a connection that broke may be tried again.
+        self.moved_ns = self.retry_ns = 0
+        self.complaint = ""
+        self._past = Counted()
+        self._head = bytearray(_HEAD_BYTES)
+        self._view = memoryview(self._head)
+        self._first = self._have = 0
+        self._rest: list[memoryview] = []
+        self._rest_bytes = 0
+        self.use(sock)
+
+    def use(self, sock: socket.socket) -> None:
+        """A connection that has been greeted. What it counted so far was the greeting."""
+        sock.settimeout(None)  # whoever waits polls; a call that would wait says MSG_DONTWAIT
+        self.sock, self._before = sock, counted(sock)
+        self._first = self._have = self._rest_bytes = 0
+        self._rest = []
+
+    def counted(self) -> Counted | None:
+        """What the kernel counted of the load. None where it does not say."""
+        now = None if self.sock is None else counted(self.sock)
+        if now is None or self._before is None:
+            return None if self.sock is not None else self._past
+        return self._past + (now - self._before)
+
+    def close(self) -> None:
+        if self.sock is not None:
+            self._past = self.counted() or self._past
+            self.sock.close()
+            self.sock = None
+        self.out.clear()
+
+    # ---- bytes
+
+    def send(self) -> None:
+        """As much as there is room for. Raises Broken."""
+        out = self.out
+        assert self.sock is not None
+        while out:
+            try:
+                sent = self.sock.sendmsg(out if len(out) <= _MOST_BUFFERS else out[:_MOST_BUFFERS], (), _NOW)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                raise Broken(error.errno or errno.EIO, os.strerror(error.errno or errno.EIO)) from error
+            self.sent_bytes += sent
+            done = 0
+            while done < len(out) and sent >= len(out[done]):
+                sent -= len(out[done])
+                done += 1
+            del out[:done]
+            if sent:
+                out[0] = memoryview(out[0])[sent:]
+
+    def receive(self) -> bool:
+        """Read once. False where nothing was there. Raises Broken."""
+        assert self.sock is not None
+        try:
+            if self._rest_bytes:
+                count = self.sock.recvmsg_into([*self._rest[:_MOST_BUFFERS], self._view], 0, _NOW)[0]
+            else:
+                if self._first:
+                    left = self._have - self._first
+                    self._view[:left] = self._view[self._first : self._have]
+                    self._first, self._have = 0, left
+                count = self.sock.recv_into(self._view[self._have :], 0, _NOW)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise Broken(error.errno or errno.EIO, os.strerror(error.errno or errno.EIO)) from error
+        if not count:
+            raise Broken(errno.ECONNRESET, "the server closed the connection")
+        self.received_bytes += count
+        if not self._rest_bytes:
+            self._have += count
+        elif count >= self._rest_bytes:
+            self._first, self._have = 0, count - self._rest_bytes
+            self._rest_bytes = 0
+            self._rest = []
+        else:
+            self._rest_bytes -= count
+            self._rest = _after(self._rest, count)
+        return True
+
+    def next(self) -> tuple[Unit, int] | None:
+        """The next request that is answered, with its errno (0 where all is well, ENODATA where there is no such key);
+        None where the answer is not all there. Raises Broken."""
+        if self._rest_bytes:
+            return None
+        while self._have - self._first >= ANSWER.size:
+            if not self.flying:
+                raise Broken(errno.EPROTO, "it answers what nobody asked")
+            unit = self.flying[0]
+            mark, op, status, _, number, length, _ = ANSWER.unpack_from(self._head, self._first)
+            if mark != ANSWER_MARK or op != unit.op or number != unit.number:
+                raise Broken(errno.EPROTO, "it answers with something that is not its protocol")
+            if status:
+                return self._refused(unit, status, length)
+            if length != (unit.nbytes if op == Op.GET else 0):
+                raise Broken(errno.EPROTO, f"it answers with {length} bytes where {unit.nbytes} were asked for")
+            self._first += ANSWER.size
+            if op == Op.GET:
+                self._take(unit)
+                if self._rest_bytes:
+                    # It is given out when the rest is there.
+                    unit.op = _LANDED
+                    return None
+            self.flying.popleft()
+            if op != Op.BATCH:
+                return unit, 0
+        return None
+
+    def landed(self) -> Unit | None:
+        """A GET whose answer is all there now."""
+        if self._rest_bytes or not self.flying or self.flying[0].op != _LANDED:
+            return None
+        return self.flying.popleft()
+
+    def _take(self, unit: Unit) -> None:
+        """What has come of its bytes, and where the rest of them goes."""
+        here = min(unit.nbytes, self._have - self._first)
+        self._rest = list(unit.places)
+        if here:
+            piece, done = self._view[self._first : self._first + here], 0
+            for place in unit.places:
+                part = min(len(place), here - done)
+                if not part:
+                    break
+                place[:part] = piece[done : done + part]
+                done += part
+            self._first += here
+            self._rest = _after(self._rest, here)
+        self._rest_bytes = unit.nbytes - here
+
+    def _refused(self, unit: Unit, status: int, length: int) -> tuple[Unit, int] | None:
+        if length > protocol.MAX_TEXT_BYTES:
+            raise Broken(errno.EPROTO, "it answers with something that is not its protocol")
+        if self._have - self._first < ANSWER.size + length:
+            return None
+        text = bytes(self._view[self._first + ANSWER.size : self._first + ANSWER.size + length])
+        self._first += ANSWER.size + length
+        self.flying.popleft()
+        if status != Status.MISSING and not self.complaint:
+            self.complaint = text.decode(errors="replace")
+            _log.error("the memkv server %s refuses: %s (further ones are only counted)", self.endpoint, self.complaint)
+        return unit, errno_of(status)
+
+
+#: The operation of a GET whose head has been read and whose bytes are on their way.
+_LANDED = -1
+
+
+def _after(buffers: list[memoryview], count: int) -> list[memoryview]:
+    """What is left of them behind the first `count` bytes."""
+    for number, buffer in enumerate(buffers):
+        if count < len(buffer):
+            return [buffer[count:], *buffers[number + 1 :]]
+        count -= len(buffer)
+    return []

@@ -1,0 +1,259 @@
+"""One tier of the driver `memkv` in one worker: its servers, its lanes, and what is known of the way."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from kvscen.plugin import (
+    Arena,
+    DriverError,
+    Lane,
+    Layout,
+    Limits,
+    PathReport,
+    Store,
+    Tier,
+    Work,
+    host_arena,
+    show_bytes,
+)
+from kvscen_drivers.memkv.client import Counted, congestion_of, connect, interface_of
+from kvscen_drivers.memkv.fleet import Namespace, join, part_from
+from kvscen_drivers.memkv.lane import Figures, Place, TcpLane
+from kvscen_drivers.memkv.line import Line
+from kvscen_drivers.memkv.placement import servers_of
+from kvscen_drivers.memkv.settings import MemkvSettings
+
+#: The kernel's count may differ from ours by what is on its way, and by one for the start of the connection.
+_TOLERANCE = 0.01
+
+
+@attrs.frozen
+class _Before:
+    """What was counted when a trial began."""
+
+    figures: Figures
+    sent: int
+    received: int
+    kernel: Counted | None
+    server_cpu_ns: int
+
+
+class MemkvStore(Store):
+    """One point's view of its tier's servers. Raises DriverError."""
+
+    def __init__(self, tier: Tier, work: Work) -> None:
+        settings: MemkvSettings = tier.settings
+        self._tier, self._work, self._settings = tier, work, settings
+        self._timeout_ns = min(settings.timeout_ns, work.timeout_ns // 2)
+        self._lanes: list[TcpLane] = []
+        self._layout: Layout | None = None
+        self._laid_out: Layout | None = None
+        self._namespace: Namespace | None = None
+        self._place: Place | None = None
+        self._before: _Before | None = None
+        self._open = True
+        self._fleet = join(tier, self._timeout_ns / 1e9)
+        limits = self._fleet.limits
+        self._takes = limits
+        # Held back one by one, operations would have no others to be merged with.
+        pipelined = work.wait == "batch" or not settings.coalesce
+        self.limits = Limits(
+            alignment_bytes=limits.grain if settings.entry > 1 else 1,
+            max_in_flight=settings.max_in_flight,
+            pipelined=pipelined,
+        )
+
+    def allocate(self, nbytes: int, memory: str) -> Arena:
+        return host_arena(nbytes)
+
+    def lane(self, index: int, arena: Arena) -> Lane:
+        settings, batch = self._settings, 0
+        if self._work.wait == "batch":
+            batch = min(self._work.batch, settings.max_in_flight, self._takes.batch)
+        lane = TcpLane(
+            self._dial,
+            len(self._fleet.endpoints),
+            settings.connections,
+            arena,
+            settings.max_in_flight,
+            self.clock,
+            batch=batch,
+            merges=settings.coalesce,
+            evicts=self._takes.evicts,
+            timeout_ns=self._timeout_ns,
+            spin_ns=settings.spin_ns,
+        )
+        self._lanes.append(lane)
+        if self._place is not None:
+            lane.turn_to(self._place)
+        return lane
+
+    def _dial(self, server: int) -> Line:
+        endpoint = self._fleet.endpoints[server]
+        try:
+            sock, _ = connect(endpoint, self._timeout_ns / 1e9, self._settings.congestion)
+        except OSError as error:
+            raise DriverError(
+                f"tier `{self._tier.name}`: this machine has no congestion control `{self._settings.congestion}`: "
+                f"{error.strerror}",
+                "use one of those in /proc/sys/net/ipv4/tcp_available_congestion_control",
+            ) from error
+        return Line(endpoint, server, sock)
+
+    # ---- laying out
+
+    def prepare(self, layout: Layout) -> Sequence[int]:
+        settings, entry = self._settings, self._settings.entry
+        if layout.stride_bytes * entry > self._takes.value_bytes:
+            raise DriverError(
+                f"tier `{self._tier.name}`: a value of {show_bytes(layout.stride_bytes * entry)} is more than the "
+                f"{show_bytes(self._takes.value_bytes)} that its servers take",
+                "use smaller blocks, a smaller `entry`, or give the servers more `capacity`",
+            )
+        self._refuse_too_much(-(-layout.keys // entry) * entry * layout.stride_bytes)
+        if self._namespace is None or layout.stride_bytes != (self._layout or layout).stride_bytes:
+            if self._namespace is not None:
+                self._fleet.leave(self._namespace)
+            self._namespace = self._fleet.namespace(layout.stride_bytes, entry)
+        self._layout = layout
+        self._place = Place(self._namespace.tag, layout, settings.entry, len(self._fleet.endpoints))
+        for lane in self._lanes:
+            lane.turn_to(self._place)
+        if self._laid_out == layout:
+            return ()
+        return range(layout.first_key, layout.first_key + layout.keys)
+
+    def _refuse_too_much(self, nbytes: int) -> None:
+        if self._takes.evicts:
+            return
+        room = sum(int(told["capacity_bytes"]) for told in self._fleet.about())
+        if nbytes > room:
+            raise DriverError(
+                f"tier `{self._tier.name}`: {show_bytes(nbytes)} of blocks do not fit in its servers, which keep "
+                f"{show_bytes(room)} and evict nothing",
+                "give them more `capacity`, touch fewer keys (`working_set`), or let them evict (`eviction = lru`)",
+            )
+
+    def settle(self) -> None:
+        self._laid_out = self._layout
+
+    # ---- between trials
+
+    def reset(self) -> None:
+        self.check()
+        self.recount()
+
+    def recount(self) -> None:
+        sent, received, kernel = self._counted()
+        self._before = _Before(self._figures(), sent, received, kernel, self._server_cpu_ns())
+
+    def check(self) -> None:
+        try:
+            self._fleet.check()
+        except DriverError as error:
+            said = self._complaint()
+            raise type(error)(f"{error}; {said}" if said else str(error), error.remedy) from error
+
+    def _complaint(self) -> str:
+        return next((said for lane in self._lanes if (said := lane.complaint())), "")
+
+    # ---- what is known
+
+    def measures(self) -> Mapping[str, int | float | str | None]:
+        sent, received, kernel = self._counted()
+        figures, before = self._figures(), self._before
+        cpu_ns: int | None = None
+        with contextlib.suppress(DriverError):  # a server that is gone tells nothing more
+            cpu_ns = self._server_cpu_ns()
+        if before is not None:
+            sent, received = sent - before.sent, received - before.received
+            figures = Figures(
+                figures.operations - before.figures.operations,
+                figures.requests - before.figures.requests,
+                figures.coalesced - before.figures.coalesced,
+            )
+            kernel = None if kernel is None or before.kernel is None else kernel - before.kernel
+            cpu_ns = None if cpu_ns is None else cpu_ns - before.server_cpu_ns
+        socks = self._socks()
+        return {
+            "transport": "tcp",
+            "servers": len(self._fleet.endpoints),
+            "connections_used": len(socks),
+            "congestion_control": ", ".join(sorted({congestion_of(sock) for sock in socks})) or None,
+            "interface": ", ".join(sorted({interface_of(sock) for sock in socks})) or None,
+            "wire_operations": figures.requests,
+            "operations_per_wire_operation": figures.operations / figures.requests if figures.requests else None,
+            "coalesced_operations": figures.coalesced,
+            "sent_bytes": sent,
+            "received_bytes": received,
+            "kernel_sent_bytes": None if kernel is None else kernel.acked_bytes,
+            "kernel_received_bytes": None if kernel is None else kernel.received_bytes,
+            "retransmitted_segments": None if kernel is None else kernel.retransmitted,
+            "server_cpu_ns": cpu_ns,
+        }
+
+    def _figures(self) -> Figures:
+        total = Figures()
+        for lane in self._lanes:
+            total.operations += lane.figures.operations
+            total.requests += lane.figures.requests
+            total.coalesced += lane.figures.coalesced
+        return total
+
+    def _counted(self) -> tuple[int, int, Counted | None]:
+        sent = received = 0
+        total: Counted | None = Counted()
+        for lane in self._lanes:
+            more_sent, more_received, seen = lane.counted()
+            sent, received = sent + more_sent, received + more_received
+            total = None if total is None or seen is None else total + seen
+        return sent, received, total
+
+    def _server_cpu_ns(self) -> int:
+        return sum(int(told.get("cpu_ns", 0)) for told in self._fleet.about())
+
+    def _socks(self) -> list[socket.socket]:
+        return [line.sock for lane in self._lanes for line in lane.all_lines if line.sock is not None]
+
+    def path(self) -> PathReport:
+        sent, received, kernel = self._counted()
+        moved, where = sent + received, ", ".join(map(str, self._fleet.endpoints))
+        socks = self._socks()
+        if not moved or not socks:
+            return PathReport("unknown", f"{where}: nothing has been moved yet")
+        by = ", ".join(sorted({interface_of(sock) for sock in socks}))
+        how = f"{len(socks)} TCP connections of {by} to {len(self._fleet.endpoints)} servers"
+        if kernel is None:
+            return PathReport("unknown", f"{how}; the kernel does not say what it counted")
+        # What is sent and not confirmed yet is missing in the kernel's count.
+        seen = kernel.acked_bytes + kernel.received_bytes
+        if abs(seen - moved) <= max(1 << 16, _TOLERANCE * moved):
+            return PathReport("tcp", f"{how}; TCP counted the bytes that we did")
+        return PathReport("mixed", f"{how}; TCP counted {seen} of the {moved} bytes that we did")
+
+    def locate(self, key: int) -> str:
+        if self._place is None:
+            return f"block {key}"
+        value = key // self._place.entry
+        server = int(servers_of(np.array([value], np.uint64), self._place.servers)[0])
+        said = self._complaint()
+        return (
+            f"block {key} (key {self._place.tag:016x}:{value}) on the memkv server {self._fleet.endpoints[server]}"
+            + (f" [{said}]" if said else "")
+        )
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        for lane in self._lanes:
+            lane.close()
+        if self._namespace is not None:
+            self._fleet.leave(self._namespace)
+        part_from(self._tier)

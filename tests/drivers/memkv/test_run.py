@@ -1,0 +1,111 @@
+"""`kvscen run` over memkv: what is measured, and servers that fail."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.drivers.memkv.support import served
+from tests.e2e.support import ROOT, command, environment, kvscen, scenario, trials
+
+TEXT = """kvs 1
+tier kv : memkv {{ {tier} }}
+pattern pages : transfer {{ block = {block}; batch = 16; wait = batch; op = read; working_set = {working_set} }}
+sweep s {{
+  pattern = pages; tier = kv; trials = 1; warmup = 20 ms; time = {time}; timeout = 10 s; seed = 1
+}}
+"""
+
+
+def text(tier: str = "", block: str = "64 KiB", working_set: str = "4 MiB", time: str = "200 ms") -> str:
+    return TEXT.format(tier=tier, block=block, working_set=working_set, time=time)
+
+
+def test_every_byte_is_verified_and_what_is_on_the_wire_is_counted_twice(tmp_path: Path) -> None:
+    done = kvscen(tmp_path, "run", scenario(tmp_path, text("servers = 2; connections = 2")), "--out", "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = trials(tmp_path / "out")
+    assert (row["status"], row["path"], row["transport"]) == ("ok", "tcp", "tcp"), row["path_evidence"]
+    assert row["verified_bytes"] == 2 * 64 * (64 << 10) or row["verified_bytes"] >= 4 << 20
+    assert (row["servers"], row["connections_used"], row["interface"]) == (2, 4, "lo")
+    received, kernel = int(str(row["received_bytes"])), int(str(row["kernel_received_bytes"]))
+    assert received > 0 and abs(received - kernel) <= 0.01 * received + 65536
+    assert row["operations_per_wire_operation"] == 1.0 and row["coalesced_operations"] == 0
+    assert row["congestion_control"] and int(str(row["server_cpu_ns"])) > 0
+
+
+def test_a_batch_that_shares_a_block_is_one_read(tmp_path: Path) -> None:
+    done = kvscen(tmp_path, "run", scenario(tmp_path, text("coalesce = true", working_set="64 KiB")), "--out", "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = trials(tmp_path / "out")
+    assert row["status"] == "ok" and row["operations_per_wire_operation"] == 16.0
+    logical, wire = int(str(row["moved_bytes"])), int(str(row["wire_bytes"]))
+    assert 15 < logical / wire < 16.5, "a figure above line rate explains itself"
+
+
+def started(folder: Path, place: str, more: str = "") -> subprocess.Popen[str]:
+    path = scenario(folder, text(f'endpoints = ["{place}"]; timeout = 1 s{more}', time="20 s"))
+    process = subprocess.Popen(
+        command("run", path, "--out", "out"),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    end = time.monotonic() + 30
+    # The journal is there once the first trial is about to run; the load then takes 20 s.
+    while not list((folder / "out").glob("**/journal*")) and time.monotonic() < end:
+        time.sleep(0.02)
+    time.sleep(1.5)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [(signal.SIGKILL, "Connection reset|closed the connection"), (signal.SIGSTOP, "sent nothing for 1 s")],
+)
+def test_a_server_that_dies_or_hangs_costs_its_point_and_is_named(tmp_path: Path, number: int, why: str) -> None:
+    with served("--capacity", "64 MiB") as (server, place):
+        process = started(tmp_path, place)
+        os.kill(server.pid, number)
+        said, _ = process.communicate(timeout=60)
+        os.kill(server.pid, signal.SIGCONT)
+    assert "Traceback" not in said, said
+    assert process.returncode == 3, said
+    (row,) = trials(tmp_path / "out")
+    assert row["status"] == "error" and place in str(row["reason"]) and re.search(why, str(row["reason"])), row[
+        "reason"
+    ]
+
+
+def test_a_wrong_secret_is_an_error_and_no_secret_is_ever_told(tmp_path: Path) -> None:
+    (tmp_path / "right").write_text("open sesame\n")
+    (tmp_path / "wrong").write_text("open barley\n")
+    with served("--capacity", "64 MiB", "--secret", str(tmp_path / "right")) as (_, place):
+        for name, status in (("right", "ok"), ("wrong", "error")):
+            path = scenario(tmp_path, text(f'endpoints = ["{place}"]; secret = secret("{name}")'))
+            done = kvscen(tmp_path, "run", path, "--out", name + ".out")
+            (row,) = trials(tmp_path / f"{name}.out")
+            assert row["status"] == status, row["reason"]
+            if status != "ok":
+                assert "does not accept the secret" in str(row["reason"])
+            assert "sesame" not in done.stdout + done.stderr
+            for file in (tmp_path / f"{name}.out").rglob("*"):
+                assert not file.is_file() or b"sesame" not in file.read_bytes(), file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["block_sweep", "coalescing"])
+def test_the_shipped_scenarios_run(tmp_path: Path, name: str) -> None:
+    path, quick = ROOT / "scenarios" / "memkv" / f"{name}.kvs", ["--set", "seconds=20 ms"]
+    done = kvscen(tmp_path, "run", path, "--out", "out", *quick, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {row["status"] for row in trials(tmp_path / "out")} == {"ok"}
