@@ -103,9 +103,9 @@ def test_a_wrong_secret_is_an_error_and_no_secret_is_ever_told(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["block_sweep", "coalescing"])
-def test_the_shipped_scenarios_run(tmp_path: Path, name: str) -> None:
-    path, quick = ROOT / "scenarios" / "memkv" / f"{name}.kvs", ["--set", "seconds=20 ms"]
+@pytest.mark.parametrize(("name", "sweep"), [("block_sweep", "sizes"), ("coalescing", "coalesced")])
+def test_the_shipped_scenarios_run(tmp_path: Path, name: str, sweep: str) -> None:
+    path, quick = ROOT / "scenarios" / "memkv" / f"{name}.kvs", ["--set", f"{sweep}.trials=1"]
     done = kvscen(tmp_path, "run", path, "--out", "out", *quick, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert {row["status"] for row in trials(tmp_path / "out")} == {"ok"}

@@ -29,6 +29,7 @@ BYTES = [(4 << 10) + (1 << 20) + 333, 10 + (11 << 10)]
 
 
 @needs_nixl
+@pytest.mark.alone  # what others send over the loopback device stands in its counter
 @pytest.mark.parametrize("settings", ["", '; env = ["UCX_TLS=tcp"]', "; recreate = true; max_in_flight = 1"])
 def test_every_byte_arrives_and_every_step_is_measured(tmp_path: Path, settings: str) -> None:
     (tmp_path / "a.txt").write_text(A)
