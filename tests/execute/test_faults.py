@@ -26,7 +26,7 @@ pytestmark = pytest.mark.alone
 
 # Where nothing hangs, a machine that is busy with something else is no fault.
 WORK = Work(op="read", block_bytes=4096, batch=4, keys=16, time_ns=100_000_000, timeout_ns=10**10)
-HANGING = attrs.evolve(WORK, timeout_ns=600_000_000)
+HANGING = attrs.evolve(WORK, timeout_ns=1_500_000_000)
 REGISTRY = registry_of(fake=FakeDriver)
 
 
@@ -56,11 +56,11 @@ def run(folder: Path, work: Work, *tiers: Tier, trials: int = 1) -> list[TrialRe
         ("unavailable", 0, "unavailable", ""),
         ("refuse", 0, "error", ""),
         ("raise_open", 0, "error", "raised"),
-        ("hang_prepare", 0, "hang", "0.6 s"),
-        ("hang_submit", 100, "hang", "0.6 s"),
-        ("hang_reap", 100, "hang", "0.6 s"),
-        ("stall", 100, "hang", "0.6 s"),
-        ("lost", 100, "hang", "0.6 s"),
+        ("hang_prepare", 0, "hang", "1.5 s"),
+        ("hang_submit", 100, "hang", "1.5 s"),
+        ("hang_reap", 100, "hang", "1.5 s"),
+        ("stall", 100, "hang", "1.5 s"),
+        ("lost", 100, "hang", "1.5 s"),
         ("exit", 100, "error", "exit code 3"),
         ("kill", 100, "error", "SIGKILL"),
         ("raise", 100, "error", "raised"),
@@ -87,7 +87,9 @@ def test_a_fault_has_its_status_and_the_run_goes_on(
 
 
 #: 16 operations lay the data out; what settles after the 17th is the end of the load.
-DURABLE = attrs.evolve(HANGING, op="write", durability="end", verify="off", sync_timeout_ns=10**10)
+DURABLE = attrs.evolve(
+    HANGING, timeout_ns=600_000_000, op="write", durability="end", verify="off", sync_timeout_ns=10**10
+)
 
 
 def test_making_it_durable_may_take_longer_than_operations_may(tmp_path: Path) -> None:
