@@ -21,7 +21,6 @@ class Slab:
 
     view: memoryview
     slot_bytes: int
-    number: int
     live: int = 0
 
 
@@ -42,11 +41,10 @@ class Pool:
     """Slots of any size. Beyond `keep_bytes` slabs of which nothing is used are given back. For one thread."""
 
     def __init__(self, keep_bytes: int) -> None:
-        self.slabs: dict[int, Slab] = {}
+        self._slabs: list[Slab] = []
         self._keep_bytes = keep_bytes
         self._reserved_bytes = 0
         self._free: defaultdict[int, list[tuple[Slab, int]]] = defaultdict(list)
-        self._made = 0
 
     @staticmethod
     def rounded(nbytes: int) -> int:
@@ -75,17 +73,16 @@ class Pool:
         length = size if size >= _HUGE else _HUGE // size * size
         if self._reserved_bytes + length > self._keep_bytes:
             self._let_go()
-        self._made += 1
-        slab = self.slabs[self._made] = Slab(_memory(length), size, self._made)
+        slab = Slab(_memory(length), size)
+        self._slabs.append(slab)
         self._reserved_bytes += length
         self._free[size] += [(slab, first) for first in reversed(range(0, length, size))]
 
     def _let_go(self) -> None:
         for size, free in list(self._free.items()):
             self._free[size] = [(slab, first) for slab, first in free if slab.live]
-        for slab in [slab for slab in self.slabs.values() if not slab.live]:
-            self._reserved_bytes -= len(slab.view)
-            del self.slabs[slab.number]
+        self._slabs = [slab for slab in self._slabs if slab.live]
+        self._reserved_bytes = sum(len(slab.view) for slab in self._slabs)
 
 
 def _memory(length: int) -> memoryview:
