@@ -17,6 +17,7 @@ from kvscen_drivers.private import free_port
 from tests.drivers.mooncake.support import needs_mooncake
 from tests.drivers.redis.support import ops, run
 from tests.e2e.support import kvscen, scenario, trials
+from tests.processes import kill
 
 MIB = 1 << 20
 
@@ -96,7 +97,7 @@ def test_blocks_that_do_not_fit_are_refused_before_they_are_written(kv):
 @needs_mooncake
 def test_a_node_that_is_killed_in_the_middle_of_a_batch(kv):
     store, lane, _ = kv
-    os.kill(store._cluster.private.nodes[0].pid, signal.SIGKILL)
+    kill(store._cluster.private.nodes[0].pid)
     done = run(lane, ops(range(8), READ, MIB))
     assert (done["outcome"] == ERROR).all() and not done["bytes"].any()
     with pytest.raises(Lost, match=rf"failed a read of `kvscen:{MIB}:\d` with TRANSFER_FAIL \(-800\)"):
@@ -124,7 +125,7 @@ def test_a_node_that_is_stopped_is_waited_for_no_longer_than_its_patience(kv):
 @needs_mooncake
 def test_a_master_that_is_killed(kv):
     store, lane, _ = kv
-    os.kill(store._cluster.private.master.pid, signal.SIGKILL)
+    kill(store._cluster.private.master.pid)
     done = run(lane, ops(range(8), WRITE, MIB))
     assert (done["outcome"] == ERROR).all()
     with pytest.raises(Lost, match=r"RPC_FAIL \(-900\): the master does not answer"):

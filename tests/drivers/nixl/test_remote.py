@@ -1,7 +1,6 @@
 """UCX between the worker and a target process: its memory, its life, and which way the bytes go."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from kvscen.execute.session import Session
 from kvscen.plugin import ERROR, OK, READ, WRITE, DriverError, Layout, Work
 from kvscen_drivers.nixl import remote, wheel
 from tests.drivers.nixl.support import BLOCK, command_of, do, layout_of, needs_nixl, open_store, rows, tier_of
+from tests.processes import kill
 
 pytestmark = needs_nixl
 
@@ -142,8 +142,7 @@ def test_a_target_that_is_killed(tier):
     """The operations fail, and the reason says why."""
     store = open_store(tier)
     lane, arena = _ready(store)
-    os.kill(_pid(store), signal.SIGKILL)
-    time.sleep(0.2)
+    kill(_pid(store))
     done = do(lane, rows(range(8), READ))
     assert (done["outcome"] == ERROR).all() and (done["errno"] != 0).all() and not done["bytes"].any()
     for late in (store.check, store.reset):

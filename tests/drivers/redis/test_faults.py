@@ -20,6 +20,7 @@ from kvscen_drivers.redis.driver import RedisDriver
 from kvscen_drivers.redis.server import PROGRAMS
 from tests.drivers.redis.support import BLOCK, named_server, needs_server, opened, ops, reap, run, tier, work
 from tests.e2e.support import ROOT
+from tests.processes import kill
 
 pytestmark = needs_server
 
@@ -55,7 +56,7 @@ def test_a_private_server_that_is_killed_in_the_middle_of_a_batch():
     os.kill(server.pid, signal.SIGSTOP)
     rows = ops(range(8))
     assert lane.submit(rows) == 8
-    os.kill(server.pid, signal.SIGKILL)
+    kill(server.pid)
     done = reap(lane, rows)
     assert (done["outcome"] == ERROR).all() and (done["errno"] == errno.ECONNRESET).all()
     assert not done["bytes"].any()
