@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic
-from kvscen.lint.rule import Rule, Subject
+from kvscen.lint.rule import PointRule, Subject
 from kvscen.plan.point import Point
 from kvscen.plan.talk import Talk
 
@@ -75,6 +74,30 @@ NEEDS = (
         "it is measured of patterns of the type `conversations`",
     ),
     Need(
+        ("offered", "achieved", "backlog", "delay_"),
+        lambda point: point.work.rate_per_s is not None,
+        "nothing is due at a time",
+        "give the pattern a `rate`: of a closed loop nobody can say what it was late for",
+    ),
+    Need(
+        ("read_latency", "write_latency"),
+        lambda point: point.work.op == "mixed",
+        "no pattern mixes reads and writes",
+        "judge `latency_...`, which is that of the reads or of the writes alone",
+    ),
+    Need(
+        ("rounds", "steady_"),
+        lambda point: point.work.until == "steady",
+        "no trial waits until its load is steady",
+        "add `until = steady` to the sweep",
+    ),
+    Need(
+        ("ceiling_",),
+        lambda point: point.work.ceiling != "none",
+        "nothing is measured beside it",
+        "add `ceiling = fio` to the sweep",
+    ),
+    Need(
         ("prefix_hit", "load_latency", "request_rate"),
         lambda point: point.work.replay is not None,
         "no pattern has requests that look blocks up",
@@ -83,20 +106,41 @@ NEEDS = (
 )
 
 
-def check(subject: Subject) -> Iterator[Diagnostic]:
-    for sweep in dict.fromkeys(point.sweep for point in subject.plan.points):
-        points = [point for point in subject.plan.points if point.sweep == sweep]
-        levels = [subject.scenario.sweeps[name] for name in subject.scenario.sweeps[sweep].chain]
+class Unmeasured(PointRule):
+    code = "KVS407"
+    finds = """
+An expectation, or a condition of `find`, whose measure is empty at every point of the sweep, as nothing in the
+pattern gives it a value: a time to first token without `prefill`, missed targets where nobody has one, hit rates of
+documents without documents.
+"""
+    why = """
+An expectation without a value fails at the end of the run, however good the figures are. A count of missed targets
+is 0 where there is none, and passes whatever the storage does.
+"""
+    remedy = "Add the setting that gives the measure its value, or judge another one."
+
+    def __init__(self, subject: Subject, sweep: str) -> None:
+        super().__init__(subject, sweep)
+        levels = subject.levels(sweep)
         searched = [condition for level in levels if level.find is not None for condition in level.find.conditions]
-        for expect in (*(each for level in levels for each in level.expects), *searched):
-            for need in NEEDS:
-                if expect.measure.startswith(need.begins) and not any(map(need.met, points)):
-                    yield diagnostic(
-                        "KVS407",
-                        f"no point of the sweep `{sweep}` measures `{expect.measure}`: {need.lacks}",
-                        expect.span,
-                        help=need.help,
-                    )
+        self.judged = [
+            (expect, need)
+            for expect in (*(each for level in levels for each in level.expects), *searched)
+            for need in NEEDS
+            if expect.measure.startswith(need.begins)
+        ]
+        self.unmet = {id(need): need for _, need in self.judged}
 
+    def see(self, point: Point) -> tuple[Diagnostic, ...]:
+        for key in [key for key, need in self.unmet.items() if need.met(point)]:
+            del self.unmet[key]
+        return ()
 
-RULE = Rule("KVS407", check)
+    def end(self) -> Iterator[Diagnostic]:
+        for expect, need in self.judged:
+            if id(need) in self.unmet:
+                yield self.say(
+                    f"no point of the sweep `{self.sweep}` measures `{expect.measure}`: {need.lacks}",
+                    expect.span,
+                    help=need.help,
+                )
