@@ -1,8 +1,8 @@
 """What a text allows: `# kvs: allow KVS401 because a smoke test needs no spread`.
 
 It stands at the end of the line that the diagnostic points at, or on a line of its own above it. Errors cannot be
-allowed. An `allow` that cannot be understood, names an unknown code or allows nothing is a problem itself: a comment that
-no longer does what its reader believes is worse than none.
+allowed. An `allow` that cannot be understood, names an unknown code or allows nothing is a problem itself: a comment
+that no longer does what its reader believes is worse than none.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def read_budget(budgets: Sequence[str], ratings: Sequence[str] = ()) -> Budget:
         name, _, size = rating.rpartition("=")
         endurance[name] = size_of(rating, size)
     if "wear_share" in found and not endurance:
-        raise BudgetError("--budget in % is of what the device is rated for: add --endurance 600TB, from its data sheet")
+        raise BudgetError("--budget in % is of what the device is rated for: add --endurance 600TB, of its data sheet")
     return Budget(endurance=endurance, **found)  # type: ignore[arg-type]
 
 

@@ -25,8 +25,8 @@ def _load_by_sweep(subject: Subject) -> dict[str, int]:
 
 
 def least_load_ns(subject: Subject) -> int:
-    """The load of all points, whatever a search leaves out, with twice the room for what comes on top: a plan that is far
-    below its budget need not be priced."""
+    """The load of all points, whatever a search leaves out, with room for what comes on top: a plan that is far below
+    its budget need not be priced."""
     return 4 * sum(_load_by_sweep(subject).values()) + 600 * 10**9
 
 

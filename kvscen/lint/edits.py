@@ -45,7 +45,10 @@ def addition(subject: Subject, sweep: str, statement: str) -> tuple[Span, str] |
     text = span.source.text
     begin = text.rfind("\n", 0, span.start) + 1
     end = text.find("\n", span.end)
+    newline = "\n"
+    if end > 0 and text[end - 1] == "\r":
+        end, newline = end - 1, "\r\n"
     indent, after = text[begin : span.start], text[span.end : end if end >= 0 else len(text)].strip()
     if indent.strip() or (after and not after.startswith("#")) or end < 0:
         return Span(span.source, span.end, span.end), f"; {statement}"
-    return Span(span.source, end, end), f"\n{indent}{statement}"
+    return Span(span.source, end, end), f"{newline}{indent}{statement}"

@@ -1,4 +1,4 @@
-"""Which names a scenario uses, wherever: in values, conditions, bases, in its own text and in the files that it uses."""
+"""Which names a scenario uses: in values, conditions and bases, in its own text and in the files that it uses."""
 
 from __future__ import annotations
 

@@ -15,8 +15,7 @@ from kvscen.plugin.registry import registry
 
 
 def page(text: RuleText, shown: str = "") -> str:
-    """The page of a rule in Markdown. `shown` is a diagnostic as it is printed, for the example; without one there is no
-    example."""
+    """The page of a rule in Markdown. `shown` is a diagnostic as it is printed, for the example."""
     example = f"## Example\n\n```text\n{shown.rstrip()}\n```\n\n" if shown else ""
     return (
         f"# {text.code}: {text.title}\n\n"

@@ -1,8 +1,8 @@
 """What a rule is: a code, what its page says, and what it looks at.
 
-A rule is a class in a module of its own below kvscen.lint.rules. A `TextRule` looks at the whole scenario. A `PointRule`
-is made anew for each sweep and sees its points one by one, in their order and once, however many there are: it keeps
-what it needs and no points. An `ExpectRule` sees each expectation of each point.
+A rule is a class in a module of its own below kvscen.lint.rules. A `TextRule` looks at the whole scenario. A
+`PointRule` is made anew for each sweep and sees its points one by one, in their order and once, however many there are:
+it keeps what it needs and no points. An `ExpectRule` sees each expectation of each point.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from kvscen.plan.point import Expectation, Plan, Point
 
 @attrs.frozen
 class Budget:
-    """What a plan may cost; None: no limit. `wear_share` is of what `endurance` says that the devices are rated for: bytes
-    by the name of the tier, under "" those of every other one."""
+    """What a plan may cost; None: no limit. `wear_share` is of what `endurance` says that the devices are rated for:
+    bytes by the name of the tier, under "" those of every other one."""
 
     time_ns: int | None = None
     written_bytes: int | None = None

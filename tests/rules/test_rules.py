@@ -64,7 +64,7 @@ def lint(folder: Path, name: str) -> Linted:
     pins = (
         (folder / "pins.txt").read_text().splitlines() if (folder / "pins.txt").exists() and name == "bad.kvs" else ()
     )
-    return lint_file(Path(name), pins, (), budget(folder), look(folder, name) if folder.name in MACHINES else None)
+    return lint_file(Path(name), pins, (), budget(folder), look(folder.name, folder, name) if folder.name in MACHINES else None)
 
 
 def budget(folder: Path) -> Budget | None:

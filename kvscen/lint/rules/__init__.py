@@ -7,6 +7,8 @@ from kvscen.lint.rules.always_met import AlwaysMet
 from kvscen.lint.rules.budget_bytes import BudgetBytes
 from kvscen.lint.rules.budget_time import BudgetTime
 from kvscen.lint.rules.budget_wear import BudgetWear
+from kvscen.lint.rules.buffered_reads import BufferedReads
+from kvscen.lint.rules.buffered_writes import BufferedWrites
 from kvscen.lint.rules.closed_loop import ClosedLoop
 from kvscen.lint.rules.deprecated import Deprecated
 from kvscen.lint.rules.durability import Durability
@@ -59,6 +61,8 @@ POINT_RULES: tuple[type[PointRule], ...] = (
     ExpectedTwice,
     Replication,
     PageOverRequest,
+    BufferedWrites,
+    BufferedReads,
     Trials,
     Seed,
     Durability,

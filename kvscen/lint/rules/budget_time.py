@@ -42,5 +42,5 @@ say so: `kvscen lint --budget "24 h"`.
                 f"running this takes about {duration(total / 1e9)}, and {given} {duration(limit / 1e9)}",
                 longest_sweep(self.subject).span,
                 label="most of it",
-                help="vary less, shorten `time` or `trials`, or search with `find`; `kvscen plan` shows what costs what",
+                help="vary less, shorten `time` or `trials`, or search with `find`; `kvscen plan` says what costs what",
             )

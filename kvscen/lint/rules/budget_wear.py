@@ -33,8 +33,8 @@ them, and a run that is repeated each night takes the device with it.
             if rated and tier.least_bytes > budget.wear_share * rated:
                 yield self.say(
                     f"at least {show_one(tier.least_bytes, 'B')} are written to `{tier.tier}`, "
-                    f"{tier.least_bytes / rated * 100:.2g} % of the {show_decimal(rated)} that it is rated for, and the "
-                    f"budget is {float(budget.wear_share * 100):g} %",
+                    f"{tier.least_bytes / rated * 100:.2g} % of the {show_decimal(rated)} that it is rated for, and "
+                    f"the budget is {float(budget.wear_share * 100):g} %",
                     self.subject.scenario.blocks[tier.tier].span,
                     help="use a smaller `working_set`, fewer points that write, or less `precondition`",
                 )

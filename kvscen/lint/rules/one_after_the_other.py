@@ -33,8 +33,8 @@ allow it there, with that reason.
     def end(self) -> Iterator[Diagnostic]:
         if self.points > 1:
             yield self.say(
-                f"the trials of {self.points} points are run one point after the other: a drift of the machine looks like "
-                "a difference between them",
+                f"the trials of {self.points} points are run one point after the other: a drift of the machine looks "
+                "like a difference between them",
                 self.place("order"),
                 help="leave `order` out: interleaved, it shows as spread",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvscen.language.diagnose import Diagnostic, Fix, Span
-from kvscen.language.syntax import Axis, Block, ListExpr, TupleExpr
+from kvscen.language.syntax import Axis, Block, Find, ListExpr, TupleExpr
 from kvscen.lint.rule import TextRule
 
 
@@ -25,7 +25,10 @@ same ones, allow it with that reason.
         for block in self.subject.document.items:
             if not isinstance(block, Block):
                 continue
+            searched = {item.path.parts for item in block.body if isinstance(item, Find)}  # KVS128 is about these
             for axis in block.body:
+                if searched & {path.parts for path in getattr(axis, "paths", ())}:
+                    continue
                 if isinstance(axis, Axis) and isinstance(axis.values, ListExpr) and len(axis.values.items) == 1:
                     paths = ", ".join(f"`{path}`" for path in axis.paths)
                     yield self.say(

@@ -29,8 +29,8 @@ and every trial would end so.
         if pause >= work.timeout_ns:
             show = Duration().show
             yield self.say(
-                f"an operation is due every {float(pause / 1e9):g} s, and after {show(work.timeout_ns)} without one the "
-                "point is given up as hung",
+                f"an operation is due every {float(pause / 1e9):g} s, and after {show(work.timeout_ns)} without one "
+                "the point is given up as hung",
                 self.place(f"{point.pattern.name}.rate"),
                 label=at(point),
                 help="use a higher `rate` or a longer `timeout`",

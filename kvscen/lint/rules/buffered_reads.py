@@ -1,0 +1,45 @@
+"""KVS315: blocks that were just written are read from the page cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvscen.language.diagnose import Diagnostic
+from kvscen.lint.cached import buffered
+from kvscen.lint.rule import PointRule, at
+from kvscen.plan.point import Point
+from kvscen.report.numbers import show_one
+
+#: A data set that any machine keeps in its page cache. Whether a larger one fits, `--here` says (KVS364).
+SURELY_CACHED_BYTES = 1 << 30
+
+
+class BufferedReads(PointRule):
+    code = "KVS315"
+    finds = """
+A tier with `direct = false` and `cache = keep` whose blocks are read, and are 1 GiB or less altogether. An axis
+that compares `direct` itself is let be.
+"""
+    why = """
+The blocks were written just before, so they are in the page cache, and reading them copies memory: the device has
+no part in it. Each row says so in its column `path`; a reader who only sees the name of the tier takes it for the
+disk.
+"""
+    remedy = """
+Measure `direct = true` (the default), drop the blocks from the cache before each trial with `cache = drop`, or use
+a `working_set` of more than twice the memory. Where the page cache is what is to be measured, allow it with that
+reason.
+"""
+
+    def see(self, point: Point) -> Iterator[Diagnostic]:
+        size = point.work.working_set_bytes
+        if point.work.op == "write" or size > SURELY_CACHED_BYTES:
+            return
+        for tier in buffered(point):
+            if getattr(tier.settings, "cache", "keep") == "keep":
+                yield self.say(
+                    f"{show_one(size, 'B')} that were just written are read from the page cache",
+                    self.place(f"{tier.name}.direct"),
+                    label=at(point),
+                    help="write `direct = true` or `cache = drop`, or use a `working_set` of more than twice the memory",
+                )
