@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,11 @@ def command(
 
     A line may allow a warning: `# kvs: allow KVS401 because this is a smoke test`.
 
-    Exits with 2 where there is an error (with --strict: or a warning), with 1 where --diff shows something, else with 0.
+    Exits with 2 where there is an error (with --strict: or a warning), with 1 where --diff shows something, else with
+    0.
     """
     from kvscen.cli.loading import fail
-    from kvscen.language.diagnose import Severity
+    from kvscen.language.diagnose import Diagnostic, Severity
     from kvscen.language.files import read_source
     from kvscen.lint import lint_source
     from kvscen.lint.budget import BudgetError, read_budget
@@ -74,14 +76,13 @@ def command(
     count = 0
     changed = False
     for path in files(paths):
-        source = read_source(path) if isinstance(path, Path) else path
-        if not isinstance(path, Path) or not hasattr(source, "text"):
-            found[source] = source  # type: ignore[assignment]
+        source = path if isinstance(path, Diagnostic) else read_source(path)
+        count += isinstance(path, Path)
+        if isinstance(source, Diagnostic):
+            found[source] = source
             continue
-        count += 1
-
-        def lint(text: Source, folder: Path = path.parent) -> Linted:
-            return lint_source(text, folder, budget=budget, look=look)
+        assert isinstance(path, Path), "a folder without files is a diagnostic"
+        lint = partial(lint_source, folder=path.parent, budget=budget, look=look)
 
         if fix or show_diff:
             better, number = _mend(path, source, lint, show_diff)
@@ -126,14 +127,14 @@ def _sarif(diagnostics: Sequence[Diagnostic], allowed: Sequence[Allowed]) -> Non
     click.echo(sarif(diagnostics, allowed, texts), nl=False)
 
 
-def _mend(path: Path, source: Source, lint: object, dry: bool) -> tuple[Source, int]:
+def _mend(path: Path, source: Source, lint: Callable[[Source], Linted], dry: bool) -> tuple[Source, int]:
     """The text with its safe fixes, and how many; written unless `dry`."""
     from kvscen.cli.fmt import diff_text, write_text
     from kvscen.cli.loading import show
     from kvscen.language.files import STDIN
     from kvscen.lint.mend import mended
 
-    better, number = mended(source, lint)  # type: ignore[arg-type]
+    better, number = mended(source, lint)
     if not number:
         return source, 0
     if dry:

@@ -180,6 +180,10 @@ CODES: Mapping[str, Code] = {entry.code: entry for entry in _TABLE}
 assert len(CODES) == len(_TABLE), "a code is defined twice"
 
 
+def _stripped(text: str) -> str:
+    return text.strip()
+
+
 def _own_title(text: RuleText) -> str:
     return CODES[text.code].title if text.code in CODES else ""
 
@@ -194,9 +198,9 @@ class RuleText:
     are those of the code; a driver whose codes are its own (`FILES001`, never `KVS...`) gives them here."""
 
     code: str
-    finds: str = attrs.field(converter=str.strip)
-    why: str = attrs.field(converter=str.strip)
-    remedy: str = attrs.field(converter=str.strip)
+    finds: str = attrs.field(converter=_stripped)
+    why: str = attrs.field(converter=_stripped)
+    remedy: str = attrs.field(converter=_stripped)
     title: str = attrs.field(default=attrs.Factory(_own_title, takes_self=True))
     severity: Severity = attrs.field(default=attrs.Factory(_own_severity, takes_self=True))
 

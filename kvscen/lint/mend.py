@@ -12,8 +12,8 @@ _ROUNDS = 10
 
 
 def mended(source: Source, lint: Callable[[Source], Linted]) -> tuple[Source, int]:
-    """(the text with its safe fixes applied, how many they are). A text with errors stays as it is, and so does one that
-    a fix would break."""
+    """(the text with its safe fixes applied, how many they are). A text with errors stays as it is, and so does one
+    that a fix would break."""
     count = 0
     for _ in range(_ROUNDS):
         linted = lint(source)

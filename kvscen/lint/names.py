@@ -14,8 +14,8 @@ def names_used(subject: Subject) -> frozenset[str]:
     """Names that some value, condition, base or `--set` names."""
     scenario = subject.scenario
     found = {name for _, expr in expressions(scenario) for name in names_of(expr)}
-    for block in (*scenario.blocks.values(), *scenario.sweeps.values()):
-        found.update(block.chain[1:])
+    for chain in (item.chain for group in (scenario.blocks, scenario.sweeps) for item in group.values()):
+        found.update(chain[1:])
     for _, shown in subject.plan.pins:
         found.update(re.findall(r"\w+", shown))
     return frozenset(found)

@@ -1,4 +1,4 @@
-"""Diagnostics as SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0/), the format of code-scanning services."""
+"""Diagnostics as SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0/), which code-scanning services read."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: 
 def sarif(
     diagnostics: Sequence[Diagnostic], allowed: Sequence[Allowed] = (), texts: Mapping[str, RuleText] | None = None
 ) -> str:
-    """One run. What the text allows is in it too, as suppressed results with their reason; `texts` are what the rules say
-    of themselves."""
+    """One run. What the text allows is in it too, as suppressed results with their reason; `texts` are what the rules
+    say of themselves."""
     codes = list(dict.fromkeys(d.code for d in (*diagnostics, *(a.diagnostic for a in allowed))))
     results = [_result(d, codes) for d in diagnostics]
     for each in allowed:

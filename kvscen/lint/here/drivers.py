@@ -66,7 +66,7 @@ def _ask(
 
 def _span(subject: Subject, tier: Tier, finding: Finding) -> Span:
     block = subject.scenario.blocks[tier.name]
-    if finding.setting in settings_of(block.declaration):
+    if finding.setting is not None and finding.setting in settings_of(block.declaration):
         for link in block.chain:
             owner = subject.scenario.blocks.get(link)
             if owner is not None and finding.setting in owner.settings:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvscen.language.diagnose import Diagnostic
-from kvscen.lint.cached import buffered
-from kvscen.lint.rule import PointRule, at
-from kvscen.plan.point import Point
+from kvscen.lint.cached import BufferedRule
+from kvscen.lint.rule import at
+from kvscen.plan.point import Point, Tier
 from kvscen.report.numbers import show_one
 
 #: A data set that any machine keeps in its page cache. Whether a larger one fits, `--here` says (KVS364).
 SURELY_CACHED_BYTES = 1 << 30
 
 
-class BufferedReads(PointRule):
+class BufferedReads(BufferedRule):
     code = "KVS315"
     finds = """
-A tier with `direct = false` and `cache = keep` whose blocks are read, and are 1 GiB or less altogether. An axis
-that compares `direct` itself is let be.
+A tier with `direct = false` and `cache = keep` whose blocks are read, and are 1 GiB or less altogether. A sweep
+that compares it with direct I/O is let be.
 """
     why = """
 The blocks were written just before, so they are in the page cache, and reading them copies memory: the device has
@@ -31,15 +31,13 @@ a `working_set` of more than twice the memory. Where the page cache is what is t
 reason.
 """
 
-    def see(self, point: Point) -> Iterator[Diagnostic]:
+    def of(self, point: Point, tier: Tier) -> Iterator[Diagnostic]:
         size = point.work.working_set_bytes
-        if point.work.op == "write" or size > SURELY_CACHED_BYTES:
-            return
-        for tier in buffered(point):
-            if getattr(tier.settings, "cache", "keep") == "keep":
-                yield self.say(
-                    f"{show_one(size, 'B')} that were just written are read from the page cache",
-                    self.place(f"{tier.name}.direct"),
-                    label=at(point),
-                    help="write `direct = true` or `cache = drop`, or use a `working_set` of more than twice the memory",
-                )
+        kept = getattr(tier.settings, "cache", "keep") == "keep"
+        if point.work.op != "write" and kept and size <= SURELY_CACHED_BYTES:
+            yield self.say(
+                f"{show_one(size, 'B')} that were just written are read from the page cache",
+                self.place(f"{tier.name}.direct"),
+                label=at(point),
+                help="write `direct = true` or `cache = drop`, or use a `working_set` of twice the memory",
+            )

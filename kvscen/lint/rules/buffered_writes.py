@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvscen.language.diagnose import Diagnostic
-from kvscen.lint.cached import buffered
-from kvscen.lint.rule import PointRule, at
-from kvscen.plan.point import Point
+from kvscen.lint.cached import BufferedRule
+from kvscen.lint.rule import at
+from kvscen.plan.point import Point, Tier
 
 
-class BufferedWrites(PointRule):
+class BufferedWrites(BufferedRule):
     code = "KVS314"
     finds = """
-A tier with `direct = false` that is written to, in a sweep without `durability`. An axis that compares `direct`
-itself is let be.
+A tier with `direct = false` that is written to, in a sweep without `durability`. A sweep that compares it with
+direct I/O is let be.
 """
     why = """
 Such a write ends when the block is copied into the page cache. The kernel writes it to the device later, or never,
@@ -25,10 +25,8 @@ Measure `direct = true` (the default), or make what is written durable within th
 `each`. Where the copy is what is to be measured, allow it with that reason.
 """
 
-    def see(self, point: Point) -> Iterator[Diagnostic]:
-        if point.work.op == "read" or point.work.durability != "none":
-            return
-        for tier in buffered(point):
+    def of(self, point: Point, tier: Tier) -> Iterator[Diagnostic]:
+        if point.work.op != "read" and point.work.durability == "none":
             yield self.say(
                 "what is written through the page cache is in memory when the write ends",
                 self.place(f"{tier.name}.direct"),

@@ -20,16 +20,16 @@ results might believe that they were.
 
     def __init__(self, subject: Subject, sweep: str) -> None:
         super().__init__(subject, sweep)
-        self.asked: set[str] = set()
+        self.found: set[str] = set()
         self.writes = False
 
     def see(self, point: Point) -> tuple[Diagnostic, ...]:
-        self.asked.add(str(point.sweep_settings.durability))
+        self.found.add(str(point.sweep_settings.durability))
         self.writes = self.writes or point.work.op != "read"
         return ()
 
     def end(self) -> Iterator[Diagnostic]:
-        asked = self.asked - {"none"}
+        asked = self.found - {"none"}
         if asked and not self.writes:
             yield self.say(
                 f"all points of the sweep `{self.sweep}` read: `durability = {min(asked)}` changes nothing",

@@ -9,6 +9,7 @@ from kvscen.language.syntax import Block, Ident, Path, Use
 from kvscen.lint.edits import removal
 from kvscen.lint.names import expressions, names_of
 from kvscen.lint.rule import TextRule, nodes_in
+from kvscen_grammar import CATALOGUE_NAME
 
 
 class UnusedUses(TextRule):
@@ -28,16 +29,17 @@ file that moved. A reader looks for the models and tiers that come from there, a
         if not uses:
             return
         scenario, own = self.subject.scenario, self.subject.source.name
-        defined = [*scenario.blocks.values(), *scenario.lets.values(), *scenario.sweeps.values()]
         named = self._named()
-        from_outside = {item.span.source.name for item in defined if item.name in named} - {own}
-        # A configuration of `hf` is a text of its own, which no `use` brings in.
-        known = {item.span.source.name for item in defined} - {own}
-        catalogue = {name for name in known if name.endswith("models.kvs")}
+        places = {
+            **{name: block.span for name, block in scenario.blocks.items()},
+            **{name: definition.span for name, definition in scenario.lets.items()},
+            **{name: sweep.span for name, sweep in scenario.sweeps.items()},
+        }
+        needed = {span.source.name for name, span in places.items() if name in named} - {own, CATALOGUE_NAME}
         for use in uses:
             if use.is_file:
                 # Which of several files brought a name in is not asked: one that is needed keeps them all.
-                idle = not (from_outside - catalogue)
+                idle = not needed
             else:
                 idle = not self._of_catalogue(named)
             if idle:
