@@ -1,10 +1,12 @@
-"""The pages docs/rules/CODE.md of all rules, from what each rule says of itself and from what is shown of its bad file.
+"""The pages docs/rules/CODE.md of all rules: what each rule says of itself, and what is shown of its bad file.
 
-`python -m kvscen.lint.pages docs/rules tests/rules` writes them anew. The pages of the other codes are written by hand.
+`python -m kvscen.lint.pages docs tests/rules` writes them anew, and the table in docs/lint.md. The pages of the other
+codes are written by hand.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ from pathlib import Path
 from kvscen.language.codes import RuleText
 from kvscen.lint import installed_drivers, rule_texts
 from kvscen.plugin.registry import registry
+
+_MARKED = re.compile(r"(<!-- begin: rules -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def page(text: RuleText, shown: str = "") -> str:
@@ -33,8 +37,28 @@ def shipped() -> Iterator[RuleText]:
     yield from rule_texts(driver for driver in installed_drivers() if driver.name in own)
 
 
-if __name__ == "__main__":
-    pages, examples = Path(sys.argv[1]), Path(sys.argv[2])
+def table() -> str:
+    """All rules in the order of their codes, for docs/lint.md."""
+    rows = (
+        f"| [{text.code}](rules/{text.code}.md) | {text.severity.value} | {text.title} |\n"
+        for text in sorted(shipped(), key=lambda text: text.code)
+    )
+    return "| code | | what it finds |\n|---|---|---|\n" + "".join(rows)
+
+
+def filled(text: str) -> str:
+    """docs/lint.md with the table as it is now."""
+    return _MARKED.sub(lambda match: match[1] + table() + match[2], text)
+
+
+def _write(docs: Path, examples: Path) -> None:
     for text in shipped():
         shown = examples / text.code / "expected.txt"
-        (pages / f"{text.code}.md").write_text(page(text, shown.read_text("utf-8") if shown.exists() else ""), "utf-8")
+        written = page(text, shown.read_text("utf-8") if shown.exists() else "")
+        (docs / "rules" / f"{text.code}.md").write_text(written, "utf-8")
+    overview = docs / "lint.md"
+    overview.write_text(filled(overview.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    _write(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,5 +1,5 @@
-"""What a machine looks like on which the bad file of a code that only `--here` finds gives its diagnostic; the good one's
-is in order."""
+"""The machines on which the bad files of codes that only `--here` finds give their diagnostic; that of the good file is
+in order."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ MACHINES: Mapping[str, Machine] = {
     "KVS364": Machine(),
     "KVS365": Machine(tree={"proc/meminfo": _SMALL}),
     "KVS366": Machine(),
-    "KVS367": Machine(
-        tree={"proc/self/limits": LIMITS.format(fsize="unlimited", files="65536", memlock=str(8 << 20))}
-    ),
+    "KVS367": Machine(tree={"proc/self/limits": LIMITS.format(fsize="unlimited", files="65536", memlock=str(8 << 20))}),
     "KVS368": Machine(),
 }
 

@@ -3,7 +3,7 @@
 In it are bad.kvs, good.kvs and expected.txt, which is what lint says of bad.kvs. It may hold other files that bad.kvs
 uses, pins.txt, a `--set` on each line, and asked.txt, the `--budget`s of the command. `UPDATE_GOLDEN=1 pytest
 tests/rules` writes expected.txt and the example on the page anew: look at the difference before you keep it. Pages of
-rules are generated: `python -m kvscen.lint.pages docs/rules tests/rules`.
+rules are generated: `python -m kvscen.lint.pages docs tests/rules`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def lint(folder: Path, name: str) -> Linted:
     pins = (
         (folder / "pins.txt").read_text().splitlines() if (folder / "pins.txt").exists() and name == "bad.kvs" else ()
     )
-    return lint_file(Path(name), pins, (), budget(folder), look(folder.name, folder, name) if folder.name in MACHINES else None)
+    return lint_file(
+        Path(name), pins, (), budget(folder), look(folder.name, folder, name) if folder.name in MACHINES else None
+    )
 
 
 def budget(folder: Path) -> Budget | None:
@@ -103,7 +105,7 @@ def test_page(code: Code) -> None:
         update(place, code.code, shown)
     text = place.read_text()
     if code.code in TEXTS:
-        assert text == page(TEXTS[code.code], shown), "run: python -m kvscen.lint.pages docs/rules tests/rules"
+        assert text == page(TEXTS[code.code], shown), "run: python -m kvscen.lint.pages docs tests/rules"
     lines = text.splitlines()
     assert lines[0] == f"# {code.code}: {code.title}"
     assert lines[2] == f"Severity: {code.severity.value}"
