@@ -138,6 +138,7 @@ class PointRule(Rule):
     def __init__(self, subject: Subject, sweep: str) -> None:
         super().__init__(subject)
         self.sweep = sweep
+        self._told: set[str] = set()
 
     def see(self, point: Point) -> Iterable[Diagnostic]:
         """One of the sweep's points; each comes once."""
@@ -146,6 +147,13 @@ class PointRule(Rule):
     def end(self) -> Iterable[Diagnostic]:
         """All of them have come."""
         return ()
+
+    def first(self, key: str) -> bool:
+        """Whether nothing has been said of this place yet: of a million points the first one is enough."""
+        if key in self._told:
+            return False
+        self._told.add(key)
+        return True
 
     def place(self, key: str) -> Span:
         return self.subject.place(self.sweep, key)
@@ -161,7 +169,10 @@ class ExpectRule(PointRule):
 
     def see(self, point: Point) -> Iterator[Diagnostic]:
         for expected in point.expectations:
-            yield from self.judge(point, expected, self._written[expected.text])
+            if expected.text not in self._told:
+                for item in self.judge(point, expected, self._written[expected.text]):
+                    self._told.add(expected.text)
+                    yield item
 
     def judge(self, point: Point, expected: Expectation, written: ExpectDef) -> Iterable[Diagnostic]:
         raise NotImplementedError

@@ -34,7 +34,7 @@ reason.
     def of(self, point: Point, tier: Tier) -> Iterator[Diagnostic]:
         size = point.work.working_set_bytes
         kept = getattr(tier.settings, "cache", "keep") == "keep"
-        if point.work.op != "write" and kept and size <= SURELY_CACHED_BYTES:
+        if point.work.op != "write" and kept and size <= SURELY_CACHED_BYTES and self.first(tier.name):
             yield self.say(
                 f"{show_one(size, 'B')} that were just written are read from the page cache",
                 self.place(f"{tier.name}.direct"),

@@ -26,7 +26,7 @@ Measure `direct = true` (the default), or make what is written durable within th
 """
 
     def of(self, point: Point, tier: Tier) -> Iterator[Diagnostic]:
-        if point.work.op != "read" and point.work.durability == "none":
+        if point.work.op != "read" and point.work.durability == "none" and self.first(tier.name):
             yield self.say(
                 "what is written through the page cache is in memory when the write ends",
                 self.place(f"{tier.name}.direct"),

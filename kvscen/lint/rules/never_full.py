@@ -30,7 +30,7 @@ it.
             return
         lanes = work.threads * work.processes
         in_flight = lanes * buffers_for(work, _MOST)
-        if work.operations < in_flight:
+        if work.operations < in_flight and self.first("operations"):
             yield self.say(
                 f"{work.operations:,} operations are fewer than the {in_flight:,} that are to be in flight",
                 self.place("operations"),

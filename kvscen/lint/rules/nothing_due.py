@@ -28,7 +28,7 @@ instead of seconds.
         if work.rate_per_s is None or work.time_ns is None or work.replay is not None or work.traffic is not None:
             return
         due = work.rate_per_s * work.time_ns / 10**9
-        if due < FEWEST:
+        if due < FEWEST and self.first(point.pattern.name):
             yield self.say(
                 f"{float(due):.3g} operations become due in a window: too few to say anything",
                 self.place(f"{point.pattern.name}.rate"),

@@ -26,7 +26,7 @@ is that of a test.
         if point.model is None or point.pattern.type != "transfer":
             return
         tokens = settings.prompt_tokens + (settings.output_tokens or 0)
-        if settings.page_tokens > tokens:
+        if settings.page_tokens > tokens and self.first(point.pattern.name):
             yield self.say(
                 f"a page of {settings.page_tokens:,} tokens is larger than the {tokens:,} of a whole request",
                 self.place(f"{point.pattern.name}.page"),

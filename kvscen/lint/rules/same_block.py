@@ -33,7 +33,7 @@ be measured, say so with `keys`.
         if point.pattern.type != "transfer" or work.op == "read" or settings.keys is not None or point.tier.virtual:
             return
         in_flight = work.threads * work.processes * buffers_for(work, _MOST)
-        if work.keys < in_flight:
+        if work.keys < in_flight and self.first(point.pattern.name):
             name = point.pattern.name
             setting = "working_set" if settings.working_set_bytes is not None else "depth"
             if setting == "depth" and settings.depth is None:

@@ -21,7 +21,7 @@ well as the storage.
     def see(self, point: Point) -> Iterator[Diagnostic]:
         work = point.work
         lanes = work.threads * work.processes
-        if work.cpus is not None and lanes > len(work.cpus):
+        if work.cpus is not None and lanes > len(work.cpus) and self.first(point.pattern.name):
             yield self.say(
                 f"{lanes} lanes share {len(work.cpus)} CPU{'s' if len(work.cpus) > 1 else ''}",
                 self.place(f"{point.pattern.name}.cpus"),

@@ -30,9 +30,10 @@ of them.
         window = point.work.time_ns
         if window is None or window >= SHORTEST_NS or point.tier.virtual:
             return
-        yield self.say(
-            f"a window of {Duration().show(window)} is a few slices of the scheduler",
-            self.place("time"),
-            label=at(point) if "time" in point.axes else "",
-            help="measure for a second or more, or count `operations`",
-        )
+        if self.first("time"):
+            yield self.say(
+                f"a window of {Duration().show(window)} is a few slices of the scheduler",
+                self.place("time"),
+                label=at(point) if "time" in point.axes else "",
+                help="measure for a second or more, or count `operations`",
+            )

@@ -26,7 +26,7 @@ and every trial would end so.
         if work.rate_per_s is None or point.tier.virtual:
             return
         pause = int(10**9 / work.rate_per_s)
-        if pause >= work.timeout_ns:
+        if pause >= work.timeout_ns and self.first(point.pattern.name):
             show = Duration().show
             yield self.say(
                 f"an operation is due every {float(pause / 1e9):g} s, and after {show(work.timeout_ns)} without one "

@@ -36,7 +36,7 @@ compares it with others that are. An axis that ends at such a value is better cu
             ),
         )
         for wrong, setting, why, plain in cases:
-            if wrong:
+            if wrong and self.first(f"{name}.{setting}"):
                 yield self.say(
                     f"this is `{plain}` by another name: {why}",
                     self.place(f"{name}.{setting}"),

@@ -25,9 +25,10 @@ longer changes. To measure the cold start itself, allow it with that reason.
         work = point.work
         if work.warmup_ns or work.until == "steady" or work.replay is not None or point.tier.virtual:
             return
-        yield self.say(
-            "the window begins with the first operation: there is no warm-up",
-            self.place("warmup"),
-            label=at(point) if "warmup" in point.axes else "",
-            help="leave `warmup` out (0.5 s), or write `until = steady`",
-        )
+        if self.first("warmup"):
+            yield self.say(
+                "the window begins with the first operation: there is no warm-up",
+                self.place("warmup"),
+                label=at(point) if "warmup" in point.axes else "",
+                help="leave `warmup` out (0.5 s), or write `until = steady`",
+            )
