@@ -13,7 +13,6 @@ from kvscen.language.check import check_source
 from kvscen.language.codes import CODES, RuleText
 from kvscen.language.diagnose import Diagnostic, Source
 from kvscen.language.files import read_source
-from kvscen.language.parse import parse
 from kvscen.language.render import sorted_by_place
 from kvscen.language.scenario import Scenario
 from kvscen.lint.allow import Allowed, allow
@@ -76,8 +75,8 @@ def lint_source(
         found += expanded.diagnostics
         plan = expanded.plan
     if scenario is not None and plan is not None:
-        document, _ = parse(source)
-        subject = Subject(scenario, document, plan, budget or Budget())
+        assert checked.document is not None, "there is a scenario"
+        subject = Subject(scenario, checked.document, plan, budget or Budget())
         found += said(subject)
         if look is not None:
             found += look_at(subject, look)

@@ -27,8 +27,8 @@ def alignment(settings: PosixSettings, work: Work) -> Iterator[Finding]:
     if unit and work.block_bytes % unit.bytes and not work.block_bytes % 512:
         yield Finding(
             "KVS310",
-            f"direct I/O to {settings.path} is in units of {unit.bytes} bytes, and a block of {work.block_bytes} is none: "
-            "it is moved padded",
+            f"direct I/O to {settings.path} is in units of {unit.bytes} bytes, and {work.block_bytes} are none: the "
+            "block is moved padded",
             "direct",
             help="the padding is moved but not counted: throughput is of the block alone",
             severity=Severity.INFO,

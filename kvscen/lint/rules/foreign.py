@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kvscen.language.diagnose import Diagnostic
 from kvscen.language.scenario import ExpectDef
-from kvscen.lint.rule import ExpectRule, at
+from kvscen.lint.rule import ExpectRule, Subject, at
 from kvscen.plan.cost import each_tier
 from kvscen.plan.point import Expectation, Point
 from kvscen.results.measures import driver_measure, measure_named
@@ -28,7 +28,15 @@ expect dram.hit_rate >= 80 % when tier == cache
 ```
 """
 
+    def __init__(self, subject: Subject, sweep: str) -> None:
+        super().__init__(subject, sweep)
+        #: Measures that tiers have.
+        self.known: set[tuple[str, ...]] = set()
+
     def judge(self, point: Point, expected: Expectation, written: ExpectDef) -> Iterator[Diagnostic]:
+        place = expected.measure, *(each.name for each in each_tier(point.tier))
+        if place in self.known:
+            return
         tier, dot, _ = expected.measure.rpartition(".")
         if dot:
             missing = tier not in {each.name for each in each_tier(point.tier)}
@@ -38,7 +46,9 @@ expect dram.hit_rate >= 80 % when tier == cache
             made = (driver_measure(m.name, m.type, m.unit, m.description) for m in own)
             missing = measure_named(expected.measure, [info for info in made if info is not None]) is None
             why = f"the driver `{point.tier.driver}` has no such column"
-        if missing:
+        if not missing:
+            self.known.add(place)
+        else:
             yield self.say(
                 f"`{expected.measure}` has no value at some points: {why}",
                 written.span,

@@ -24,9 +24,11 @@ condition on one axis where a combination of two was to be left out.
     def __init__(self, subject: Subject, sweep: str) -> None:
         super().__init__(subject, sweep)
         self.seen: set[tuple[str, Value]] = set()
+        self.skips = any(skipped.sweep == sweep for skipped in subject.plan.skipped)
 
     def see(self, point: Point) -> tuple[Diagnostic, ...]:
-        self.seen.update(point.axes.items())
+        if self.skips:
+            self.seen.update(point.axes.items())
         return ()
 
     def end(self) -> Iterator[Diagnostic]:
