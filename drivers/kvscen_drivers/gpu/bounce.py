@@ -1,8 +1,8 @@
 """`memory = vram` for drivers whose buffers are in host memory: each block is bounced through pinned host memory.
 
-A read goes from the tier into a pinned buffer and from there to the GPU, a write the other way. The buffers are bounded:
-what finds none waits for one. Both halves are timed apart, the copy by CUDA events, the rest by what the driver's own
-lane says.
+A read goes from the tier into a pinned buffer and from there to the GPU, a write the other way. The buffers are
+bounded: what finds none waits for one. Both halves are timed apart, the copy by CUDA events, the rest by what the
+driver's own lane says.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,8 +127,9 @@ class Streams:
                 self._events += (piece.begin, piece.end)
                 yield piece.tag
 
-    def close(self) -> bool:
-        """Waits a second for what is in flight. False: something hangs longer, and is left to go with the process."""
+    def close(self, let_go: Callable[[], None] | None = None) -> bool:
+        """Waits a second for what is in flight, calls `let_go` and destroys the streams. False: something hangs longer,
+        and is left to go with the process."""
         deadline = time.monotonic() + _CLOSE_S
         try:
             while self.flying and time.monotonic() < deadline:
@@ -139,6 +140,8 @@ class Streams:
             self.flying = 0
         if self.flying:
             return False
+        if let_go is not None:
+            let_go()
         with contextlib.suppress(CudaError):
             self._gpu.drop(self.all, self._made)
         return True

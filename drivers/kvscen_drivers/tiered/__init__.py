@@ -53,8 +53,8 @@ class TieredDriver(Driver):
         return Footprint(memory_bytes=0 if tier.virtual else BOUNCE_BUFFERS * work.block_bytes)
 
     def level_work(self, tier: Tier, work: Work, level: int) -> Work:
-        """The same operations on the blocks that the level may hold. Levels have their buffers in host memory; what is to
-        be on a GPU is bounced above them."""
+        """The same operations on the blocks that the level may hold. Levels have their buffers in host memory; what is
+        to be on a GPU is bounced above them."""
         capacity = capacity_of(tier, level)
         slots = work.keys if capacity is None else min(max(capacity // work.block_bytes, 1), work.keys)
         return attrs.evolve(work, keys=slots, memory=work.memory if tier.virtual else "dram")
