@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from kvscen.plugin import Availability, Driver, Finding, Footprint, Severity, Store, Tier, Work, buffers_for
-from kvscen_drivers.gds.room import too_much
+from kvscen_drivers.gds.room import too_much, too_much_here
 from kvscen_drivers.gds.settings import MEASURES, GdsSettings
 
 #: What a block takes in a file or a buffer is rounded up to this.
@@ -37,6 +37,9 @@ class GdsDriver(Driver):
                 severity=Severity.INFO,
             )
         yield from too_much(settings, work)
+
+    def lint_here(self, tier: Tier, work: Work) -> Iterable[Finding]:
+        return too_much_here(tier.settings, work)
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         slot = -(-work.block_bytes // _GRAIN) * _GRAIN

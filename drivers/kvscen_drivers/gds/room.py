@@ -54,9 +54,16 @@ def too_much(
 
 
 def too_much_here(settings: GdsSettings, work: Work) -> Iterator[Finding]:
-    """The same with the configuration that cuFile would read on this machine. Raises DriverError where that cannot be
-    read."""
-    return too_much(settings, work, configuration_here(), nvidia_fs=NVIDIA_FS.exists())
+    """The same with the configuration that cuFile would read on this machine. Of the default one `too_much` speaks."""
+    try:
+        found = configuration_here()
+    except DriverError as error:
+        yield Finding(
+            "KVS341", f"{error}: nobody knows what it has room for", help=error.remedy, severity=Severity.WARNING
+        )
+        return
+    if found.source != Configuration().source:
+        yield from too_much(settings, work, found, nvidia_fs=NVIDIA_FS.exists())
 
 
 def configuration_here() -> Configuration:

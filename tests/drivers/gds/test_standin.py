@@ -1,7 +1,5 @@
 """The driver's logic on stand-ins for the bindings: the contract, errors, the clamp, and which way blocks went."""
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -315,28 +313,6 @@ def test_what_another_configuration_has_room_for():
 )
 def test_bindings_and_library_of_one_minor_version(number, version, fits):
     assert (cufile.mismatched(number, version) == "") == fits
-
-
-def _child(code):
-    return trial.run([sys.executable, "-c", code], 5)
-
-
-def test_a_child_that_hangs_is_named_by_its_step():
-    verdict = trial.run(
-        [sys.executable, "-c", 'import time; print(\'{"step": "opening it"}\', flush=True); time.sleep(60)'], 1
-    )
-    assert verdict.reason == "opening it did not end within 1 s"
-    assert verdict.remedy
-
-
-def test_a_child_that_dies_is_named_by_its_step():
-    verdict = _child("import os; print('noise'); print('{\"step\": \"opening it\"}', flush=True); os.abort()")
-    assert verdict.reason == "the process that tries cuFile ended with status -6 while opening it"
-
-
-def test_a_child_that_answers():
-    verdict = _child('print(\'{"step": "a"}\'); print(\'{"facts": {}, "reason": "no", "remedy": "go"}\')')
-    assert verdict == trial.Verdict({}, "no", "go")
 
 
 def test_what_the_child_finds(cufile_standin):
