@@ -12,15 +12,16 @@ import sys
 import attrs
 
 from kvscen.plugin import DriverError
-from kvscen_drivers.gpu.cuda import INSTALL, Card, bindings, open_gpu, why_not
+from kvscen_drivers.gpu import cuda
+from kvscen_drivers.gpu.cuda import Card, open_gpu, why_not
 from kvscen_drivers.gpu.steps import Failed, Step, say, walk
 
-_LOADING = Step("loading CUDA's bindings", 6.0, INSTALL)
+_LOADING = Step("loading CUDA's bindings", 6.0, cuda.INSTALL)
 #: The first call into a cold driver takes several seconds.
 OPENING = Step(
     "opening the GPU",
     12.0,
-    "look at `nvidia-smi` and at Xid messages in the kernel's log: the driver may hang, or wait for a GPU that was lost",
+    "look at `nvidia-smi` and at Xid messages in the kernel's log: the driver may hang, or a GPU was lost",
 )
 _LISTING = Step("asking what each GPU is", 6.0, OPENING.remedy)
 
@@ -28,7 +29,7 @@ _LISTING = Step("asking what each GPU is", 6.0, OPENING.remedy)
 def look(device: int) -> tuple[list[Card], str]:
     """All GPUs, and the newest CUDA that the driver knows; `device` is really opened. Raises Unavailable."""
     say(_LOADING)
-    bindings()
+    cuda.bindings()
     say(OPENING)
     gpu = open_gpu(device)
     say(_LISTING)

@@ -101,7 +101,7 @@ def test_a_cufile_that_does_not_open(cufile_standin):
     ("module", "name"), [(gpu_trial, "kvscen_drivers.gpu.trial"), (trial, "kvscen_drivers.gds.trial")]
 )
 def test_what_a_probe_says_of_a_child_that_hangs(monkeypatch, module, name):
-    asked = []
+    asked, said = [], Failed("opening the GPU did not end within 12 s", "look")
     monkeypatch.setattr(gpu_trial, "why_not", lambda: None)
     monkeypatch.setattr(cufile, "why_not", lambda: None)
     monkeypatch.setattr(
@@ -190,7 +190,7 @@ def test_who_conducts_a_run_touches_no_library_of_a_gpu(tmp_path: Path) -> None:
     (tmp_path / "s.kvs").write_text("""kvs 1
 tier fast : gds   { path = "b" }
 tier disk : posix { path = "c"; allow_buffered = true }
-pattern pages : transfer { block = 64 KiB; batch = 4; working_set = 1 MiB; memory = vram }
+pattern pages : transfer { block = 64 KiB; batch = 4; working_set = 1 MiB; op = write; memory = vram }
 sweep s { pattern = pages; tier in [fast, disk]; trials = 1; operations = 8; seed = 1 }
 """)
     done = subprocess.run(
