@@ -50,7 +50,7 @@ from kvscen_drivers.gpu.cuda import CudaError, Gpu, calling, lost, open_gpu, why
 from kvscen_drivers.gpu.streams import Streams, Times
 
 #: Most pinned memory of a lane; one buffer at least.
-MOST_BYTES = 256 << 20
+MOST_BYTES = 1 << 30
 # Copies each way overlap, and so do those of one way with the calls for the next.
 _STREAMS = 2
 _PAGE_BYTES = 4096

@@ -101,14 +101,11 @@ def test_a_cufile_that_does_not_open(cufile_standin):
     ("module", "name"), [(gpu_trial, "kvscen_drivers.gpu.trial"), (trial, "kvscen_drivers.gds.trial")]
 )
 def test_what_a_probe_says_of_a_child_that_hangs(monkeypatch, module, name):
-    asked, said = [], Failed("opening the GPU did not end within 12 s", "look")
+    asked = []
+    said = Failed("opening the GPU did not end within 12 s", "look")
     monkeypatch.setattr(gpu_trial, "why_not", lambda: None)
     monkeypatch.setattr(cufile, "why_not", lambda: None)
-    monkeypatch.setattr(
-        module,
-        "walk",
-        lambda command: asked.append(command) or Failed("opening the GPU did not end within 12 s", "look"),
-    )
+    monkeypatch.setattr(module, "walk", lambda command: asked.append(command) or said)
     trial.examine.cache_clear()
     driver = GdsDriver() if module is trial else GpuDriver()
     found = driver.probe(None)

@@ -1,5 +1,7 @@
 """`memory = vram` through pinned host memory, on a stand-in for CUDA's bindings, over real lanes."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,7 @@ from kvscen_drivers.gpu import bounce, cuda
 from kvscen_drivers.memory import MemoryDriver, MemorySettings
 from kvscen_drivers.posix.driver import PosixDriver
 from kvscen_drivers.posix.settings import PosixSettings
+from kvscen_drivers.sim import SimSettings
 from kvscen_drivers.tiered import TieredDriver, TieredSettings
 from tests.drivers.gpu.standin import CUresult
 from tests.drivers.tiered.test_tiered_contract import _TieredContract
@@ -305,3 +308,16 @@ def test_a_cache_stays_one(standin, tmp_path):
     assert list(cache.occupancy()) == [2]
     for store in (plain, cache, level):
         store.close()
+
+
+def test_a_simulated_cache_needs_no_gpu():
+    fast = SimSettings(bandwidth_bytes_per_s=Fraction(10**10), latency_ns=1_000, parallelism=8)
+    level = Tier("fast", "sim", fast, virtual=True)
+    tier = Tier("cache", "tiered", TieredSettings(levels=("fast",)), (level,), virtual=True)
+    target = {"sim": "kvscen_drivers.sim:SimDriver", "tiered": "kvscen_drivers.tiered:TieredDriver"}
+    session = Session()
+    work = Work("read", BLOCK, 4, KEYS, memory="vram", operations=64)
+    opened = session.handle(messages.Open("p", tier, work, 0, target, 1))
+    session.close()
+    assert isinstance(opened, messages.Opened), opened
+    assert opened.virtual
