@@ -13,7 +13,7 @@ from tests.e2e.support import ROOT, kvscen, trials
 
 SHORT = [
     word
-    for pin in ("pages.model=deepseek", "pages.requests=1", "study.trials=1", "study.time=50 ms", "study.warmup=0 s")
+    for pin in ("pages.model=deepseek", "pages.requests=1", "study.trials=1", "study.time=1 s", "study.warmup=0 s")
     for word in ("--set", pin)
 ]
 
