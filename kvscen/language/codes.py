@@ -30,6 +30,7 @@ _TABLE = (
     Code("KVS002", "The file is empty"),
     Code("KVS003", "The file is not text"),
     Code("KVS004", "The file is too large"),
+    Code("KVS005", "A character that cannot be seen"),
     # ---- the first line
     Code("KVS010", "The `kvs 1` line is missing"),
     Code("KVS011", "The version of the language is unknown"),
