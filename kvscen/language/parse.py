@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 from kvscen.language.diagnose import Diagnostic, Source
 from kvscen.language.hidden import hidden
 from kvscen.language.syntax import Document, Expr
 
 
+@functools.lru_cache(maxsize=4)  # a source is itself alone; several ask for its document, one after the other
 def parse(source: Source) -> tuple[Document, tuple[Diagnostic, ...]]:
     """The document and the problems of its syntax, in the order of the text. Never raises, for any text."""
     # lark takes longer to import than most of the program: only who parses waits for it.

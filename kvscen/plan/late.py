@@ -169,13 +169,23 @@ class Late:
     flat: Flat
     _let_axes: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
     _let_values: dict[tuple[str, tuple[int, ...]], tuple[Value, Trace]] = attrs.field(factory=dict)
+    _everywhere: dict[tuple[str, str], Found | None] = attrs.field(factory=dict)
 
-    def own(self, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
-        """The value of the sweep's own setting; None: nothing gives one."""
+    def value(self, block: str | None, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
+        """The value of a block's setting, of the sweep's own where `block` is None; None: nothing gives one. What
+        follows no axis is read once."""
+        key = (block or "", setting)
+        if key in self._everywhere:
+            return self._everywhere[key]
+        found = self._own(setting, kind, choice) if block is None else self._of_block(block, setting, kind, choice)
+        if found is None or not any(used in self.flat.axis_of for used in found.trace.used):
+            self._everywhere[key] = found
+        return found
+
+    def _own(self, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
         return self._given((setting,), setting, kind, choice)
 
-    def of_block(self, block: str, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
-        """The value of a block's setting; None: nothing gives one."""
+    def _of_block(self, block: str, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
         asked: tuple[str, ...] = ()
         for level in self.scenario.blocks[block].chain:
             key = f"{level}.{setting}"

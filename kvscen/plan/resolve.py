@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from kvscen.language.resolve import OWN
 from kvscen.language.scenario import Assigned
 from kvscen.language.schema import Finding, SettingInfo, SettingType, settings_of, show_settings
 from kvscen.language.values import Value
+from kvscen.plan.identity import spell_block
 from kvscen.plan.late import Found, Late
 from kvscen.plan.matrices import MatrixFiles
 from kvscen.plan.pins import Pin
@@ -43,6 +45,11 @@ class Resolved:
     kept: frozenset[Assigned | Pin]
     dropped: frozenset[Assigned | Pin]
     problems: tuple[Diagnostic, ...]
+
+    @functools.cached_property
+    def spelled(self) -> str:
+        """Its part of a point's identity."""
+        return spell_block(self.name, self.kind, self.built_in, self.shown)
 
     def span_of(self, setting: str | None) -> Span:
         """Where a setting's value is written, else where the block is defined."""
@@ -122,7 +129,7 @@ class Resolver:
         failed_one = False
         for setting, info in declared.items():
             try:
-                value = self._find(kind, name, setting, info.type, choice)
+                value = self.late.value(None if kind == "sweep" else name, setting, info.type, choice)
             except ScenarioError as error:
                 failed_one = True
                 problems.extend(error.diagnostics)
@@ -134,11 +141,6 @@ class Resolver:
         if problems or failed_one:
             raise ScenarioError(problems)
         return self._finish(kind, name, built_in, span, declared, declaration, found)
-
-    def _find(self, kind: str, name: str, setting: str, type: SettingType, choice: Mapping[int, int]) -> Found | None:
-        if kind == "sweep":
-            return self.late.own(setting, type, choice)
-        return self.late.of_block(name, setting, type, choice)
 
     def _finish(
         self,

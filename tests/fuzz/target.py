@@ -14,7 +14,7 @@ import attrs
 from kvscen.language.diagnose import Diagnostic, Span
 from kvscen.language.files import decode
 from kvscen.language.format import format_source
-from kvscen.language.render import FORMATS, render
+from kvscen.language.render import render
 from kvscen.lint import lint_source
 
 #: Here `use`, `hf` and `trace` find nothing.
@@ -68,8 +68,7 @@ def _look(found: tuple[Diagnostic, ...]) -> None:
         assert item.message, "nothing is said"
         for span in (item.span, item.fix.span if item.fix else None, *(span for span, _ in item.related)):
             assert span is None or _inside(span), f"{item.code} points outside of its text"
-    for form in FORMATS[:2]:
-        render(found, form)
+    render(found)
 
 
 def _inside(span: Span) -> bool:

@@ -74,7 +74,7 @@ def characters(draw: random.Random) -> bytes:
 
 def soup(draw: random.Random) -> bytes:
     """Words of the corpus side by side, at times in the body of a sweep."""
-    count = draw.randrange(1, 40)
+    count = draw.randrange(1, draw.choice((6, 12, 30)))
     between = draw.choice((" ", " ", "", "\n"))
     text = between.join(draw.choice(words()) if draw.random() < 0.9 else _odd_part(draw) for _ in range(count))
     frame = draw.choice(("kvs 1\n%s\n", "kvs 1\nsweep s {\n%s\n}\n", "%s", "kvs 1\nlet x = %s\n"))
@@ -83,15 +83,16 @@ def soup(draw: random.Random) -> bytes:
 
 def derived(draw: random.Random) -> bytes:
     """What the grammar allows, with words of the corpus: it is refused, if at all, for what it means."""
-    text = "".join(_derive(draw, draw.choice(("document", "document", "block", "let")), draw.randrange(4, 9)))
-    return _bytes(draw, text if text.startswith("kvs") else f"kvs 1\nuse models\n{text}\n")
+    text = "".join(_derive(draw, draw.choice(("document", "document", "block", "let")), draw.randrange(2, 7)))
+    head = "kvs 1\nuse models\n" if draw.random() < 0.1 else "kvs 1\n"
+    return _bytes(draw, text if text.startswith("kvs") else f"{head}{text}\n")
 
 
 def mutated(draw: random.Random) -> bytes:
     """Pieces of a file of the corpus, changed a few times."""
     text = draw.choice(corpus())
     lines = text.splitlines(keepends=True)
-    if len(lines) > 30 and draw.random() < 0.8:
+    if len(lines) > 30 and draw.random() < 0.9:
         # Some of a long file: its first lines, a stretch, and its end.
         start = draw.randrange(len(lines))
         text = "".join([*lines[:4], *lines[start : start + draw.randrange(4, 20)], *lines[-draw.randrange(1, 12) :]])
@@ -207,7 +208,7 @@ _CHANGES: Sequence[Callable[[random.Random, str], str]] = (
 )
 
 _WAYS: Sequence[Callable[[random.Random], bytes]] = (noise, characters, soup, derived, mutated, nested)
-_WEIGHTS = (6, 12, 30, 30, 20, 2)
+_WEIGHTS = (6, 18, 36, 24, 16, 0.4)
 
 
 # ---- the grammar
