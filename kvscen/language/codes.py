@@ -80,6 +80,7 @@ _TABLE = (
     Code("KVS127", "What is searched is no axis"),
     Code("KVS128", "A search has nothing to choose from", _WARNING),
     Code("KVS129", "An axis has no order to search in"),
+    Code("KVS140", "Some points stand for a large plan", Severity.INFO),
     # ---- models and sizes (KVS2xx)
     Code("KVS201", "KV heads cannot be shared by so many ranks"),
     Code("KVS202", "KV that does not fill whole bytes"),

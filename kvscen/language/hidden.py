@@ -1,8 +1,8 @@
 """Characters that a reader does not see, and that make a text look like another one.
 
 Those that turn the direction of what follows show a line in another order than it is read in
-(https://trojansource.codes), and those without a width make two names that look alike. Of these the joiners may stand in
-comments: scripts and emoji are written with them.
+(https://trojansource.codes), and those without a width make two names that look alike. Of these the joiners may stand
+in comments: scripts and emoji are written with them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from kvscen.language.diagnose import Diagnostic, Fix, Source, Span
 
 _TURNING = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _JOINERS = "\u200c\u200d"
-_NO_WIDTH = "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\u3164\ufeff\ufff9-\ufffb"
+_NO_WIDTH = (
+    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\u3164\ufeff"
+    "\ufff9-\ufffb"
+)
 _HIDDEN = re.compile(f"[{_TURNING}{_JOINERS}{_NO_WIDTH}\U000e0000-\U000e0fff]+")
 _IN_COMMENTS = re.compile(f"[{_TURNING}{_NO_WIDTH}\U000e0000-\U000e0fff]+")
 _STRINGS = re.compile(r'"(?:[^"\\\n]|\\[^\n])*"')

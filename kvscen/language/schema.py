@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import attrs
 
 from kvscen.language.diagnose import Severity
+from kvscen.language.sealed import placeholder
 from kvscen.language.suggest import one_of
 from kvscen.language.values import (
     BANDWIDTH,
@@ -452,5 +453,5 @@ def show_settings(settings: Any) -> dict[str, str]:
     for name, info in settings_of(type(settings)).items():
         value = getattr(settings, info.field)
         if value is not None:
-            shown[name] = info.type.show(value)
+            shown[name] = placeholder(value) or info.type.show(value)
     return shown

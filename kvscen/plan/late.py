@@ -20,6 +20,7 @@ from kvscen.language.order import Cycle, names_in, needed_first
 from kvscen.language.resolve import Reading, ScopeNames, Universe, axis_rows, read_value
 from kvscen.language.scenario import Assigned, AxisDef, Scenario, SweepDef
 from kvscen.language.schema import SettingType
+from kvscen.language.sealed import Sealed, Unchosen
 from kvscen.language.values import Value
 from kvscen.plan.pins import Pin
 
@@ -45,14 +46,6 @@ class Flat:
     fixed: Mapping[str, Assigned | Pin]
     axes: tuple[Axis, ...]
     axis_of: Mapping[str, tuple[int, int]]
-
-
-class Unchosen(Exception):
-    """The value depends on an axis of which no row is chosen yet."""
-
-    def __init__(self, axis: int) -> None:
-        super().__init__(axis)
-        self.axis = axis
 
 
 @attrs.define
@@ -162,11 +155,13 @@ def _fixed_names(
 
 @attrs.frozen(eq=False)
 class Late:
-    """Looks up paths for the points of one flat sweep. `choice` maps axes to rows, as far as they are chosen."""
+    """Looks up paths for the points of one flat sweep. `choice` maps axes to rows, as far as they are chosen. Of the
+    axes in `sealable` that have no row yet the values are sealed."""
 
     scenario: Scenario
     universe: Universe
     flat: Flat
+    sealable: frozenset[int] = frozenset()
     _let_axes: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
     _let_values: dict[tuple[str, tuple[int, ...]], tuple[Value, Trace]] = attrs.field(factory=dict)
     _everywhere: dict[tuple[str, str], Found | None] = attrs.field(factory=dict)
@@ -211,7 +206,10 @@ class Late:
             index, column = self.flat.axis_of[key]
             axis, row = self.flat.axes[index], choice.get(index)
             if row is None:
-                raise Unchosen(index)
+                if index not in self.sealable:
+                    raise Unchosen(index)
+                sealed: Any = Sealed(index, key, type(axis.rows[0][column].python))
+                return Found(Reading(sealed, sealed), axis.row_spans[0], asked, Trace({key}))
             return Found(axis.rows[row][column], axis.row_spans[row], asked, Trace({key}))
         return None
 

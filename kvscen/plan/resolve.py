@@ -13,13 +13,16 @@ from kvscen.language.codes import CODES, diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
 from kvscen.language.resolve import OWN
 from kvscen.language.scenario import Assigned
-from kvscen.language.schema import Finding, SettingInfo, SettingType, settings_of, show_settings
+from kvscen.language.schema import Finding, SettingInfo, settings_of, show_settings
 from kvscen.language.values import Value
 from kvscen.plan.identity import spell_block
 from kvscen.plan.late import Found, Late
 from kvscen.plan.matrices import MatrixFiles
 from kvscen.plan.pins import Pin
 from kvscen.plan.traces import TraceFiles
+
+#: Blocks that are kept; of a large plan there are as many as points.
+MOST_KNOWN = 50_000
 
 
 @attrs.frozen(eq=False)
@@ -81,7 +84,7 @@ class Resolver:
     files: MatrixFiles = attrs.field(factory=MatrixFiles)
     traces: TraceFiles = attrs.field(factory=TraceFiles)
     _axes: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
-    _known: dict[tuple[str, tuple[int, ...]], Resolved] = attrs.field(factory=dict)
+    _known: dict[tuple[str, tuple[int | None, ...]], Resolved] = attrs.field(factory=dict)
 
     def sweep(self, choice: Mapping[int, int]) -> Resolved:
         """The sweep's own settings. Raises ScenarioError, and Unchosen."""
@@ -102,8 +105,9 @@ class Resolver:
 
     def _cached(self, name: str, choice: Mapping[int, int], make: Callable[[], Resolved]) -> Resolved:
         axes = self._axes.get(name)
-        if axes is not None and all(axis in choice for axis in axes):
-            known = self._known.get((name, tuple(choice[axis] for axis in axes)))
+        if axes is not None:
+            # Of a sealed axis, which has no row, the state is one for all its rows.
+            known = self._known.get((name, tuple(map(choice.get, axes))))
             if known is not None:
                 return known
         resolved = make()
@@ -111,7 +115,9 @@ class Resolver:
         used = {key for found in resolved.found.values() for key in found.trace.used if key in axis_of}
         axes = tuple(sorted({axis_of[key][0] for key in used}))
         self._axes[name] = axes
-        self._known[name, tuple(choice[axis] for axis in axes)] = resolved
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[name, tuple(map(choice.get, axes))] = resolved
         return resolved
 
     def _make(

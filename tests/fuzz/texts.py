@@ -18,10 +18,34 @@ ROOT = Path(__file__).parents[2]
 ODD = (
     *("\x00", "\ufeff", "\r", "\r\n", "\t", "\f", "\v", "\x1b[31m", "\x7f", "\x85", "\u2028", "\u00a0"),
     *("\u202e", "\u202d", "\u2066", "\u2069", "\u200e", "\u061c", "\u200b", "\u200d", "\u2060", "\u00ad", "\U000e0041"),
-    *("é", "日", "\U0001f469\u200d\U0001f52c", "\u0301", "µ", "\u03bc", "\u2212", "\u201c", "\u201d", "\u0660", "\uff11"),
+    *(
+        "é",
+        "日",
+        "\U0001f469\u200d\U0001f52c",
+        "\u0301",
+        "µ",
+        "\u03bc",
+        "\u2212",
+        "\u201c",
+        "\u201d",
+        "\u0660",
+        "\uff11",
+    ),
 )
 NUMBERS = (
-    *("0", "1", "2", "3", "7", "10", "64", "1000", "9223372036854775807", "9223372036854775808", "18446744073709551616"),
+    *(
+        "0",
+        "1",
+        "2",
+        "3",
+        "7",
+        "10",
+        "64",
+        "1000",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551616",
+    ),
     *("1e100", "1e-100", "1e101", "1e99999", "1e999999", "0.1", "0.3333333333", "9" * 99, "9" * 101, "1_000", "0x10"),
     *("1e18", "1e19", "0.5", "1" + "0" * 80, "3.14159", "00012", "1__0"),
 )
@@ -54,7 +78,7 @@ def units() -> tuple[str, ...]:
 
 def text_of(seed: int, number: int) -> bytes:
     """One text. Most are short: a long one finds no more for its time."""
-    draw = random.Random(f"{seed}/{number}")  # noqa: S311 - no secret
+    draw = random.Random(f"{seed}/{number}")
     way = draw.choices(_WAYS, _WEIGHTS)[0]
     return way(draw)
 
@@ -68,7 +92,9 @@ def noise(draw: random.Random) -> bytes:
 
 def characters(draw: random.Random) -> bytes:
     """Printable ones, odd ones, and the beginning of a scenario."""
-    parts = [chr(draw.randrange(32, 127)) if draw.random() < 0.8 else draw.choice(ODD) for _ in range(draw.randrange(60))]
+    parts = [
+        chr(draw.randrange(32, 127)) if draw.random() < 0.8 else draw.choice(ODD) for _ in range(draw.randrange(60))
+    ]
     return _bytes(draw, draw.choice(("", "kvs 1\n")) + "".join(parts))
 
 
@@ -196,7 +222,7 @@ def _number(draw: random.Random, text: str) -> str:
 
 def _sign(draw: random.Random, text: str) -> str:
     found = list(re.finditer(r"[^\w\s]", text))
-    return _replaced(text, draw.choice(found).span(), draw.choice("{}()[]=:;,.#\"+-*/%<> \n\\")) if found else text
+    return _replaced(text, draw.choice(found).span(), draw.choice('{}()[]=:;,.#"+-*/%<> \n\\')) if found else text
 
 
 def _replaced(text: str, span: tuple[int, int], new: str) -> str:
