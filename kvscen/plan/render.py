@@ -291,7 +291,7 @@ def _large_summary(plan: Plan, large: Large, cost: PlanCost) -> Iterable[str]:
         yield f"moves    about {show_one(moved, 'B')} in measured windows"
     if len(counted) < len(looked_at):
         least = int(share * sum(p.trials * c.batch_bytes for p, c in looked_at))
-        yield f"moves    about {show_one(least, 'B')} at least, a batch in each trial; how much more, the device decides"
+        yield f"moves    about {show_one(least, 'B')} at least, a batch a trial; how much more, the device decides"
     for written in cost.writes:
         yield f"writes   about: {_writes(written)}"
     if cost.disk_bytes:

@@ -11,17 +11,13 @@ import sys
 import time
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from unittest import mock
 
-from kvscen.plan import search
 from tests.fuzz.minimise import minimised
-from tests.fuzz.target import probe
+from tests.fuzz.target import probe, small_plans
 from tests.fuzz.texts import text_of
 
 #: Of a worker: a text that takes more is a finding.
 MEMORY_BYTES = 4 * 2**30
-#: A plan of more points takes its time and finds nothing that a smaller one does not.
-MOST_POINTS = 500
 #: Texts that a worker treats between two reports.
 _BATCH = 500
 
@@ -75,7 +71,7 @@ def main() -> int:
 
 def _work(pipe: Connection, seed: int, numbers: range, limit_s: int, until: float) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    with mock.patch.object(search, "MOST_POINTS", MOST_POINTS):
+    with small_plans():
         for at in range(0, len(numbers), _BATCH):
             batch = numbers[at : at + _BATCH]
             found, done = [], 0
@@ -99,7 +95,7 @@ def _keep(folder: Path, seed: int, number: int, kind: str, details: str, limit_s
         finding = probe(shorter, limit_s)
         return finding is not None and finding.kind == kind
 
-    with mock.patch.object(search, "MOST_POINTS", MOST_POINTS):
+    with small_plans():
         short = data if kind == "Hang" else minimised(data, fails)
     folder.mkdir(parents=True, exist_ok=True)
     name = folder / f"{seed}-{number}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import traceback
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
+from unittest import mock
 
 import attrs
 
@@ -16,6 +18,7 @@ from kvscen.language.files import decode
 from kvscen.language.format import format_source
 from kvscen.language.render import render
 from kvscen.lint import lint_source
+from kvscen.plan import expand, grid
 
 #: Here `use`, `hf` and `trace` find nothing.
 FOLDER = Path("/nowhere")
@@ -36,7 +39,9 @@ class Finding:
 def probe(data: bytes, limit_s: int) -> Finding | None:
     """What is wrong with how a text is treated; None where nothing is."""
     try:
-        with _limited(limit_s):
+        with _limited(limit_s), warnings.catch_warnings():
+            # A number that numpy could not hold is a wrong number.
+            warnings.simplefilter("error")
             examine(data)
     except (Exception, Hang) as error:
         frames = traceback.extract_tb(error.__traceback__)
@@ -73,6 +78,16 @@ def _look(found: tuple[Diagnostic, ...]) -> None:
 
 def _inside(span: Span) -> bool:
     return 0 <= span.start <= span.end <= len(span.source.text)
+
+
+@contextmanager
+def small_plans() -> Iterator[None]:
+    """A plan of more points takes its time and finds nothing that a smaller one does not."""
+    limits = ((expand, "MOST_HELD", 300), (grid, "MOST_BOXES", 300), (grid, "MOST_PLANNED", 100_000))
+    with ExitStack() as stack:
+        for module, name, most in limits:
+            stack.enter_context(mock.patch.object(module, name, most))
+        yield
 
 
 @contextmanager
