@@ -112,7 +112,8 @@ class Measured(SettingType):
     def fit(self, value: Value) -> Value:
         if not (self.whole and isinstance(value, Quantity) and value.loose) or value.dimension != self.dimension:
             return value
-        return attrs.evolve(value, value=Fraction(round(value.value * self.scale), self.scale))
+        exact = value.value if self.scale == 1 else value.value * self.scale
+        return value if exact.denominator == 1 else attrs.evolve(value, value=Fraction(round(exact), self.scale))
 
     def convert(self, value: Value) -> Any:
         value = self.fit(value)
