@@ -1,8 +1,8 @@
 """The points of a plan that has too many to be held: each is made when it is asked for.
 
 What is said of such a plan without making all of it, its problems and its cost, is said of some points that are looked
-at: every value of every axis is among them, both ends of each axis together with those of the others, and points spread
-evenly over the plan.
+at: every value of an axis is among them (of a long one 1,000), both ends of each axis together with those of the
+others, and points spread evenly over the plan.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_RUN = 100_000
 FIRST_POINTS = 20
 
 _SPREAD = 1_000
-_ROWS_OF_AN_AXIS = 100
+_ROWS_OF_AN_AXIS = 1_000
 _MOST_ENDS = 256
 _ENDS_OF_BOXES = 200
 

@@ -283,7 +283,7 @@ def _large_summary(plan: Plan, large: Large, cost: PlanCost) -> Iterable[str]:
     looked_at = list(zip(large.points, cost.points, strict=True))
     skipped = f", {len(plan.skipped):,} skipped" if plan.skipped else ""
     yield f"points   {len(plan.points):,}{skipped}; {plural(large.trials, 'trial')}"
-    yield f"looked   at {plural(len(looked_at), 'point')}, every value of every axis among them: sums are reckoned"
+    yield f"looked   at {plural(len(looked_at), 'point')}, values of every axis among them: sums are reckoned"
     counted = [(p, c) for p, c in looked_at if c.measured_bytes is not None]
     share = len(plan.points) / len(looked_at)
     if counted:
