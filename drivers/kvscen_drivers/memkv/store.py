@@ -24,7 +24,7 @@ from kvscen.plugin import (
 )
 from kvscen_drivers.memkv.client import Counted, congestion_of, connect, interface_of
 from kvscen_drivers.memkv.fleet import Namespace, join, part_from
-from kvscen_drivers.memkv.lane import Figures, Place, TcpLane
+from kvscen_drivers.memkv.lane import Figures, Place, MemkvLane
 from kvscen_drivers.memkv.line import Line
 from kvscen_drivers.memkv.placement import servers_of
 from kvscen_drivers.memkv.settings import MemkvSettings
@@ -51,7 +51,7 @@ class MemkvStore(Store):
         settings: MemkvSettings = tier.settings
         self._tier, self._work, self._settings = tier, work, settings
         self._timeout_ns = min(settings.timeout_ns, work.timeout_ns // 2)
-        self._lanes: list[TcpLane] = []
+        self._lanes: list[MemkvLane] = []
         self._layout: Layout | None = None
         self._laid_out: Layout | None = None
         self._namespace: Namespace | None = None
@@ -76,7 +76,7 @@ class MemkvStore(Store):
         settings, batch = self._settings, 0
         if self._work.wait == "batch":
             batch = min(self._work.batch, settings.max_in_flight, self._takes.batch)
-        lane = TcpLane(
+        lane = MemkvLane(
             self._dial,
             len(self._fleet.endpoints),
             settings.connections,
