@@ -120,6 +120,7 @@ _TABLE = (
     Code("KVS340", "A batch is posted to NIXL in parts", _WARNING),
     Code("KVS341", "More is in flight than cuFile has room for", _WARNING),
     Code("KVS350", "Reads are to be coalesced and are not posted together", _WARNING),
+    Code("KVS351", "Memory is to be shared with another machine"),
     # ---- method of measuring (KVS4xx)
     Code("KVS401", "Too few trials for an interval", _WARNING),
     Code("KVS402", "The seed is not fixed", _WARNING),

@@ -24,6 +24,7 @@ from kvscen.plugin import Lane as PluginLane
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.client import Counted
 from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce
+from kvscen_drivers.memkv.lent import LentLine
 from kvscen_drivers.memkv.line import Broken, Item, Line, Unit
 from kvscen_drivers.memkv.placement import servers_of
 from kvscen_drivers.memkv.protocol import KEY_BYTES, REQUEST_MARK, REQUEST_ROW, Op
@@ -281,9 +282,7 @@ class MemkvLane(PluginLane):
         for line, items in units.items():
             self._put_on(line, items, buffers)
 
-    def _merged(
-        self, chunk: Chunk, value: int, fetch: Fetch, buffers: Buffers | None
-    ) -> Item:
+    def _merged(self, chunk: Chunk, value: int, fetch: Fetch, buffers: Buffers | None) -> Item:
         assert self._place is not None
         number = chunk.number + fetch.rows[0]
         head = protocol.request(Op.GET, number, self._place.key(value), fetch.offset, fetch.nbytes)
@@ -495,6 +494,11 @@ class MemkvLane(PluginLane):
             seen = line.counted()
             total = None if seen is None or total is None else total + seen
         return sent, received, total
+
+    def moved(self) -> tuple[int, int]:
+        """Reads and writes that it did in the servers' memory by itself, and their bytes."""
+        lent = [line for line in self.all_lines if isinstance(line, LentLine)]
+        return sum(line.moved_operations for line in lent), sum(line.moved_bytes for line in lent)
 
     def complaint(self) -> str:
         """What a server said, or did, when something first failed; empty where nothing has."""

@@ -22,7 +22,7 @@ from kvscen_drivers.memkv.reach import Failed, Reach
 
 #: A GET becomes a LEND and a PUT a RESERVE by the byte of the head that names the operation.
 _OP = 2
-_AS = {Op.GET: Op.LEND, Op.PUT: Op.RESERVE}
+_AS = {int(Op.GET): int(Op.LEND), int(Op.PUT): int(Op.RESERVE)}
 _AS_BYTE = {op: bytes([lent]) for op, lent in _AS.items()}
 
 
@@ -66,8 +66,8 @@ class LentLine(Line):
             if payload is not None:
                 unit.places = (payload,)
             op = unit.op
-            unit.op = _AS[Op(op)]
-            asked.append((unit, b"%b%b%b" % (head[:_OP], _AS_BYTE[Op(op)], head[_OP + 1 :]), None))
+            unit.op = _AS[op]
+            asked.append((unit, b"".join((head[:_OP], _AS_BYTE[op], head[_OP + 1 :])), None))
         super().ask(asked, framed)
 
     # ---- answers

@@ -63,7 +63,9 @@ class Mapped:
             self.nbytes = os.fstat(file).st_size
             self._mapping = mmap.mmap(file, self.nbytes)
         except OSError as error:
-            raise Unavailable(f"the memory of the memkv server {endpoint} cannot be mapped: {error.strerror}") from error
+            raise Unavailable(
+                f"the memory of the memkv server {endpoint} cannot be mapped: {error.strerror}"
+            ) from error
         finally:
             os.close(file)
         self._view = memoryview(self._mapping)
@@ -128,8 +130,8 @@ class Remote:
 def reach(transport: str, endpoint: Endpoint, about: Mapping[str, object], engine: Engine | None) -> Reach:
     """The memory of the server that tells this about itself. Raises Unavailable, DriverError."""
     offered = about.get("transports")
-    told = offered.get(transport) if isinstance(offered, dict) else None
     try:
+        told: Mapping[str, object] = offered[transport]  # type: ignore[index]
         if transport == "shm":
             return Mapped(endpoint, told)
         assert engine is not None

@@ -37,7 +37,9 @@ _PORT = 7707
     help="Let clients (`transport = rdma`) reach the memory of values through these RDMA devices, such as mlx5_0,mlx5_1; "
     "all: any that has a link. All of --capacity is pinned.",
 )
-@click.option("--gid-index", type=click.IntRange(0, 255), help="With --rdma: which GID of their ports, as RoCE needs it.")
+@click.option(
+    "--gid-index", type=click.IntRange(0, 255), help="With --rdma: which GID of their ports, as RoCE needs it."
+)
 @click.option("--spin", is_flag=True, help="Look for work without sleeping, for 100 us at a time: takes a CPU.")
 def command(
     listen: str,

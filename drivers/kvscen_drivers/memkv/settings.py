@@ -180,7 +180,10 @@ MEASURES = (
     Measure("lane_moved_bytes", "int64", "B", "bytes that they moved"),
     Measure("devices", "string", "", "RDMA devices of this machine that the lanes used"),
     Measure(
-        "device_bytes", "int64", "B", "bytes that the devices' ports sent and received, of all programs, where they count"
+        "device_bytes",
+        "int64",
+        "B",
+        "bytes that the devices' ports sent and received, of all programs, where they count",
     ),
     Measure("device_packets", "int64", "packets", "packets that they sent and received"),
     Measure("server_cpu_ns", "int64", "ns", "CPU time of all servers from the start of the load to its end"),

@@ -48,3 +48,23 @@ class TestRangesInFiles(TestMemkv):
     @pytest.fixture
     def settings(self, tmp_path):
         return MemkvSettings(values="files", path=str(tmp_path / "values"), entry=4).complete()
+
+
+class TestShared(TestMemkv):
+    """The lanes copy the bytes themselves, from and into the servers' memory."""
+
+    @pytest.fixture
+    def settings(self):
+        return MemkvSettings(transport="shm", servers=2, connections=2).complete()
+
+
+class TestSharedBatches(TestCoalescing):
+    @pytest.fixture
+    def settings(self):
+        return MemkvSettings(transport="shm", coalesce=True, entry=8, servers=2).complete()
+
+
+class TestSharedFiles(TestRangesInFiles):
+    @pytest.fixture
+    def settings(self, tmp_path):
+        return MemkvSettings(transport="shm", values="files", path=str(tmp_path / "values"), entry=4).complete()
