@@ -132,12 +132,24 @@ class Control:
         self, op: Op, key: bytes = b"", offset: int = 0, length: int = 0, value: bytes | memoryview | None = None
     ) -> tuple[Status, int, bytes]:
         """(status, bytes of the whole value, what followed). Raises DriverError where there is no answer."""
+        if value is None:
+            return self.ask(op, key, offset, length)
+        return self.ask(op, key, offset, len(value), max(length, offset + len(value)), value)
+
+    def ask(
+        self,
+        op: Op,
+        key: bytes = b"",
+        offset: int = 0,
+        length: int = 0,
+        value_bytes: int = 0,
+        value: bytes | memoryview = b"",
+    ) -> tuple[Status, int, bytes]:
+        """The same for a request that names the bytes of the whole value and does not bring them."""
         self._number += 1
-        whole = 0 if value is None else max(length, offset + len(value))
-        count = length if value is None else len(value)
         try:
-            self.sock.sendall(protocol.request(op, self._number, key, offset, count, whole))
-            if value is not None:
+            self.sock.sendall(protocol.request(op, self._number, key, offset, length, value_bytes))
+            if len(value):
                 self.sock.sendall(value)
             mark, of, status, _, number, follows, value_bytes = ANSWER.unpack(_exactly(self.sock, ANSWER.size))
             if (

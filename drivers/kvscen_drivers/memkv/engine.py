@@ -114,17 +114,18 @@ def _minus(one: int | None, other: int | None) -> int | None:
 
 
 class Engine:
-    """One transfer engine of this process, which others reach by `segment` ("host:port")."""
+    """A transfer engine of this process, which others reach by `segment` ("host:port"). It remembers what it was told of
+    other segments: one for each set of servers, since a new server may have the port of one that is gone."""
 
     def __init__(self, host: str, names: Sequence[str], gid_index: int | None) -> None:
         """`host`: the address that others reach it by. Raises Unavailable, DriverError."""
+        if gid_index is not None:
+            os.environ["MC_GID_INDEX"] = str(gid_index)  # Mooncake looks at it while it is imported
         reason, remedy = why_not(names)
         if reason:
             raise Unavailable(reason, remedy)
         # Without a device of those that are named it would silently use TCP: so what it uses is always named.
         self.devices = list(names) or [device.name for device in devices() if device.active]
-        if gid_index is not None:
-            os.environ["MC_GID_INDEX"] = str(gid_index)
         self._registered: Counter[int] = Counter()
         self._api: Any = importlib.import_module("mooncake.engine").TransferEngine()
         if self._api.initialize(host, "P2PHANDSHAKE", "rdma", ",".join(self.devices)):
@@ -160,14 +161,6 @@ class Engine:
         state: int = self._api.transfer_check_status(ticket)
         return None if state in (0, -2) else state > 0
 
-
-_engines: dict[tuple[str, tuple[str, ...], int | None], Engine] = {}
-
-
-def engine_of(host: str, names: Sequence[str], gid_index: int | None) -> Engine:
-    """The one of this process for clients, made when it is first needed; it ends with the process. Raises Unavailable,
-    DriverError."""
-    key = host, tuple(names), gid_index
-    if key not in _engines:
-        _engines[key] = Engine(host, names, gid_index)
-    return _engines[key]
+    def close(self) -> None:
+        """Nothing is under way. What was registered is so no more."""
+        self._api = None

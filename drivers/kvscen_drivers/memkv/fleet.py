@@ -18,13 +18,13 @@ import attrs
 from kvscen.plugin import DriverError, Lost, Tier, available_bytes, leashed, read_secret
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.client import Control, Endpoint
-from kvscen_drivers.memkv.engine import Engine, engine_of
+from kvscen_drivers.memkv.engine import Engine
 from kvscen_drivers.memkv.protocol import Op
 from kvscen_drivers.memkv.reach import Reach, reach
 from kvscen_drivers.memkv.settings import MemkvSettings, split_endpoint
 
 #: How long a server of our own may take to come up, and to end.
-_START_S, _END_S = 20.0, 2.0
+_START_S, _END_S = 60.0, 2.0
 
 
 class Child:
@@ -113,7 +113,7 @@ class Fleet:
         self._tier, self._timeout_s = tier, timeout_s
         self._reaches: dict[object, Reach] = {}
         self._transport = settings.transport
-        #: Of this process, for `rdma`.
+        #: For `rdma`.
         self.engine: Engine | None = None
         try:
             if settings.transport == "rdma":
@@ -136,7 +136,7 @@ class Fleet:
         """Raises Unavailable, DriverError."""
         place = None if settings.endpoints is None else split_endpoint(settings.endpoints[0])
         try:
-            return engine_of(own_address(place), settings.devices or (), settings.gid_index)
+            return Engine(own_address(place), settings.devices or (), settings.gid_index)
         except DriverError as error:
             raise type(error)(f"tier `{self._tier.name}`: {error}", error.remedy) from error
 
@@ -220,6 +220,8 @@ class Fleet:
         for control in self._controls:
             control.close()
         self._reaches.clear()
+        if self.engine is not None:
+            self.engine.close()
         for child in self.children:
             child.close()
 

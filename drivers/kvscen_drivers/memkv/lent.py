@@ -98,11 +98,12 @@ class LentLine(Line):
                 raise Broken(errno.EPROTO, f"it answers with {length} bytes where a place was asked for")
             if self._have - self._first < ANSWER.size + length:
                 break
-            self.flying.popleft()
-            lease, first, nbytes = PLACE.unpack_from(self._head, self._first + ANSWER.size) if placed else (0, 0, 0)
-            self._first += ANSWER.size + length
+            after = self._first + ANSWER.size
+            self._first = after + length
             if placed:
-                self._begin(unit, lease, first, nbytes)
+                self._begin(unit, *PLACE.unpack_from(self._head, after))
+            self.flying.popleft()
+            if placed:
                 if self._moved:
                     return self._moved.popleft(), 0
             elif op == Op.COMMIT:
@@ -112,14 +113,19 @@ class LentLine(Line):
         return None
 
     def _begin(self, unit: Unit, lease: int, first: int, nbytes: int) -> None:
+        """Its bytes are moved, or on their way. Raises Broken."""
         if nbytes != unit.nbytes:
             raise Broken(errno.EPROTO, f"it lends {nbytes} bytes where {unit.nbytes} were asked for")
         if first + nbytes > self.reach.nbytes:
             raise Broken(errno.EPROTO, f"it lends bytes up to {first + nbytes}, beyond its {self.reach.nbytes}")
+        tickets: list[int] = []
         try:
-            tickets = self.reach.start(unit.op == Op.RESERVE, first, unit.places)
+            self.reach.start(unit.op == Op.RESERVE, first, unit.places, tickets)
         except Failed as error:
-            raise self._failed(unit, lease, error) from error
+            # What has begun of it has to end before its buffers are anybody else's.
+            self.flying.popleft()
+            self.moving.append(_Move(unit, lease, tickets))
+            raise Broken(errno.EIO, str(error)) from error
         if tickets:
             self.moving.append(_Move(unit, lease, tickets))
         else:
@@ -160,11 +166,6 @@ class LentLine(Line):
             else:
                 self._is_moved(move.unit, move.lease)
         return len(self.moving) < len(moving)
-
-    def _failed(self, unit: Unit, lease: int, error: Failed) -> Broken:
-        # It is among what ends with the connection.
-        self.moving.append(_Move(unit, lease, []))
-        return Broken(errno.EIO, str(error))
 
     def abandon(self, timeout_ns: int) -> Iterable[Unit]:
         end = time.monotonic_ns() + timeout_ns

@@ -28,9 +28,9 @@ class Reach(Protocol):
     nbytes: int
     evidence: str
 
-    def start(self, write: bool, first: int, views: Sequence[memoryview]) -> list[int]:
-        """Bytes from `first` on go to the views, or come from them, one after the other. What `ended` is to be asked
-        of; empty where all is done. Raises Failed."""
+    def start(self, write: bool, first: int, views: Sequence[memoryview], tickets: list[int]) -> None:
+        """Bytes from `first` on go to the views, or come from them, one after the other. What is still on its way then
+        is added to `tickets`, of which `ended` is to be asked. Raises Failed."""
         ...
 
     def ended(self, ticket: int) -> bool:
@@ -72,7 +72,7 @@ class Mapped:
         self._bytes = np.frombuffer(self._mapping, np.uint8)
         self.evidence = f"the memory of process {pid} is mapped, its name {name} was told by the server"
 
-    def start(self, write: bool, first: int, views: Sequence[memoryview]) -> list[int]:
+    def start(self, write: bool, first: int, views: Sequence[memoryview], tickets: list[int]) -> None:
         for view in views:
             last = first + len(view)
             if len(view) <= _SMALL_BYTES:
@@ -85,7 +85,6 @@ class Mapped:
             else:
                 np.frombuffer(view, np.uint8)[:] = self._bytes[first:last]
             first = last
-        return []
 
     def ended(self, ticket: int) -> bool:
         raise AssertionError("a copy has ended when it has begun")
@@ -104,8 +103,7 @@ class Remote:
         self._segment = str(told["segment"])
         self.evidence = f"{', '.join(engine.devices)} here, {told['devices']} there ({self._segment})"
 
-    def start(self, write: bool, first: int, views: Sequence[memoryview]) -> list[int]:
-        tickets: list[int] = []
+    def start(self, write: bool, first: int, views: Sequence[memoryview], tickets: list[int]) -> None:
         for view in views:
             if not len(view):
                 continue
@@ -115,7 +113,6 @@ class Remote:
                 raise Failed("the RDMA device does not take a transfer")
             tickets.append(ticket)
             first += len(view)
-        return tickets
 
     def ended(self, ticket: int) -> bool:
         went_well = self._engine.ended(ticket)
@@ -124,7 +121,7 @@ class Remote:
         return went_well is not None
 
     def close(self) -> None:
-        """The engine stays with the process."""
+        """The engine is the fleet's."""
 
 
 def reach(transport: str, endpoint: Endpoint, about: Mapping[str, object], engine: Engine | None) -> Reach:
