@@ -1,5 +1,5 @@
-"""Mooncake's transfer engine, for the transport `rdma`: which devices there are, what they have counted, and one-sided reads
-and writes of another process's registered memory.
+"""Mooncake's transfer engine, for the transport `rdma`: which devices there are, what they have counted, and one-sided
+reads and writes of another process's registered memory.
 
 It is imported by whoever uses it: it loads a hundred megabytes and starts threads.
 """
@@ -46,7 +46,7 @@ def devices() -> list[Device]:
 
 
 def why_not(wanted: Sequence[str]) -> tuple[str, str]:
-    """Why these devices (any, where none is named) cannot be used from here, and what to do; ("", "") where they can."""
+    """Why these devices (any, where none is named) cannot be used here, and what to do; ("", "") where they can."""
     reason, remedy = wheel.why_not("mooncake.engine")
     if reason:
         return reason, remedy
@@ -114,8 +114,8 @@ def _minus(one: int | None, other: int | None) -> int | None:
 
 
 class Engine:
-    """A transfer engine of this process, which others reach by `segment` ("host:port"). It remembers what it was told of
-    other segments: one for each set of servers, since a new server may have the port of one that is gone."""
+    """A transfer engine of this process, which others reach by `segment` ("host:port"). It remembers what it was told
+    of other segments: one for each set of servers, since a new server may have the port of one that is gone."""
 
     def __init__(self, host: str, names: Sequence[str], gid_index: int | None) -> None:
         """`host`: the address that others reach it by. Raises Unavailable, DriverError."""

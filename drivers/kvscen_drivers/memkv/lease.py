@@ -1,5 +1,5 @@
-"""What a server has lent one of its clients: values that the client reads by itself, and room that it writes into. All of it
-ends with the connection."""
+"""What a server has lent one of its clients: values that the client reads by itself, and room that it writes into. All
+of it ends with the connection."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A line whose values do not travel over its connection: the server says where they lie, and the lane moves the bytes.
 
-A read asks where its value is (LEND), moves the bytes and gives the lease back (RELEASE); a write asks for room (RESERVE),
-moves the bytes and says that they are there (COMMIT).
+A read asks where its value is (LEND), moves the bytes and gives the lease back (RELEASE); a write asks for room
+(RESERVE), moves the bytes and says that they are there (COMMIT).
 """
 
 from __future__ import annotations

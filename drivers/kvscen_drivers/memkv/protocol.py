@@ -25,8 +25,8 @@ REQUEST_MARK, ANSWER_MARK = 0x4B51, 0x4B41
 
 
 class Op(IntEnum):
-    """What a request asks for. BATCH: the next `length` requests are answered together. LEND and RESERVE are GET and PUT
-    for clients that move the bytes themselves: they are answered with a PLACE."""
+    """What a request asks for. BATCH: the next `length` requests are answered together. LEND and RESERVE are GET and
+    PUT for clients that move the bytes themselves: they are answered with a PLACE."""
 
     GET = 1
     PUT = 2

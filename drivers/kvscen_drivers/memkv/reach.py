@@ -1,11 +1,12 @@
-"""How a client moves bytes between its buffers and a server's memory by itself: through a mapping of it on the same host,
-or by one-sided reads and writes of an RDMA device."""
+"""How a client moves bytes between its buffers and a server's memory by itself: through a mapping of it on the same
+host, or by one-sided reads and writes of an RDMA device."""
 
 from __future__ import annotations
 
 import mmap
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -54,7 +55,7 @@ class Mapped:
                 "run both on one machine, as the same user and in the same PID namespace, or use `transport = tcp`",
             ) from error
         try:
-            if os.readlink(f"/proc/self/fd/{file}").partition(" ")[0] != f"/memfd:{name}":
+            if str(Path(f"/proc/self/fd/{file}").readlink()).partition(" ")[0] != f"/memfd:{name}":
                 raise Unavailable(
                     f"the memory of the memkv server {endpoint} is not on this machine: its process {pid} is another "
                     "one here",

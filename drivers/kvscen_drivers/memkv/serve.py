@@ -34,8 +34,8 @@ _PORT = 7707
 @click.option(
     "--rdma",
     metavar="DEVICES",
-    help="Let clients (`transport = rdma`) reach the memory of values through these RDMA devices, such as mlx5_0,mlx5_1; "
-    "all: any that has a link. All of --capacity is pinned.",
+    help="Let clients (`transport = rdma`) reach the memory of values through these RDMA devices, such as "
+    "mlx5_0,mlx5_1; all: any that has a link. All of --capacity is pinned.",
 )
 @click.option(
     "--gid-index", type=click.IntRange(0, 255), help="With --rdma: which GID of their ports, as RoCE needs it."

@@ -67,7 +67,8 @@ class MemkvSettings:
     devices: tuple[str, ...] | None = setting(
         OneOrMore(String()),
         default=None,
-        help='with `transport = rdma`: RDMA devices of this machine, one or several rails, such as "mlx5_0" (default: all)',
+        help="with `transport = rdma`: RDMA devices of this machine, one or several rails, such as "
+        '["mlx5_0", "mlx5_1"] (default: all that have a link)',
     )
     gid_index: int | None = setting(
         Count(0, 255), default=None, help="with `transport = rdma`: which GID of their ports, as RoCE needs it"

@@ -34,8 +34,8 @@ class Shared:
 def share(
     capacity_bytes: int, host: str, shm: bool, devices: Sequence[str] | None, gid_index: int | None
 ) -> Shared | None:
-    """Memory for so many bytes of values; None where nobody is to reach it. `devices`: the RDMA devices, all where it is
-    empty, none where it is None. Raises DriverError."""
+    """Memory for so many bytes of values; None where nobody is to reach it. `devices`: the RDMA devices, all where it
+    is empty, none where it is None. Raises DriverError."""
     if not shm and devices is None:
         return None
     nbytes = capacity_bytes + capacity_bytes // _SPARE_SHARE + _SPARE_BYTES

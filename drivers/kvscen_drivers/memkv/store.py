@@ -264,48 +264,39 @@ class MemkvStore(Store):
         socks = self._socks()
         if not moved or not socks:
             return PathReport("unknown", f"{where}: nothing has been moved yet")
-        if self._settings.transport != "tcp":
-            return self._lent_path(sent, received, kernel)
         by = ", ".join(sorted({interface_of(sock) for sock in socks}))
         how = f"{len(socks)} TCP connections of {by} to {len(self._fleet.endpoints)} servers"
         if kernel is None:
             return PathReport("unknown", f"{how}; the kernel does not say what it counted")
         # What is sent and not confirmed yet is missing in the kernel's count.
         seen = kernel.acked_bytes + kernel.received_bytes
-        if abs(seen - moved) <= max(1 << 16, _TOLERANCE * moved):
-            return PathReport("tcp", f"{how}; TCP counted the bytes that we did")
-        return PathReport("mixed", f"{how}; TCP counted {seen} of the {moved} bytes that we did")
+        if abs(seen - moved) > max(1 << 16, _TOLERANCE * moved):
+            return PathReport("mixed", f"{how}; TCP counted {seen} of the {moved} bytes that we did")
+        how = f"{how}; TCP counted the bytes that we did"
+        return PathReport("tcp", how) if self._settings.transport == "tcp" else self._lent_path(how)
 
-    def _lent_path(self, sent: int, received: int, kernel: Counted | None) -> PathReport:
-        """What the lanes moved themselves did not go over the connections: these carried far less, as TCP counted."""
+    def _lent_path(self, connections: str) -> PathReport:
+        """Of bytes that the lanes moved themselves. What the connections carried beside them is known."""
         operations, nbytes = self._moved()
-        known = "; ".join(sorted({line.reach.evidence for line in self._lent_lines()}))
-        seen = "an unknown number of bytes"
-        if kernel is not None:
-            seen = show_bytes(kernel.acked_bytes + kernel.received_bytes)
-        how = f"lanes moved {show_bytes(nbytes)} in {operations} operations: {known}; their connections carried {seen}"
-        kind = self._settings.transport
+        lines = [line for lane in self._lanes for line in lane.all_lines if isinstance(line, LentLine)]
+        known = "; ".join(sorted({line.reach.evidence for line in lines}))
         if not operations:
-            return PathReport("unknown", f"{known}: nothing has been moved yet")
-        if kind == "shm":
+            return PathReport("unknown", f"{known}; nothing has been moved yet")
+        how = f"the lanes moved the blocks: {known}; places and leases by {connections}"
+        if self._settings.transport == "shm":
             return PathReport("shm", how)
         device = self._device_count() - self._at_first
-        counted = ", ".join(
-            f"{count} {what}"
-            for count, what in ((device.nbytes, "bytes"), (device.packets, "packets"))
-            if count is not None
-        )
         enough = device.at_least(int(nbytes * (1 - _TOLERANCE)))
         if enough is None:
-            return PathReport("unknown", f"{how}; the devices count nothing")
-        if enough:
-            return PathReport("rdma", f"{how}; the devices counted {counted}")
+            return PathReport("unknown", f"{how}; the devices do not count")
         if not device.nbytes and not device.packets:
+            # To a server on the same machine a device may move bytes within itself.
             return PathReport("unknown", f"{how}; the devices counted none of it")
-        return PathReport("mixed", f"{how}; the devices counted {counted}, which is too little")
-
-    def _lent_lines(self) -> list[LentLine]:
-        return [line for lane in self._lanes for line in lane.all_lines if isinstance(line, LentLine)]
+        if not enough:
+            seen = f"{device.packets} packets" if device.nbytes is None else f"{device.nbytes} bytes"
+            return PathReport("mixed", f"{how}; the devices counted {seen}, too little for {nbytes} bytes")
+        what = "packets for these bytes" if device.nbytes is None else "these bytes"
+        return PathReport("rdma", f"{how}; the devices counted {what}")
 
     def locate(self, key: int) -> str:
         if self._place is None:

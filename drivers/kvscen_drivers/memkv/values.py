@@ -39,8 +39,8 @@ class Piece:
 
 @attrs.define(eq=False)
 class Incoming:
-    """A value, or a range of one, on its way in: `view` is where its bytes go, then comes `keep` or `drop`. `into` is the
-    value that a range is written into, `place` where its bytes lie in the memory that is shared with clients."""
+    """A value, or a range of one, on its way in: `view` is where its bytes go, then comes `keep` or `drop`. `into` is
+    the value that a range is written into, `place` where its bytes lie in the memory that is shared with clients."""
 
     view: memoryview
     keep: Callable[[], None]

@@ -1,7 +1,7 @@
 """A virtual machine with soft-RoCE, for tests of the `rdma` transport where there is no RDMA device.
 
-Debian's kernel boots under software emulation, sees this machine's file system (and writes to a memory of its own), makes
-RDMA devices of its network cards (rxe) and runs a command, whose output and exit status come back over the serial
+Debian's kernel boots under software emulation, sees this machine's file system (and writes to a memory of its own),
+makes RDMA devices of its network cards (rxe) and runs a command, whose output and exit status come back over the serial
 console. That the verbs path is right is what it can tell; how fast it is it cannot.
 """
 

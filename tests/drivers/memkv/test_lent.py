@@ -1,7 +1,7 @@
-"""Values that lanes move themselves: leases of a server, what a line makes of a server that lies, and a stand-in for RDMA.
+"""Values that lanes move themselves: leases of a server, what a line makes of one that lies, and a stand-in for RDMA.
 
-The stand-in is Mooncake's engine as it is where there is no RDMA device: it moves the bytes by TCP. All of ours runs, but
-no verbs (tests/drivers/memkv/test_rdma.py).
+The stand-in is Mooncake's engine as it is where there is no RDMA device: it moves the bytes by TCP. All of ours runs,
+but no verbs (tests/drivers/memkv/test_rdma.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The transport `rdma` on this machine's RDMA devices. Where there are none `make test-rdma` runs it in a virtual machine."""
+"""The transport `rdma` on this machine's RDMA devices. Where there are none `make test-rdma` runs it in a machine that
+has."""
 
 from __future__ import annotations
 
