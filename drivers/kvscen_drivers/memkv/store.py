@@ -188,7 +188,7 @@ class MemkvStore(Store):
             "congestion_control": ", ".join(sorted({congestion_of(sock) for sock in socks})) or None,
             "interface": ", ".join(sorted({interface_of(sock) for sock in socks})) or None,
             "wire_operations": figures.requests,
-            "operations_per_wire_operation": figures.operations / figures.requests if figures.requests else None,
+            "merge_ratio": figures.operations / figures.requests if figures.requests else None,
             "coalesced_operations": figures.coalesced,
             "sent_bytes": sent,
             "received_bytes": received,
@@ -228,14 +228,14 @@ class MemkvStore(Store):
         if not moved or not socks:
             return PathReport("unknown", f"{where}: nothing has been moved yet")
         by = ", ".join(sorted({interface_of(sock) for sock in socks}))
-        how = f"{len(socks)} TCP connections of {by} to {len(self._fleet.endpoints)} servers"
+        how = f"TCP connections of {by}"
         if kernel is None:
             return PathReport("unknown", f"{how}; the kernel does not say what it counted")
         # What is sent and not confirmed yet is missing in the kernel's count.
         seen = kernel.acked_bytes + kernel.received_bytes
         if abs(seen - moved) <= max(1 << 16, _TOLERANCE * moved):
             return PathReport("tcp", f"{how}; TCP counted the bytes that we did")
-        return PathReport("mixed", f"{how}; TCP counted {seen} of the {moved} bytes that we did")
+        return PathReport("mixed", f"{how}; TCP counted {seen / moved:.0%} of the bytes that we did")
 
     def locate(self, key: int) -> str:
         if self._place is None:
