@@ -149,7 +149,7 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
         columns += [_median("offered", "offered_per_s", points), _median("achieved", "achieved_per_s", points)]
     columns.append(_with_spread("throughput", "throughput_bytes_per_s", points))
     if _any(points, "wire_throughput_bytes_per_s"):
-        columns.append(attrs.evolve(_median("wire", "wire_throughput_bytes_per_s", points), rank=1))
+        columns.append(_wire(points))
     if _any(points, "ceiling_ratio"):
         columns.append(_median("of ceiling", "ceiling_ratio", points))
     names = {"p50": "latency_p50_ns", "p99": "latency_p99_ns", "p99.9": "latency_p999_ns"}
@@ -187,6 +187,14 @@ def _median(name: str, column: str, points: Sequence[PointReport]) -> TableColum
     medians = [aggregate(point.trials, column).median for point in points]
     scale = scale_for(medians, next(m.unit for m in MEASURES.values() if m.column == column))
     return TableColumn(name, scale.unit, tuple(scale.show(median) for median in medians))
+
+
+def _wire(points: Sequence[PointReport]) -> TableColumn:
+    """In the unit of the throughput beside it: the two are compared."""
+    scale = scale_for((aggregate(point.trials, "throughput_bytes_per_s").median for point in points), "B/s")
+    medians = [aggregate(point.trials, "wire_throughput_bytes_per_s").median for point in points]
+    digits = scale.digits_for(medians)
+    return TableColumn("wire", scale.unit, tuple(map(digits.show, medians)), rank=1)
 
 
 def _percent(name: str, column: str, points: Sequence[PointReport]) -> TableColumn:
