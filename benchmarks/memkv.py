@@ -18,6 +18,7 @@ caller must who has one. LMCache's server answers no put, so each is followed by
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import select
 import shutil
@@ -26,6 +27,7 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -35,10 +37,28 @@ from pathlib import Path
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 import redis
 from rows import Row, at_least, at_most, show
 
-from kvscen.plugin import COMPLETION, OK, OPERATION, READ, WRITE, Arena, DriverError, Lane, Layout, Store, Tier, Work
+from kvscen.plugin import (
+    ANY_BUFFER,
+    COMPLETION,
+    OK,
+    OPERATION,
+    READ,
+    WRITE,
+    Arena,
+    DriverError,
+    Lane,
+    Layout,
+    Rows,
+    SecretFile,
+    Store,
+    Tier,
+    Work,
+    host_arena,
+)
 from kvscen_drivers.memkv.client import congestion_of
 from kvscen_drivers.memkv.settings import MemkvSettings
 from kvscen_drivers.memkv.store import MemkvStore
@@ -78,14 +98,18 @@ LARGE = [Case(block, streams, 2 * streams) for block in (MIB, 4 * MIB, 16 * MIB)
 
 
 @contextmanager
-def opened(store: Store, block: int, keys: int, depth: int) -> Iterator[tuple[Lane, Arena]]:
-    """A lane of a store in which the blocks are."""
+def opened(store: Store, block: int, keys: int, depth: int, ahead: bool = True) -> Iterator[tuple[Lane, Arena]]:
+    """A lane of a store in which the blocks are. `ahead`: it is given operations ahead of time, as the core does where
+    nobody waits for a batch."""
     arena = store.allocate(depth * block, "dram")
     try:
         arena.put(0, arena.nbytes, np.random.default_rng(1).integers(0, 256, arena.nbytes, np.uint8))
         lane = store.lane(0, arena)
         store.prepare(Layout(keys, block, block, 0, keys))
-        move(lane, WRITE, block, keys, depth, operations=2 * keys)
+        for first in range(0, keys, depth):
+            posted(lane, WRITE, block, np.arange(first, min(first + depth, keys)))
+        if ahead:
+            lane.limit(depth)
         yield lane, arena
         lane.close()
     finally:
@@ -93,60 +117,55 @@ def opened(store: Store, block: int, keys: int, depth: int) -> Iterator[tuple[La
         arena.close()
 
 
-def move(
-    lane: Lane, kind: int, block: int, keys: int, depth: int, seconds: float = 0.0, operations: int = 0
-) -> tuple[int, float]:
-    """(operations, seconds): until the time is over or so many have been started, and all have ended."""
-    ops, out = np.zeros(keys, OPERATION), np.zeros(depth, COMPLETION)
-    ops["key"] = np.arange(keys)
+def posted(lane: Lane, kind: int, block: int, keys: npt.NDArray[np.int64]) -> None:
+    """One batch, until all of it has ended."""
+    ops, out = np.zeros(len(keys), OPERATION), np.zeros(len(keys), COMPLETION)
+    ops["key"], ops["buffer"] = keys, np.arange(len(keys)) * block
     ops["bytes"], ops["kind"] = block, kind
-    free = np.arange(depth)[::-1].tolist()
-    held: dict[int, int] = {}
-    began, sent, done = time.perf_counter(), 0, 0
-    stop = began + seconds
-    while True:
-        going = sent < operations if operations else time.perf_counter() < stop
-        if going and free:
-            first = sent % keys
-            some = ops[first : first + len(free)]
-            some["id"] = np.arange(sent, sent + len(some))
-            some["buffer"] = [free[-1 - number] * block for number in range(len(some))]
-            accepted = lane.submit(some)
-            for number in range(accepted):
-                held[sent + number] = free.pop()
-            sent += accepted
-        elif not going and sent == done:
-            return done, time.perf_counter() - began
-        count = lane.reap(out, 1, 1_000_000_000)
-        if (out["outcome"][:count] != OK).any():
-            sys.exit(f"an operation failed: {out[:count]}")
-        free += [held.pop(each) for each in out["id"][:count].tolist()]
-        done += count
+    sent = done = 0
+    while done < len(keys):
+        sent += lane.submit(ops[sent:])
+        done += _ended(lane, out)
+
+
+def _ended(lane: Lane, out: Rows) -> int:
+    count = lane.reap(out, 1, 1_000_000_000)
+    if (out["outcome"][:count] != OK).any():
+        sys.exit(f"an operation failed: {out[:count]}")
+    return count
+
+
+def batches(lane: Lane, kind: int, case: Case, seconds: float) -> float:
+    """Bytes a second where batches of `depth` are posted and waited for."""
+    began, done = time.perf_counter(), 0
+    while (now := time.perf_counter()) < began + seconds:
+        posted(lane, kind, case.block, (done + np.arange(case.depth)) % case.keys)
+        done += case.depth
+    return done * case.block / (now - began)
 
 
 def rate(lane: Lane, kind: int, case: Case, seconds: float) -> float:
-    """Bytes a second."""
-    done, took = move(lane, kind, case.block, case.keys, case.depth, seconds)
-    return done * case.block / took
+    """Bytes a second where a lane is kept filled."""
+    return moved(lane, kind, case, seconds) / seconds
 
 
-def batches(lane: Lane, block: int, batch: int, seconds: float) -> float:
-    """Seconds of one batch of reads that share a block."""
-    ops, out = np.zeros(batch, OPERATION), np.zeros(batch, COMPLETION)
-    ops["bytes"], ops["kind"], ops["buffer"] = block, READ, np.arange(batch) * block
-    began, done = time.perf_counter(), 0
-    while (now := time.perf_counter()) < began + seconds:
-        ops["batch"] = done
-        left = batch - lane.submit(ops)
-        assert not left
-        left = batch
-        while left:
-            count = lane.reap(out, left, 1_000_000_000)
-            if (out["outcome"][:count] != OK).any():
-                sys.exit(f"an operation failed: {out[:count]}")
-            left -= count
-        done += 1
-    return (now - began) / done
+def moved(lane: Lane, kind: int, case: Case, seconds: float) -> int:
+    """Bytes that were moved within `seconds`. As many operations are given ahead of time as the core would."""
+    ahead = max(1, min(4 * case.depth, 64 * MIB // case.block))
+    ops, out = np.zeros(ahead, OPERATION), np.zeros(ahead + case.depth, COMPLETION)
+    ops["bytes"], ops["kind"], ops["buffer"] = case.block, kind, ANY_BUFFER
+    sent = done = counted = 0
+    stop = time.perf_counter() + seconds
+    while True:
+        going = time.perf_counter() < stop
+        if going:
+            counted = done
+            if sent - done <= case.depth:
+                ops["key"] = (sent + np.arange(ahead)) % case.keys
+                sent += lane.submit(ops)
+        elif sent == done:
+            return counted * case.block
+        done += _ended(lane, out)
 
 
 def memkv(work: Work, **settings: object) -> MemkvStore:
@@ -214,6 +233,7 @@ class Bare:
             sock.sendall(_HEAD.pack(kind, case.streams, case.block, case.keys))
             socks.append(sock)
         buffers = _buffers(case.block, case.depth if kind == READ else case.keys)
+        socks[0].recv(1, socket.MSG_WAITALL)  # it has its own
         began = time.perf_counter()
         moved = _stream(socks, kind == WRITE, buffers, began + seconds)
         took = time.perf_counter() - began
@@ -234,14 +254,14 @@ def _bare_peer(listener: socket.socket) -> None:
             socks.append(listener.accept()[0])
             socks[-1].recv(_HEAD.size, socket.MSG_WAITALL)
         # Values that are written come into other buffers than those that are read from, as in a store.
-        _stream(socks, kind == READ, _buffers(block, keys), float("inf"))
+        buffers = _buffers(block, keys)
+        socks[0].sendall(b"!")
+        _stream(socks, kind == READ, buffers, float("inf"))
         for sock in socks:
             sock.close()
 
 
 def _buffers(block: int, count: int) -> list[memoryview]:
-    from kvscen.plugin import host_arena
-
     arena = host_arena(block * count)
     arena.put(0, arena.nbytes, np.random.default_rng(1).integers(0, 256, arena.nbytes, np.uint8))
     return [arena.view.data[number * block : (number + 1) * block] for number in range(count)]
@@ -401,14 +421,14 @@ def peers(options: argparse.Namespace) -> Iterator[Row]:
         with ExitStack() as stack:
             lane, arena = stack.enter_context(opened(memkv(work), block, keys, depth))
             beside = RedisStore(Tier("redis", "redis", RedisSettings().complete()), work)
-            stack.enter_context(opened(beside, block, keys, depth))
+            stack.callback(beside.close)
             place = beside.login.address
             client = redis.Redis(place.host, place.port, password=beside.login.password, protocol=2)
             stack.callback(client.close)
             mooncake = None
             try:
                 store = MooncakeStore(Tier("mooncake", "mooncake", MooncakeSettings().complete()), work)
-                mooncake, _ = stack.enter_context(opened(store, block, keys, depth))
+                mooncake, _ = stack.enter_context(opened(store, block, keys, depth, ahead=False))
             except (DriverError, ImportError) as error:
                 print(f"without Mooncake: {error}", file=sys.stderr)
             # PUT comes first: what is read has to be there.
@@ -416,7 +436,7 @@ def peers(options: argparse.Namespace) -> Iterator[Row]:
                 sides: dict[str, Side] = {"memkv": partial(rate, lane, kind, case, options.seconds)}
                 sides["redis-py"] = partial(redis_py, client, arena, kind, case, options.seconds)
                 if mooncake is not None:
-                    sides["Mooncake"] = partial(rate, mooncake, kind, case, options.seconds)
+                    sides["Mooncake"] = partial(batches, mooncake, kind, case, options.seconds)
                 if lmcache is not None:
                     sides["LMCache"] = partial(lmcache.rate, arena, kind, case, options.seconds)
                 found = alternate(sides, options.rounds, options.pause)
@@ -448,25 +468,30 @@ def coalesce(options: argparse.Namespace) -> Iterator[Row]:
 
 @contextmanager
 def _secret() -> Iterator[str]:
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="kvscen-bench-") as folder:
         path = Path(folder) / "secret"
         path.write_text("open sesame\n")
         yield str(path)
 
 
+def shared(lane: Lane, block: int, batch: int, seconds: float) -> float:
+    """Seconds of one batch of reads of one block."""
+    began, done = time.perf_counter(), 0
+    while (now := time.perf_counter()) < began + seconds:
+        posted(lane, READ, block, np.zeros(batch, np.int64))
+        done += 1
+    return (now - began) / done
+
+
 def _shared(
     block: int, what: str, options: argparse.Namespace, place: str | None = None, secret: str = ""
 ) -> Iterator[Row]:
-    from kvscen.plugin import SecretFile
-
     where = {} if place is None else {"endpoints": (place,), "secret": SecretFile(secret, secret)}
     work = Work("read", block, 16, 1, depth=1, wait="batch")
-    with opened(memkv(work, coalesce=True, **where), block, 1, 16) as (lane, _):
+    with opened(memkv(work, coalesce=True, **where), block, 1, 16, ahead=False) as (lane, _):
         sides: dict[str, Side] = {
-            "one read": partial(batches, lane, block, 1, options.seconds),
-            "16 that share": partial(batches, lane, block, 16, options.seconds),
+            "one read": partial(shared, lane, block, 1, options.seconds),
+            "16 that share": partial(shared, lane, block, 16, options.seconds),
         }
         found = alternate(sides, options.rounds, options.pause)
     for name, values in found.items():
@@ -476,19 +501,19 @@ def _shared(
 
 def servers(options: argparse.Namespace) -> Iterator[Row]:
     case = Case(MIB, 2, 8)
-    work = Work("mixed", case.block, 1, 16, depth=case.depth)
+    work = Work("mixed", case.block, 1, case.keys, depth=case.depth)
     with ExitStack() as stack:
         sides_of: dict[str, tuple[Lane, MemkvStore]] = {}
         for count in (1, 2):
             store = memkv(work, servers=count, connections=2 // count, spin_ns=0)
-            lane, _ = stack.enter_context(opened(store, case.block, 16, case.depth))
+            lane, _ = stack.enter_context(opened(store, case.block, case.keys, case.depth))
             sides_of[f"{count} server{'s' if count > 1 else ''}"] = lane, store
         for kind, verb in VERBS.items():
 
             def for_cpu(lane: Lane, store: MemkvStore, kind: int = kind) -> float:
                 before = store.server_cpu_ns()
-                done, _ = move(lane, kind, case.block, 16, case.depth, options.seconds)
-                return done * case.block / ((store.server_cpu_ns() - before) / 1e9)
+                nbytes = moved(lane, kind, case, options.seconds)
+                return nbytes / ((store.server_cpu_ns() - before) / 1e9)
 
             found = alternate({name: partial(for_cpu, *both) for name, both in sides_of.items()}, options.rounds, 0.1)
             for name, values in found.items():
@@ -509,6 +534,7 @@ def main() -> None:
     parser.add_argument("--spin", type=float, default=0, metavar="US", help="the setting `spin` (default: none)")
     parser.add_argument("--lmcache", metavar="HOST:PORT", help="where LMCache's server listens")
     options = parser.parse_args()
+    gc.disable()  # as the core does while it measures
     if shutil.which("iperf3") is None and (not options.what or "ceiling" in options.what):
         parser.exit(2, "iperf3 is not installed: get it with `apt-get install iperf3` or `dnf install iperf3`\n")
     SPIN_NS = round(options.spin * 1000)
