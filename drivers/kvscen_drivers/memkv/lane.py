@@ -26,6 +26,7 @@ from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce
 from kvscen_drivers.memkv.line import Broken, Line, Unit
 from kvscen_drivers.memkv.placement import servers_of
 from kvscen_drivers.memkv.protocol import ANSWER, KEY_BYTES, REQUEST, REQUEST_MARK, REQUEST_ROW, Op
+from kvscen_drivers.memkv.redial import Redial
 from kvscen_drivers.reports import Ended, Report
 
 #: What a request and its answer take beside the bytes of the value.
@@ -152,6 +153,7 @@ class TcpLane(PluginLane):
         self._waiting: deque[tuple[Chunk, int]] = deque()
         self._turn = 0
         self._closed = False
+        self._redials: dict[Line, Redial] = {}
         self._busy = threading.Lock()
         self._poll = select.poll()
         self.lines: list[list[Line]] = []
@@ -375,9 +377,13 @@ class TcpLane(PluginLane):
                     before = line.sent_bytes
                     line.send()
                     moved |= line.sent_bytes > before
-                if line.receive():
+                # A server that is asked for several at a time is woken less often.
+                enough = len(line.flying) // 2
+                while line.receive():
                     moved = True
                     self._answers(line)
+                    if len(line.flying) <= enough:
+                        break
             except Broken as broken:
                 self._break(line, broken)
                 moved = True
@@ -446,6 +452,7 @@ class TcpLane(PluginLane):
         poll = self._poll
         for line in flying:
             assert line.sock is not None
+            line.await_bytes()
             poll.register(line.sock, select.POLLIN | (select.POLLOUT if line.out else 0))
         poll.poll(max(1, min(timeout_ns, self._timeout_ns // 4) // 1_000_000))
         for line in flying:
@@ -470,18 +477,31 @@ class TcpLane(PluginLane):
             self._fail(unit, broken.code, now)
 
     def _again(self, line: Line) -> bool:
-        """Connect anew, now and then."""
-        if time.monotonic_ns() < line.retry_ns:
+        """Connect anew, now and then, without waiting for it. Whether there is a connection."""
+        redial = self._redials.get(line)
+        if redial is None:
+            if time.monotonic_ns() >= line.retry_ns:
+                self._redials[line] = Redial(lambda: self._dial(line.server))
             return False
-        try:
-            fresh = self._dial(line.server)
-        except DriverError:
-            # From its end: a server that hangs takes its time to be given up.
+        if not redial.done:
+            return False
+        del self._redials[line]
+        fresh = redial.take()
+        if fresh is None:
             line.retry_ns = time.monotonic_ns() + _RETRY_NS
             return False
         assert fresh.sock is not None
         line.use(fresh.sock)
         return True
+
+    def mend(self) -> None:
+        """Connect anew what broke, before a load begins. Raises DriverError where a server cannot be reached."""
+        for line in self.all_lines:
+            if line.sock is None:
+                redial = self._redials.pop(line, None)
+                fresh = (redial and redial.take()) or self._dial(line.server)
+                assert fresh.sock is not None
+                line.use(fresh.sock)
 
     # ---- what is known of it
 
@@ -511,6 +531,9 @@ class TcpLane(PluginLane):
                 for line in lines:
                     line.close()
                     line.flying.clear()
+            for redial in self._redials.values():
+                if redial.done and (made := redial.take()) is not None:
+                    made.close()
             self._waiting.clear()
             self._ended.clear()
         finally:

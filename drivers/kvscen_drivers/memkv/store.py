@@ -147,6 +147,8 @@ class MemkvStore(Store):
 
     def reset(self) -> None:
         self.check()
+        for lane in self._lanes:
+            lane.mend()
         self.recount()
 
     def recount(self) -> None:
