@@ -11,15 +11,18 @@ is of one round; medians with their range over the rounds. The machine should be
 disturbs the ratios less than the rates.
 
 The bare loop streams blocks of the same size from as many buffers into as many as we have, one way and without asking:
-what iperf3 does with one buffer. redis-py is given memoryviews, and what it returns is copied into the buffer, as a
-caller must who has one. LMCache's server answers no put, so each is followed by a question whether it is there.
+what iperf3 does with one buffer; `asked for` it waits for each before it asks for the next. redis-py is given
+memoryviews, and what it returns is copied into the buffer, as a caller must who has one. LMCache's server answers no
+put, so each is followed by a question whether it is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
+import os
 import select
 import shutil
 import socket
@@ -91,7 +94,7 @@ class Case:
 
 ALONE = Case(64 * KIB, 1, 1)
 PIPELINED = Case(64 * KIB, 1, 16)
-LARGE = [Case(block, streams, 2 * streams) for block in (MIB, 4 * MIB, 16 * MIB) for streams in (1, 4)]
+LARGE = [Case(block, streams, max(4, 2 * streams)) for block in (MIB, 4 * MIB, 16 * MIB) for streams in (1, 4)]
 
 
 # ---- our lanes, and other drivers'
@@ -144,27 +147,30 @@ def batches(lane: Lane, kind: int, case: Case, seconds: float) -> float:
     return done * case.block / (now - began)
 
 
-def rate(lane: Lane, kind: int, case: Case, seconds: float) -> float:
+def rate(lane: Lane, kind: int, case: Case, seconds: float, **shape: int) -> float:
     """Bytes a second where a lane is kept filled."""
-    return moved(lane, kind, case, seconds) / seconds
+    began = time.perf_counter()
+    nbytes = moved(lane, kind, case, seconds, **shape)
+    return nbytes / (time.perf_counter() - began)
 
 
-def moved(lane: Lane, kind: int, case: Case, seconds: float) -> int:
-    """Bytes that were moved within `seconds`. As many operations are given ahead of time as the core would."""
-    ahead = max(1, min(4 * case.depth, 64 * MIB // case.block))
+def moved(lane: Lane, kind: int, case: Case, seconds: float, *, keys: int = 0, batch: int = 0) -> int:
+    """Bytes, of all that was begun within `seconds`. As many operations are given ahead of time as the core would.
+    `keys`: so many blocks, where not those of the case. `batch`: batches are waited for."""
+    most = 64 * MIB // case.block
+    ahead = min(64 * batch, max(1, most // batch) * batch) if batch else max(1, min(4 * case.depth, most))
     ops, out = np.zeros(ahead, OPERATION), np.zeros(ahead + case.depth, COMPLETION)
     ops["bytes"], ops["kind"], ops["buffer"] = case.block, kind, ANY_BUFFER
-    sent = done = counted = 0
+    sent = done = 0
     stop = time.perf_counter() + seconds
     while True:
-        going = time.perf_counter() < stop
-        if going:
-            counted = done
-            if sent - done <= case.depth:
-                ops["key"] = (sent + np.arange(ahead)) % case.keys
-                sent += lane.submit(ops)
+        if sent - done <= case.depth and time.perf_counter() < stop:
+            ops["key"] = (sent + np.arange(ahead)) % (keys or case.keys)
+            if batch:
+                ops["batch"] = (sent + np.arange(ahead)) // batch
+            sent += lane.submit(ops)
         elif sent == done:
-            return counted * case.block
+            return done * case.block
         done += _ended(lane, out)
 
 
@@ -214,6 +220,18 @@ def _connects(port: int) -> None:
 
 
 _HEAD = struct.Struct("<BIQI")
+#: Beside the kind: one at a time.
+_ASKED = 128
+
+
+def _receive(sock: socket.socket, view: memoryview) -> bool:
+    done = 0
+    while done < len(view):
+        count = sock.recv_into(view[done:])
+        if not count:
+            return False
+        done += count
+    return True
 
 
 class Bare:
@@ -241,6 +259,25 @@ class Bare:
             sock.close()
         return moved / took
 
+    def asked(self, kind: int, case: Case, seconds: float) -> float:
+        """One block at a time, each asked for: what a round trip leaves of the ceiling."""
+        with socket.create_connection(self._address) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.sendall(_HEAD.pack(kind | _ASKED, 1, case.block, case.keys))
+            buffers, done = _buffers(case.block, case.keys), 0
+            sock.recv(1, socket.MSG_WAITALL)
+            began = time.perf_counter()
+            while (now := time.perf_counter()) < began + seconds:
+                view = buffers[done % len(buffers)]
+                if kind == WRITE:
+                    sock.sendall(view)
+                    sock.recv(32, socket.MSG_WAITALL)
+                else:
+                    sock.sendall(bytes(64))
+                    _receive(sock, view)
+                done += 1
+            return done * case.block / (now - began)
+
     def close(self) -> None:
         self._process.kill()
         self._process.join()
@@ -256,9 +293,24 @@ def _bare_peer(listener: socket.socket) -> None:
         # Values that are written come into other buffers than those that are read from, as in a store.
         buffers = _buffers(block, keys)
         socks[0].sendall(b"!")
+        if kind & _ASKED:
+            _answer(socks.pop(), kind & ~_ASKED, buffers)
+            continue
         _stream(socks, kind == READ, buffers, float("inf"))
         for sock in socks:
             sock.close()
+
+
+def _answer(sock: socket.socket, kind: int, buffers: list[memoryview]) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    done = 0
+    with sock, contextlib.suppress(ConnectionError):
+        while True:
+            view = buffers[done % len(buffers)]
+            if not (_receive(sock, view) if kind == WRITE else sock.recv(64, socket.MSG_WAITALL)):
+                return
+            sock.sendall(bytes(32) if kind == WRITE else view)
+            done += 1
 
 
 def _buffers(block: int, count: int) -> list[memoryview]:
@@ -304,13 +356,13 @@ def _stream(socks: list[socket.socket], out: bool, buffers: list[memoryview], un
 # ---- peers
 
 
-def redis_py(client: redis.Redis, arena: Arena, kind: int, case: Case, seconds: float) -> float:
+def redis_py(client: redis.Redis, arena: Arena, kind: int, case: Case, seconds: float, least: int = 1) -> float:
     block, depth, keys = case.block, case.depth, case.keys
     buffers = [arena.view[i * block : (i + 1) * block] for i in range(depth)]
     views = [memoryview(buffer) for buffer in buffers]
     names = [f"kvscen:{block}:{key}" for key in range(keys)]
     began, done = time.perf_counter(), 0
-    while (now := time.perf_counter()) < began + seconds:
+    while (now := time.perf_counter()) < began + seconds or done < least:
         asked = [names[(done + i) % keys] for i in range(depth)]
         if depth == 1 and kind == WRITE:
             client.set(asked[0], views[0])
@@ -344,10 +396,10 @@ class LmCache:
         name = f"kvscen@1@0@{key:x}@half".encode().ljust(150)
         return self._ASK.pack(command, length, 1, 1, 0, length, 0, 0, 0, name)
 
-    def rate(self, arena: Arena, kind: int, case: Case, seconds: float) -> float:
+    def rate(self, arena: Arena, kind: int, case: Case, seconds: float, least: int = 1) -> float:
         block, view, sock = case.block, arena.view.data, self._sock
         began, done = time.perf_counter(), 0
-        while (now := time.perf_counter()) < began + seconds:
+        while (now := time.perf_counter()) < began + seconds or done < least:
             key, place = block + done % case.keys, done % case.depth * block
             if kind == WRITE:
                 sock.sendall(self._ask(self._PUT, key, block))
@@ -401,10 +453,15 @@ def ceiling(options: argparse.Namespace) -> Iterator[Row]:
                     sides["bare loop"] = partial(bare.rate, kind, case, options.seconds)
                     if case.block <= MIB:
                         sides["iperf3"] = partial(iperf.rate, kind, case, options.seconds)
+                    if case is ALONE:
+                        sides["bare loop, asked for"] = partial(bare.asked, kind, case, options.seconds)
                     found = alternate(sides, options.rounds, options.pause)
                     what, above = f"{verb}, {case.name}", "iperf3" if case.block <= MIB else "bare loop"
                     yield from rates(found, what)
                     yield at_least(Row(f"{what}: memkv / {above}", ratio(found, "memkv", above)), least)
+                    for name in sides:
+                        if name not in ("memkv", above):
+                            yield Row(f"{what}: memkv / {name}", ratio(found, "memkv", name))
     finally:
         iperf.close()
         bare.close()
@@ -431,7 +488,9 @@ def peers(options: argparse.Namespace) -> Iterator[Row]:
                 mooncake, _ = stack.enter_context(opened(store, block, keys, depth, ahead=False))
             except (DriverError, ImportError) as error:
                 print(f"without Mooncake: {error}", file=sys.stderr)
-            # PUT comes first: what is read has to be there.
+            redis_py(client, arena, WRITE, case, 0, keys)
+            if lmcache is not None:
+                lmcache.rate(arena, WRITE, case, 0, keys)
             for kind in (WRITE, READ):
                 sides: dict[str, Side] = {"memkv": partial(rate, lane, kind, case, options.seconds)}
                 sides["redis-py"] = partial(redis_py, client, arena, kind, case, options.seconds)
@@ -461,7 +520,8 @@ def coalesce(options: argparse.Namespace) -> Iterator[Row]:
             there = ["--secret", secret, "--capacity", "64 MiB"]
             _, place = stack.enter_context(served(*there, before=link.inside([]), listen=f"{link.there}:7707"))
             link.slow("1gbit")
-            yield from _shared(MIB, "1 MiB over 1 Gbit/s", options, place, secret)
+            known = SecretFile(secret, secret)
+            yield from _shared(MIB, "1 MiB over 1 Gbit/s", options, endpoints=(place,), secret=known)
     except pytest.skip.Exception as reason:
         print(f"without a link: {reason}", file=sys.stderr)
 
@@ -474,29 +534,23 @@ def _secret() -> Iterator[str]:
         yield str(path)
 
 
-def shared(lane: Lane, block: int, batch: int, seconds: float) -> float:
-    """Seconds of one batch of reads of one block."""
-    began, done = time.perf_counter(), 0
-    while (now := time.perf_counter()) < began + seconds:
-        posted(lane, READ, block, np.zeros(batch, np.int64))
-        done += 1
-    return (now - began) / done
+def _shared(block: int, what: str, options: argparse.Namespace, **where: object) -> Iterator[Row]:
+    names = {1: "one read", 16: "16 that share"}
+    with ExitStack() as stack:
+        sides: dict[str, Side] = {}
+        for batch, name in names.items():
+            store = memkv(Work("read", block, batch, 1, depth=1, wait="batch"), coalesce=True, **where)
+            lane, _ = stack.enter_context(opened(store, block, 1, batch))
 
+            def for_batch(lane: Lane = lane, batch: int = batch) -> float:
+                case = Case(block, 1, batch)
+                return batch * block / rate(lane, READ, case, options.seconds, keys=1, batch=batch)
 
-def _shared(
-    block: int, what: str, options: argparse.Namespace, place: str | None = None, secret: str = ""
-) -> Iterator[Row]:
-    where = {} if place is None else {"endpoints": (place,), "secret": SecretFile(secret, secret)}
-    work = Work("read", block, 16, 1, depth=1, wait="batch")
-    with opened(memkv(work, coalesce=True, **where), block, 1, 16, ahead=False) as (lane, _):
-        sides: dict[str, Side] = {
-            "one read": partial(shared, lane, block, 1, options.seconds),
-            "16 that share": partial(shared, lane, block, 16, options.seconds),
-        }
+            sides[name] = for_batch
         found = alternate(sides, options.rounds, options.pause)
     for name, values in found.items():
         yield Row(f"{what}: {name}", [value * 1e6 for value in values], unit="us")
-    yield at_most(Row(f"{what}: 16 that share / one read", ratio(found, "16 that share", "one read")), 1.5)
+    yield at_most(Row(f"{what}: 16 that share / one read", ratio(found, names[16], names[1])), 1.5)
 
 
 def servers(options: argparse.Namespace) -> Iterator[Row]:
@@ -534,6 +588,7 @@ def main() -> None:
     parser.add_argument("--spin", type=float, default=0, metavar="US", help="the setting `spin` (default: none)")
     parser.add_argument("--lmcache", metavar="HOST:PORT", help="where LMCache's server listens")
     options = parser.parse_args()
+    os.environ.setdefault("GLOG_minloglevel", "3")  # Mooncake's
     gc.disable()  # as the core does while it measures
     if shutil.which("iperf3") is None and (not options.what or "ceiling" in options.what):
         parser.exit(2, "iperf3 is not installed: get it with `apt-get install iperf3` or `dnf install iperf3`\n")

@@ -22,7 +22,7 @@ from kvscen.plugin import ANY_BUFFER, MISS, WRITE, Arena, Clock, DriverError, La
 from kvscen.plugin import Lane as PluginLane
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.client import Counted
-from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce
+from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce, one_for_all
 from kvscen_drivers.memkv.line import Broken, Line, Unit
 from kvscen_drivers.memkv.placement import servers_of
 from kvscen_drivers.memkv.protocol import ANSWER, KEY_BYTES, REQUEST, REQUEST_MARK, REQUEST_ROW, Op
@@ -111,6 +111,17 @@ class Chunk:
         self.servers: list[int] | None = None if place.servers == 1 else servers_of(values, place.servers).tolist()
         self.good: list[bool] | None = None if good.all() else good.tolist()
         self.report.rows["wire_bytes"] = ops["bytes"] + np.uint64(OVERHEAD_BYTES)
+
+    def is_one(self, first: int, last: int) -> bool:
+        """Whether rows [first, last) all read the same."""
+        count = last - first
+        return (
+            self.good is None
+            and all(
+                list_[first:last].count(list_[first]) == count for list_ in (self.values, self.offsets, self.nbytes)
+            )
+            and not any(self.writes[first:last])
+        )
 
 
 class TcpLane(PluginLane):
@@ -251,6 +262,12 @@ class TcpLane(PluginLane):
                     self._fail_row(chunk.report, row, errno.EINVAL, now)
             rows = [row for row in range(first, last) if chunk.good[row]]
         self.figures.operations += last - first
+        if self._merges and last - first > 1 and chunk.is_one(first, last):
+            offset, nbytes = chunk.offsets[first], chunk.nbytes[first]
+            fetch = one_for_all(offset, nbytes, places, range(first, last))
+            line = self._only or self._line(chunk, first)
+            self._put_on(line, [self._merged(chunk, chunk.values[first], fetch, buffers)], buffers)
+            return
         merged: dict[int, list[Wanted]] | None = {} if self._merges and last - first > 1 else None
         units: dict[Line, list[tuple[Unit, bytes | memoryview, memoryview | None]]] = {}
         for row in rows:
@@ -289,7 +306,7 @@ class TcpLane(PluginLane):
         if len(fetch.rows) > 1:
             # What crosses the wire is counted once, with the first of them.
             wire = chunk.report.rows["wire_bytes"]
-            wire[list(fetch.rows)] = 0
+            wire[_stretch(fetch.rows)] = 0
             wire[fetch.rows[0]] = fetch.nbytes + OVERHEAD_BYTES
             self.figures.coalesced += len(fetch.rows) - 1
         return Unit(Op.GET, number, fetch.nbytes, chunk.report, fetch.rows, places, fetch.copies, buffers), head, None
@@ -411,13 +428,16 @@ class TcpLane(PluginLane):
         assert report is not None
         if unit.copies:
             view = self._view
-            for copy in unit.copies:
-                target, source = view[copy.target : copy.target + copy.nbytes], view[copy.source :][: copy.nbytes]
-                target[:] = source
+            for target, source, nbytes in unit.copies:
+                view[target : target + nbytes] = view[source : source + nbytes]
             now = self._clock()
-        for row in rows:
-            report.ends[row] = now
-            self._ended.add(report, row, row + 1)
+        stretch = _stretch(rows)
+        report.ends[stretch] = now
+        if isinstance(stretch, slice):
+            self._ended.add(report, stretch.start, stretch.stop)
+        else:
+            for row in rows:
+                self._ended.add(report, row, row + 1)
         self._over(unit.buffers)
 
     def _fail(self, unit: Unit, code: int, now: int) -> None:
@@ -538,3 +558,11 @@ class TcpLane(PluginLane):
             self._ended.clear()
         finally:
             self._busy.release()
+
+
+def _stretch(rows: tuple[int, ...]) -> slice | list[int]:
+    """Rows that follow on each other, as those of a batch do, are looked up at once."""
+    first = rows[0]
+    if rows == tuple(range(first, first + len(rows))):
+        return slice(first, first + len(rows))
+    return list(rows)
