@@ -24,7 +24,9 @@ def main(argv: list[str]) -> int:
     requests, replies, beat_fd, parent = (int(arg) for arg in argv)
     die_with(parent)
     memory = mmap.mmap(beat_fd, mmap.PAGESIZE)
-    session = Session(Beat.shared(memory))
+    beat = Beat.shared(memory)
+    session = Session(beat)
+    beat.add(1)  # it has started
     with os.fdopen(requests, "rb", buffering=0) as source, os.fdopen(replies, "wb", buffering=0) as sink:
         while (frame := read_frame(source)) is not None:
             reply = session.handle(pickle.loads(frame))

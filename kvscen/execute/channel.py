@@ -20,6 +20,9 @@ from kvscen.execute.messages import Reply, Request
 # How long a killed worker may take to go before it counts as one that cannot be killed (in the kernel's D state).
 _KILL_GRACE_S = 10.0
 _LOG_TAIL_LINES = 3
+# A Python and its packages from a slow disk on a busy machine.
+_START_S = 60.0
+_LOOK_S = 0.002
 
 
 class WorkerDied(Exception):
@@ -32,6 +35,9 @@ class Unkillable(Exception):
 
 class Channel(Protocol):
     """What the conductor needs of a worker."""
+
+    async def started(self) -> None:
+        """Waits until the worker listens. Raises WorkerDied."""
 
     async def send(self, request: Request) -> None: ...
 
@@ -85,6 +91,16 @@ class ProcessChannel:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    async def started(self) -> None:
+        """Its start is no part of what a scenario's `timeout` limits."""
+        with trio.move_on_after(_START_S):
+            while not self._beat.read().progress:
+                if self._process.poll() is not None:
+                    raise await self._death()
+                await trio.sleep(_LOOK_S)
+            return
+        raise WorkerDied(f"the worker did not start within {_START_S:g} s")
 
     async def send(self, request: Request) -> None:
         message = pickle.dumps(request, protocol=5)

@@ -214,6 +214,8 @@ class Conductor:
         """Open the point in each worker; the first time lay out its data and verify."""
         targets = targets_of(point.tier, self.registry)
         replies = []
+        for channel in group:
+            await channel.started()
         for process, channel in enumerate(group):
             request = messages.Open(point.id, point.tier, point.work, process, targets, self.content_seed)
             opened = await ask(channel, request, messages.Opened, point)

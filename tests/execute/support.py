@@ -86,6 +86,9 @@ class InProcessChannel:
         self._creeping = 0
         self.killed = False
 
+    async def started(self) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def send(self, request: Request) -> None:
         await trio.lowlevel.checkpoint()
         self._request = request

@@ -108,6 +108,28 @@ def test_what_never_becomes_durable_is_a_hang(tmp_path: Path, after: int) -> Non
     assert bad.reason == "what was written was not durable after 0.4 s (sync_timeout); the worker was killed"
 
 
+def _beginning(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None:
+    """Workers run this before anything else."""
+    (folder / "sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+def test_how_long_a_worker_takes_to_start_is_not_limited_by_the_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _beginning(monkeypatch, tmp_path, "import time; time.sleep(2)")
+    work = attrs.evolve(WORK, time_ns=None, operations=16, processes=2, timeout_ns=HANGING.timeout_ns)
+    (record,) = run(tmp_path, work, fake("good", "none"))
+    assert record.status == "ok", record.reason
+
+
+def test_a_worker_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _beginning(monkeypatch, tmp_path, "import os; print('no room', flush=True); os._exit(9)")
+    (record,) = run(tmp_path, WORK, fake("good", "none"))
+    assert record.status == "error"
+    assert record.reason == "the worker died: exit code 9; its last words: no room"
+
+
 def test_a_corrupt_point_is_not_measured(tmp_path: Path) -> None:
     records = run(tmp_path, WORK, fake("bad", "swapped", 20), trials=3)
     assert [r.status for r in records] == ["corrupt"] * 3

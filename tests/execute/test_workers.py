@@ -31,6 +31,9 @@ class ScriptedChannel:
     pid: int = 0
     beat: Beat = attrs.field(factory=Beat)
 
+    async def started(self) -> None:
+        raise NotImplementedError
+
     async def send(self, request: messages.Request) -> None:
         await trio.lowlevel.checkpoint()
 
