@@ -118,14 +118,14 @@ class Control:
     def __init__(self, endpoint: Endpoint, timeout_s: float, transport: str = "tcp") -> None:
         """Raises DriverError."""
         self.endpoint = endpoint
-        self.sock, self.limits = connect(endpoint, timeout_s, None, transport)
+        self._sock, self.limits = connect(endpoint, timeout_s, None, transport)
         self._number = 0
 
     @classmethod
     def over(cls, endpoint: Endpoint, sock: socket.socket, limits: Limits) -> Control:
         """On a connection that has been greeted."""
         control = cls.__new__(cls)
-        control.endpoint, control.sock, control.limits, control._number = endpoint, sock, limits, 0
+        control.endpoint, control._sock, control.limits, control._number = endpoint, sock, limits, 0
         return control
 
     def call(
@@ -148,10 +148,10 @@ class Control:
         """The same for a request that names the bytes of the whole value and does not bring them."""
         self._number += 1
         try:
-            self.sock.sendall(protocol.request(op, self._number, key, offset, length, value_bytes))
+            self._sock.sendall(protocol.request(op, self._number, key, offset, length, value_bytes))
             if len(value):
-                self.sock.sendall(value)
-            mark, of, status, _, number, follows, value_bytes = ANSWER.unpack(_exactly(self.sock, ANSWER.size))
+                self._sock.sendall(value)
+            mark, of, status, _, number, follows, value_bytes = ANSWER.unpack(_exactly(self._sock, ANSWER.size))
             if (
                 mark != ANSWER_MARK
                 or of != op
@@ -159,7 +159,7 @@ class Control:
                 or (status and follows > protocol.MAX_TEXT_BYTES)
             ):
                 raise Garbage("answers with something that is not its protocol")
-            return Status(status), value_bytes, _exactly(self.sock, follows)
+            return Status(status), value_bytes, _exactly(self._sock, follows)
         except (OSError, Garbage, ValueError) as error:
             why = f"does not answer: {error.strerror or error}" if isinstance(error, OSError) else str(error)
             raise DriverError(f"the memkv server {self.endpoint} {why}", "look whether it still runs") from error
@@ -176,7 +176,7 @@ class Control:
         return told
 
     def close(self) -> None:
-        self.sock.close()
+        self._sock.close()
 
 
 def errno_of(status: int) -> int:

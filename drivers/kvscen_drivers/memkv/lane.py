@@ -23,11 +23,12 @@ from kvscen.plugin import ANY_BUFFER, MISS, WRITE, Arena, Clock, DriverError, La
 from kvscen.plugin import Lane as PluginLane
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.client import Counted
-from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce
+from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce, one_for_all
 from kvscen_drivers.memkv.lent import LentLine
 from kvscen_drivers.memkv.line import Broken, Item, Line, Unit
 from kvscen_drivers.memkv.placement import servers_of
 from kvscen_drivers.memkv.protocol import KEY_BYTES, REQUEST_MARK, REQUEST_ROW, Op
+from kvscen_drivers.memkv.redial import Redial
 from kvscen_drivers.reports import Ended, Report
 
 #: A connection that broke is tried again after so long.
@@ -113,6 +114,17 @@ class Chunk:
         self.good: list[bool] | None = None if good.all() else good.tolist()
         self.report.rows["wire_bytes"] = ops["bytes"] + np.uint64(overhead_bytes)
 
+    def is_one(self, first: int, last: int) -> bool:
+        """Whether rows [first, last) all read the same."""
+        count = last - first
+        return (
+            self.good is None
+            and all(
+                list_[first:last].count(list_[first]) == count for list_ in (self.values, self.offsets, self.nbytes)
+            )
+            and not any(self.writes[first:last])
+        )
+
 
 class MemkvLane(PluginLane):
     """At most `depth` operations. `dial` makes a connection to a server (by number) and may raise DriverError.
@@ -154,6 +166,7 @@ class MemkvLane(PluginLane):
         self._waiting: deque[tuple[Chunk, int]] = deque()
         self._turn = 0
         self._closed = False
+        self._redials: dict[Line, Redial] = {}
         self._busy = threading.Lock()
         self._poll = select.poll()
         self.lines: list[list[Line]] = []
@@ -254,6 +267,12 @@ class MemkvLane(PluginLane):
                     self._fail_row(chunk.report, row, errno.EINVAL, now)
             rows = [row for row in range(first, last) if chunk.good[row]]
         self.figures.operations += last - first
+        if self._merges and last - first > 1 and chunk.is_one(first, last):
+            offset, nbytes = chunk.offsets[first], chunk.nbytes[first]
+            fetch = one_for_all(offset, nbytes, places, range(first, last))
+            line = self._only or self._line(chunk, first)
+            self._put_on(line, [self._merged(chunk, chunk.values[first], fetch, buffers)], buffers)
+            return
         merged: dict[int, list[Wanted]] | None = {} if self._merges and last - first > 1 else None
         units: dict[Line, list[Item]] = {}
         for row in rows:
@@ -290,7 +309,7 @@ class MemkvLane(PluginLane):
         if len(fetch.rows) > 1:
             # What crosses the wire is counted once, with the first of them.
             wire = chunk.report.rows["wire_bytes"]
-            wire[list(fetch.rows)] = 0
+            wire[_stretch(fetch.rows)] = 0
             wire[fetch.rows[0]] = fetch.nbytes + self._overhead_bytes
             self.figures.coalesced += len(fetch.rows) - 1
         return Unit(Op.GET, number, fetch.nbytes, chunk.report, fetch.rows, places, fetch.copies, buffers), head, None
@@ -370,9 +389,13 @@ class MemkvLane(PluginLane):
                     before = line.sent_bytes
                     line.send()
                     moved |= line.sent_bytes > before
-                if line.receive():
+                # A server that is asked for several at a time is woken less often.
+                enough = len(line.flying) // 2
+                while line.receive():
                     moved = True
                     self._answers(line)
+                    if len(line.flying) <= enough:
+                        break
             except Broken as broken:
                 self._break(line, broken)
                 moved = True
@@ -402,13 +425,16 @@ class MemkvLane(PluginLane):
         assert report is not None
         if unit.copies:
             view = self._view
-            for copy in unit.copies:
-                target, source = view[copy.target : copy.target + copy.nbytes], view[copy.source :][: copy.nbytes]
-                target[:] = source
+            for target, source, nbytes in unit.copies:
+                view[target : target + nbytes] = view[source : source + nbytes]
             now = self._clock()
-        for row in rows:
-            report.ends[row] = now
-            self._ended.add(report, row, row + 1)
+        stretch = _stretch(rows)
+        report.ends[stretch] = now
+        if isinstance(stretch, slice):
+            self._ended.add(report, stretch.start, stretch.stop)
+        else:
+            for row in rows:
+                self._ended.add(report, row, row + 1)
         self._over(unit.buffers)
 
     def _fail(self, unit: Unit, code: int, now: int) -> None:
@@ -446,6 +472,7 @@ class MemkvLane(PluginLane):
         poll = self._poll
         for line in flying:
             assert line.sock is not None
+            line.await_bytes()
             poll.register(line.sock, select.POLLIN | (select.POLLOUT if line.out else 0))
         poll.poll(max(1, min(timeout_ns, self._timeout_ns // 4) // 1_000_000))
         for line in flying:
@@ -469,17 +496,29 @@ class MemkvLane(PluginLane):
             self._fail(unit, broken.code, now)
 
     def _again(self, line: Line) -> bool:
-        """Connect anew, now and then."""
-        if time.monotonic_ns() < line.retry_ns:
+        """Connect anew, now and then, without waiting for it. Whether there is a connection."""
+        redial = self._redials.get(line)
+        if redial is None:
+            if time.monotonic_ns() >= line.retry_ns:
+                self._redials[line] = Redial(lambda: self._dial(line.server))
             return False
-        try:
-            fresh = self._dial(line.server)
-        except DriverError:
-            # From its end: a server that hangs takes its time to be given up.
+        if not redial.done:
+            return False
+        del self._redials[line]
+        fresh = redial.take()
+        if fresh is None:
             line.retry_ns = time.monotonic_ns() + _RETRY_NS
             return False
         line.renew(fresh)
         return True
+
+    def mend(self) -> None:
+        """Connect anew what broke, before a load begins. Raises DriverError where a server cannot be reached."""
+        for line in self.all_lines:
+            if line.sock is None:
+                redial = self._redials.pop(line, None)
+                fresh = (redial and redial.take()) or self._dial(line.server)
+                line.renew(fresh)
 
     # ---- what is known of it
 
@@ -515,7 +554,18 @@ class MemkvLane(PluginLane):
                     line.close()
                     with contextlib.suppress(Lost):
                         line.abandon(self._timeout_ns)
+            for redial in self._redials.values():
+                if redial.done and (made := redial.take()) is not None:
+                    made.close()
             self._waiting.clear()
             self._ended.clear()
         finally:
             self._busy.release()
+
+
+def _stretch(rows: tuple[int, ...]) -> slice | list[int]:
+    """Rows that follow on each other, as those of a batch do, are looked up at once."""
+    first = rows[0]
+    if rows == tuple(range(first, first + len(rows))):
+        return slice(first, first + len(rows))
+    return list(rows)

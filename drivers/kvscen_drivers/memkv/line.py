@@ -15,6 +15,7 @@ from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.client import Counted, Endpoint, counted, errno_of
 from kvscen_drivers.memkv.coalesce import Copy
 from kvscen_drivers.memkv.protocol import ANSWER, ANSWER_MARK, KEY_BYTES, REQUEST, Op, Status
+from kvscen_drivers.memkv.wakes import wake_at
 from kvscen_drivers.reports import Report
 
 #: What is read beside the rest of a value, and copied: heads of answers, and small values.
@@ -87,6 +88,7 @@ class Line:
         self._first = self._have = 0
         self._rest: list[memoryview] = []
         self._rest_bytes = 0
+        self._wakes_bytes = 1
         self.use(sock)
 
     def use(self, sock: socket.socket) -> None:
@@ -95,6 +97,12 @@ class Line:
         self.sock, self._before = sock, counted(sock)
         self._first = self._have = self._rest_bytes = 0
         self._rest = []
+        self._wakes_bytes = 1
+
+    def await_bytes(self) -> None:
+        """Before one waits: whoever waits for much of a value is not woken for every piece of it."""
+        assert self.sock is not None
+        self._wakes_bytes = wake_at(self.sock, self._rest_bytes, self._wakes_bytes)
 
     def renew(self, fresh: Line) -> None:
         """Go on with the connection of another one, to the same server."""

@@ -105,6 +105,11 @@ class Pool:
         self._reserved_bytes = 0
         self._free: defaultdict[int, list[tuple[Slab, int]]] = defaultdict(list)
 
+    @property
+    def whose(self) -> str:
+        """Whose memory it is of, for messages."""
+        return "the machine" if self._region is None else "the memory that the server shares"
+
     @staticmethod
     def rounded(nbytes: int) -> int:
         """What so many bytes take."""

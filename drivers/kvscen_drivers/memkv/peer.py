@@ -18,6 +18,7 @@ from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.lease import Leases
 from kvscen_drivers.memkv.protocol import ANSWER, ANSWER_MARK, REQUEST, REQUEST_MARK, Op, Status
 from kvscen_drivers.memkv.values import Incoming, Refused, Values
+from kvscen_drivers.memkv.wakes import wake_at
 
 #: What is read beside the rest of a value: many requests without values, or the head of the next one with a little of
 #: its value.
@@ -67,9 +68,12 @@ class Peer:
         self._rest: memoryview | None = None
         self._incoming: Incoming | None = None
         self._answer_to = (0, 0)
+        # Of a value that is refused: bytes that are still to come, and what is answered then.
         self._skip = 0
+        self._refusal = b""
         # The last read took all that there was.
         self._drained = False
+        self._wakes_bytes = 1
         self._last_words = False
         # Of a client that moves bytes itself.
         self._leases: Leases | None = None
@@ -92,6 +96,8 @@ class Peer:
         """Read, serve and write as far as it goes without waiting. Raises Gone."""
         try:
             self._pump()
+            rest = 0 if self._rest is None else len(self._rest)
+            self._wakes_bytes = wake_at(self.sock, rest, self._wakes_bytes)
         except OSError as error:
             raise Gone from error
 
@@ -133,7 +139,7 @@ class Peer:
                 left = self._have - self._first
                 self._view[:left] = self._view[self._first : self._have]
                 self._first, self._have = 0, left
-            wanted = min(_HEAD_BYTES, _ROOM - self._have)
+            wanted = min(max(_HEAD_BYTES, self._skip), _ROOM - self._have)
             count = self.sock.recv_into(self._view[self._have : self._have + wanted])
         except BlockingIOError:
             return False
@@ -282,12 +288,10 @@ class Peer:
                 raise Refused(Status.BAD_REQUEST, "the key is empty")
             incoming = self._values.receive(key, offset, length, value_bytes)
         except Refused as refused:
-            if length > self._values.limits.value_bytes:
-                self._last_words = True
-            self._skip = length - here
-            self._first += here
-            self._out.append(protocol.refusal(Op.PUT, refused.status, number, str(refused)))
-            return not self._skip
+            # Its bytes come all the same: answered before they are gone, a client would wonder what it still sends.
+            self._skip = length
+            self._refusal = protocol.refusal(Op.PUT, refused.status, number, str(refused))
+            return self._skip_some()
         if here:
             incoming.view[:here] = self._view[self._first : self._first + here]
             self._first += here
@@ -315,7 +319,10 @@ class Peer:
         count = min(self._skip, self._have - self._first)
         self._skip -= count
         self._first += count
-        return not self._skip
+        if self._skip:
+            return False
+        self._out.append(self._refusal)
+        return True
 
     def _lease(self, op: int, number: int, key: bytes, offset: int, length: int, value_bytes: int) -> None:
         leases, place = self._leases, b""

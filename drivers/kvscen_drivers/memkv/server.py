@@ -34,6 +34,7 @@ LINGER_S = 10.0
 #: What values in files need of memory that is shared with clients.
 _BUFFERS_BYTES = 256 << 20
 _SWEEP_S = 1.0
+_ACCEPTED_TOGETHER = 64
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 
 
@@ -175,6 +176,12 @@ class Server:
         os.close(self._spare)
 
     def _accept(self, now: float) -> None:
+        for _ in range(_ACCEPTED_TOGETHER):
+            if not self._accept_one(now):
+                return
+
+    def _accept_one(self, now: float) -> bool:
+        """Whether there may be more."""
         try:
             sock, _ = self._listener.accept()
         except OSError as error:
@@ -184,14 +191,15 @@ class Server:
                 with contextlib.suppress(OSError):
                     self._listener.accept()[0].close()
                 self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            return
+            return False
         if len(self._peers) >= self._settings.connections:
             sock.close()
-            return
+            return True
         sock.setblocking(False)
         tune(sock, self._settings.congestion)
         self._peers[sock.fileno()] = Peer(sock, self._house), [now, _READ]
         self._epoll.register(sock, _READ)
+        return True
 
     def _ready(self, descriptor: int, now: float) -> None:
         peer, state = self._peers[descriptor]

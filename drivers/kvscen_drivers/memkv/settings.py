@@ -153,17 +153,17 @@ def _here(host: str) -> bool:
 
 MEASURES = (
     Measure("transport", "string", "", "how values travelled: tcp, shm or rdma"),
+    Measure(
+        "merge_ratio",
+        "float64",
+        "1",
+        "operations of the load / requests; above 1 where reads were coalesced",
+    ),
     Measure("servers", "int64", "", "servers that the values are spread over"),
     Measure("connections_used", "int64", "", "connections of all lanes of a worker"),
     Measure("congestion_control", "string", "", "TCP's congestion control of them"),
     Measure("interface", "string", "", "network interfaces that have their addresses"),
     Measure("wire_operations", "int64", "operations", "requests of the load, warm-up included"),
-    Measure(
-        "operations_per_wire_operation",
-        "float64",
-        "1",
-        "operations of the load / requests; above 1 where reads were coalesced",
-    ),
     Measure("coalesced_operations", "int64", "operations", "operations that another one's request served"),
     Measure(
         "sent_bytes", "int64", "B", "bytes that the lanes sent from the start of the load to its end, heads included"

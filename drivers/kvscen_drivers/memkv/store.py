@@ -163,12 +163,14 @@ class MemkvStore(Store):
 
     def reset(self) -> None:
         self.check()
+        for lane in self._lanes:
+            lane.mend()
         self.recount()
 
     def recount(self) -> None:
         sent, received, kernel = self._counted()
         self._before = _Before(
-            self._figures(), sent, received, kernel, self._server_cpu_ns(), self._moved(), self._device_count()
+            self._figures(), sent, received, kernel, self.server_cpu_ns(), self._moved(), self._device_count()
         )
 
     def check(self) -> None:
@@ -189,7 +191,7 @@ class MemkvStore(Store):
         (operations, nbytes), device = self._moved(), self._device_count()
         cpu_ns: int | None = None
         with contextlib.suppress(DriverError):  # a server that is gone tells nothing more
-            cpu_ns = self._server_cpu_ns()
+            cpu_ns = self.server_cpu_ns()
         if before is not None:
             sent, received = sent - before.sent, received - before.received
             operations, nbytes = operations - before.moved[0], nbytes - before.moved[1]
@@ -209,7 +211,7 @@ class MemkvStore(Store):
             "congestion_control": ", ".join(sorted({congestion_of(sock) for sock in socks})) or None,
             "interface": ", ".join(sorted({interface_of(sock) for sock in socks})) or None,
             "wire_operations": figures.requests,
-            "operations_per_wire_operation": figures.operations / figures.requests if figures.requests else None,
+            "merge_ratio": figures.operations / figures.requests if figures.requests else None,
             "coalesced_operations": figures.coalesced,
             "sent_bytes": sent,
             "received_bytes": received,
@@ -252,7 +254,7 @@ class MemkvStore(Store):
     def _device_count(self) -> engine.DeviceCount:
         return engine.counted(self._devices())
 
-    def _server_cpu_ns(self) -> int:
+    def server_cpu_ns(self) -> int:
         return sum(int(told.get("cpu_ns", 0)) for told in self._fleet.about())
 
     def _socks(self) -> list[socket.socket]:
@@ -265,13 +267,13 @@ class MemkvStore(Store):
         if not moved or not socks:
             return PathReport("unknown", f"{where}: nothing has been moved yet")
         by = ", ".join(sorted({interface_of(sock) for sock in socks}))
-        how = f"{len(socks)} TCP connections of {by} to {len(self._fleet.endpoints)} servers"
+        how = f"TCP connections of {by}"
         if kernel is None:
             return PathReport("unknown", f"{how}; the kernel does not say what it counted")
         # What is sent and not confirmed yet is missing in the kernel's count.
         seen = kernel.acked_bytes + kernel.received_bytes
         if abs(seen - moved) > max(1 << 16, _TOLERANCE * moved):
-            return PathReport("mixed", f"{how}; TCP counted {seen} of the {moved} bytes that we did")
+            return PathReport("mixed", f"{how}; TCP counted {seen / moved:.0%} of the bytes that we did")
         how = f"{how}; TCP counted the bytes that we did"
         return PathReport("tcp", how) if self._settings.transport == "tcp" else self._lent_path(how)
 

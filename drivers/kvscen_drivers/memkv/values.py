@@ -104,7 +104,7 @@ class Values:
         slot = self.pool.take(length)
         if slot is None:
             self._promised_bytes -= room
-            raise Refused(Status.FULL, _no_memory(length))
+            raise Refused(Status.FULL, self._no_memory(length))
 
         def keep() -> None:
             self._promised_bytes -= room
@@ -160,6 +160,9 @@ class Values:
             self.used_bytes -= kept.room_bytes
         self._free(kept)
         return True
+
+    def _no_memory(self, nbytes: int) -> str:
+        return f"{self.pool.whose} has no {show_bytes(nbytes)} of memory left"
 
     # ---- out
 
@@ -290,7 +293,7 @@ class FileValues(Values):
     def _buffer(self, nbytes: int) -> Slot:
         slot = self.pool.take(nbytes)
         if slot is None:
-            raise Refused(Status.FULL, _no_memory(nbytes))
+            raise Refused(Status.FULL, self._no_memory(nbytes))
         return slot
 
     def _write(self, view: memoryview, first: int) -> None:
@@ -305,10 +308,6 @@ class FileValues(Values):
     def close(self) -> None:
         super().close()
         os.close(self._file)
-
-
-def _no_memory(nbytes: int) -> str:
-    return f"the server has no {show_bytes(nbytes)} of memory in one piece left"
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from kvscen.plugin import ERROR, OK, READ, WRITE, Arena, DriverError, Layout, Pa
 from kvscen_drivers.memkv import engine, protocol
 from kvscen_drivers.memkv.client import Control, Endpoint, connect
 from kvscen_drivers.memkv.driver import MemkvDriver
+from kvscen_drivers.memkv.fleet import join, part_from
 from kvscen_drivers.memkv.lane import MemkvLane
 from kvscen_drivers.memkv.lent import LentLine
 from kvscen_drivers.memkv.memory import Pool, Region
@@ -330,18 +331,24 @@ def standin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_engine
 class TestStandin(contract.TestMemkv):
-    @pytest.fixture
-    def settings(self, standin):
-        with serving(devices=()) as one, serving(devices=()) as other:
-            yield MemkvSettings(endpoints=(str(one), str(other)), transport="rdma", connections=2).complete()
+    more: ClassVar[dict[str, object]] = {"connections": 2}
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def shared(cls):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engine, "devices", lambda: [engine.Device("standin", True)])
+            with serving(devices=()) as one, serving(devices=()) as other:
+                settings = MemkvSettings(endpoints=(str(one), str(other)), transport="rdma", **cls.more).complete()
+                tier = Tier("under_test", "memkv", settings)
+                join(tier, 10.0)
+                yield settings
+                part_from(tier)
 
 
 @needs_engine
-class TestStandinBatches(contract.TestBatchesInFrames):
-    @pytest.fixture
-    def settings(self, standin):
-        with serving(devices=()) as endpoint:
-            yield MemkvSettings(endpoints=(str(endpoint),), transport="rdma", coalesce=True, entry=8).complete()
+class TestStandinBatches(TestStandin, contract.TestBatchesInFrames):
+    more: ClassVar[dict[str, object]] = {"coalesce": True, "entry": 8}
 
 
 @needs_engine

@@ -154,10 +154,10 @@ def test_one_that_stops_in_the_middle_does_not_hold_up_the_others() -> None:
         other.close()
 
 
-def test_many_connections() -> None:
+def test_connections_that_end_are_forgotten() -> None:
     with serving() as endpoint:
-        clients = [control(endpoint) for _ in range(300)]
-        assert clients[-1].about()["connections"] == 300
+        clients = [control(endpoint) for _ in range(50)]
+        assert clients[-1].about()["connections"] == 50
         for client in clients:
             client.close()
         last = control(endpoint)
