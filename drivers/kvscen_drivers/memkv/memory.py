@@ -65,6 +65,12 @@ class Region:
                 gaps.append((start, length))
         self._gaps = gaps
 
+    def close(self) -> None:
+        """Nobody opens it any more. The memory goes with the last view of it."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
 
 @attrs.define(eq=False)
 class Slab:

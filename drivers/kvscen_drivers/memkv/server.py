@@ -173,6 +173,8 @@ class Server:
         self._listener.close()
         self._epoll.close()
         self._values.close()
+        if self._shared is not None:
+            self._shared.close()
         os.close(self._spare)
 
     def _accept(self, now: float) -> None:

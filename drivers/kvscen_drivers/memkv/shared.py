@@ -26,6 +26,11 @@ class Shared:
     told: dict[str, dict[str, object]]
     engine: Engine | None
 
+    def close(self) -> None:
+        if self.engine is not None:
+            self.engine.close()
+        self.region.close()
+
     @property
     def transports(self) -> frozenset[int]:
         return frozenset(TRANSPORTS[name] for name in ("tcp", *self.told))
