@@ -565,9 +565,9 @@ def servers(options: argparse.Namespace) -> Iterator[Row]:
         for kind, verb in VERBS.items():
 
             def for_cpu(lane: Lane, store: MemkvStore, kind: int = kind) -> float:
-                before = store.server_cpu_ns()
+                store.recount()
                 nbytes = moved(lane, kind, case, options.seconds)
-                return nbytes / ((store.server_cpu_ns() - before) / 1e9)
+                return nbytes / int(store.measures()["server_cpu_ns"] or 0) * 1e9
 
             found = alternate({name: partial(for_cpu, *both) for name, both in sides_of.items()}, options.rounds, 0.1)
             for name, values in found.items():

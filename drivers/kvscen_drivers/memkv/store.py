@@ -153,7 +153,7 @@ class MemkvStore(Store):
 
     def recount(self) -> None:
         sent, received, kernel = self._counted()
-        self._before = _Before(self._figures(), sent, received, kernel, self.server_cpu_ns())
+        self._before = _Before(self._figures(), sent, received, kernel, self._server_cpu_ns())
 
     def check(self) -> None:
         try:
@@ -172,7 +172,7 @@ class MemkvStore(Store):
         figures, before = self._figures(), self._before
         cpu_ns: int | None = None
         with contextlib.suppress(DriverError):  # a server that is gone tells nothing more
-            cpu_ns = self.server_cpu_ns()
+            cpu_ns = self._server_cpu_ns()
         if before is not None:
             sent, received = sent - before.sent, received - before.received
             figures = Figures(
@@ -217,7 +217,7 @@ class MemkvStore(Store):
             total = None if total is None or seen is None else total + seen
         return sent, received, total
 
-    def server_cpu_ns(self) -> int:
+    def _server_cpu_ns(self) -> int:
         return sum(int(told.get("cpu_ns", 0)) for told in self._fleet.about())
 
     def _socks(self) -> list[socket.socket]:
