@@ -581,7 +581,7 @@ PARTS = {"ceiling": ceiling, "peers": peers, "coalesce": coalesce, "servers": se
 def main() -> None:
     global SPIN_NS
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=list(PARTS), help="(default: all)")
+    parser.add_argument("what", nargs="*", choices=[*PARTS, []], metavar="WHAT", help="(default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="of each row (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each side (default: %(default)s)")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds before each side (default: %(default)s)")
