@@ -565,9 +565,9 @@ def servers(options: argparse.Namespace) -> Iterator[Row]:
         for kind, verb in VERBS.items():
 
             def for_cpu(lane: Lane, store: MemkvStore, kind: int = kind) -> float:
-                before = store.server_cpu_ns()
+                store.recount()
                 nbytes = moved(lane, kind, case, options.seconds)
-                return nbytes / ((store.server_cpu_ns() - before) / 1e9)
+                return nbytes / int(store.measures()["server_cpu_ns"] or 0) * 1e9
 
             found = alternate({name: partial(for_cpu, *both) for name, both in sides_of.items()}, options.rounds, 0.1)
             for name, values in found.items():
@@ -581,7 +581,7 @@ PARTS = {"ceiling": ceiling, "peers": peers, "coalesce": coalesce, "servers": se
 def main() -> None:
     global SPIN_NS
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=list(PARTS), help="(default: all)")
+    parser.add_argument("what", nargs="*", choices=[*PARTS, []], metavar="WHAT", help="(default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="of each row (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each side (default: %(default)s)")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds before each side (default: %(default)s)")

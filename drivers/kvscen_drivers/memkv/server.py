@@ -138,11 +138,11 @@ class Server:
             epoll.register(leash, _READ)
         swept, busy_until = time.monotonic(), 0
         while self._running:
-            events = epoll.poll(0)
+            events = epoll.poll(0 if spin_ns or self._unfinished else _SWEEP_S)
             while not events and not self._unfinished and time.monotonic_ns() < busy_until:
                 os.sched_yield()
                 events = epoll.poll(0)
-            if not events and not self._unfinished:
+            if spin_ns and not events and not self._unfinished:
                 events = epoll.poll(_SWEEP_S)
             now = time.monotonic()
             unfinished, self._unfinished = self._unfinished, set()

@@ -170,7 +170,7 @@ class MemkvStore(Store):
     def recount(self) -> None:
         sent, received, kernel = self._counted()
         self._before = _Before(
-            self._figures(), sent, received, kernel, self.server_cpu_ns(), self._moved(), self._device_count()
+            self._figures(), sent, received, kernel, self._server_cpu_ns(), self._moved(), self._device_count()
         )
 
     def check(self) -> None:
@@ -191,7 +191,7 @@ class MemkvStore(Store):
         (operations, nbytes), device = self._moved(), self._device_count()
         cpu_ns: int | None = None
         with contextlib.suppress(DriverError):  # a server that is gone tells nothing more
-            cpu_ns = self.server_cpu_ns()
+            cpu_ns = self._server_cpu_ns()
         if before is not None:
             sent, received = sent - before.sent, received - before.received
             operations, nbytes = operations - before.moved[0], nbytes - before.moved[1]
@@ -254,7 +254,7 @@ class MemkvStore(Store):
     def _device_count(self) -> engine.DeviceCount:
         return engine.counted(self._devices())
 
-    def server_cpu_ns(self) -> int:
+    def _server_cpu_ns(self) -> int:
         return sum(int(told.get("cpu_ns", 0)) for told in self._fleet.about())
 
     def _socks(self) -> list[socket.socket]:
