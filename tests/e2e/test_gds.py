@@ -13,7 +13,7 @@ from tests.e2e.support import ROOT, kvscen, trials
 
 SHORT = [
     word
-    for pin in ("pages.model=deepseek", "pages.requests=1", "study.trials=1", "study.time=50 ms", "study.warmup=0 s")
+    for pin in ("pages.model=deepseek", "pages.requests=1", "study.trials=1", "study.time=1 s", "study.warmup=0 s")
     for word in ("--set", pin)
 ]
 
@@ -31,6 +31,7 @@ def test_without_a_gpu_the_disk_is_measured_and_the_rest_is_unavailable(tmp_path
     }
     for row in rows:
         if row["status"] == "unavailable":
+            assert ("memory = vram" in row["reason"]) == (row["tier"] == "disk")
             assert "libcuda.so.1" in row["reason"] or "cuda-bindings" in row["reason"]
 
 
