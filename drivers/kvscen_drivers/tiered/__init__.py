@@ -23,6 +23,7 @@ from kvscen.plugin import Driver, DriverError, Finding, Footprint, Store, Tier, 
 from kvscen_drivers.gpu import bounce
 from kvscen_drivers.tiered.bookkeeping import cache_of, slots_of
 from kvscen_drivers.tiered.settings import (
+    RULES,
     TieredSettings,
     capacity_of,
     folders_of,
@@ -44,6 +45,7 @@ class TieredDriver(Driver):
     measures = bounce.MEASURES
     max_processes = 1  # one bookkeeping
     levels_setting = "levels"
+    rules = RULES
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         return lint(tier, work)
