@@ -12,11 +12,12 @@ from kvscen.language.format import one_line
 from kvscen.language.resolve import read_value
 from kvscen.language.scenario import ExpectDef, FindDef
 from kvscen.language.schema import Share
+from kvscen.language.sealed import Unchosen
 from kvscen.language.suggest import listed
 from kvscen.language.syntax import Expr
 from kvscen.language.values import Quantity, format_value, show_value
 from kvscen.plan.cost import each_tier
-from kvscen.plan.late import Axis, Flat, Late, Trace, Unchosen
+from kvscen.plan.late import Axis, Flat, Late, Trace
 from kvscen.plan.point import Candidate, Expectation, Find, Point, Work
 from kvscen.plan.replay import Replay
 from kvscen.plan.search import Leaf, Said
@@ -180,20 +181,20 @@ def _check_judged(late: Late, find: FindDef, point: Point) -> None:
                 span,
                 help=f"judge by a measure of the tier `{point.tier.name}`, which is searched",
             )
-        had = _operations(info, point.work)
+        had = operations_of(info, point.work)
         if had is not None and had < info.least_operations:
             at = show_value(point.axes[find.target.key])
             raise problem(
                 "KVS405",
-                f"`{measure}` needs {info.least_operations:,} {_counted(info)} in a trial, "
+                f"`{measure}` needs {info.least_operations:,} {counted(info)} in a trial, "
                 f"and at `{find.target.key} = {at}` there are {int(had):,}",
                 span,
-                help=f"{_longer(info, had, point.work)}, or judge by a lower percentile: a point without the measure "
+                help=f"{longer(info, had, point.work)}, or judge by a lower percentile: a point without the measure "
                 "would count as one that does not keep it",
             )
 
 
-def _longer(info: MeasureInfo, had: Fraction, work: Work) -> str:
+def longer(info: MeasureInfo, had: Fraction, work: Work) -> str:
     """How the trials come to have enough operations."""
     if not had or work.time_ns is None:
         return "make the trials longer"
@@ -210,11 +211,12 @@ def _is_foreign(late: Late, measure: str, point: Point) -> bool:
     return measure_named(measure, [info for info in made if info is not None]) is None
 
 
-def _counted(info: MeasureInfo) -> str:
+def counted(info: MeasureInfo) -> str:
+    """What a measure is of, in the plural."""
     return {"batch": "batches", "request": "requests"}.get(info.name.partition("_")[0], "operations")
 
 
-def _operations(info: MeasureInfo, work: Work) -> Fraction | None:
+def operations_of(info: MeasureInfo, work: Work) -> Fraction | None:
     """How many of what the measure is of there will be in a trial, where the scenario tells."""
     if work.traffic is not None:
         return None

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import attrs
 
 from kvscen_drivers.memkv import protocol
+from kvscen_drivers.memkv.lease import Leases
 from kvscen_drivers.memkv.protocol import ANSWER, ANSWER_MARK, REQUEST, REQUEST_MARK, Op, Status
 from kvscen_drivers.memkv.values import Incoming, Refused, Values
 from kvscen_drivers.memkv.wakes import wake_at
@@ -35,11 +36,14 @@ class Gone(Exception):
 
 @attrs.frozen
 class House:
-    """What the clients of a server share. `about` is what STAT tells beside the values."""
+    """What the clients of a server share. `about` is what STAT tells beside the values, `transports` (by their numbers)
+    what clients may ask for, `linger` is given memory that a client which is gone may still be writing to."""
 
     values: Values
     secret: bytes | None
     about: Callable[[], dict[str, object]]
+    transports: frozenset[int] = frozenset({protocol.TCP})
+    linger: Callable[[object], None] | None = None
 
 
 class Peer:
@@ -71,6 +75,8 @@ class Peer:
         self._drained = False
         self._wakes_bytes = 1
         self._last_words = False
+        # Of a client that moves bytes itself.
+        self._leases: Leases | None = None
         self._nonces = (b"", b"")
         self._step = self._hello
 
@@ -78,6 +84,11 @@ class Peer:
     def idle(self) -> bool:
         """Whether it is between two requests, and nothing waits to be sent."""
         return self.greeted and not self._out and self._rest is None and not self._skip and self._have == self._first
+
+    @property
+    def leases(self) -> int:
+        """What it has been lent."""
+        return 0 if self._leases is None else len(self._leases)
 
     # ---- the loop's side
 
@@ -97,6 +108,8 @@ class Peer:
         self._rest = None
         self._out.clear()
         self._holding.clear()
+        if self._leases is not None:
+            self._leases.close()
         self.sock.close()
 
     def _pump(self) -> None:
@@ -176,12 +189,16 @@ class Peer:
     def _hello(self) -> bool:
         if self._have - self._first < protocol.HELLO.size:
             return False
-        magic, version, _, nonce = protocol.HELLO.unpack_from(self._head, self._first)
+        magic, version, transport, nonce = protocol.HELLO.unpack_from(self._head, self._first)
         self._first += protocol.HELLO.size
         if magic != protocol.MAGIC:
             raise Gone
         mine, limits = os.urandom(len(nonce)), self._values.limits
         status = Status.OK if version == protocol.VERSION else Status.VERSION
+        if status == Status.OK and transport not in self._house.transports:
+            status = Status.TRANSPORT
+        elif transport != protocol.TCP:
+            self._leases = Leases(self._values, self._house.linger)
         self._nonces = (nonce, mine)
         self._out.append(
             protocol.WELCOME.pack(
@@ -255,6 +272,8 @@ class Peer:
                         return self._break_off(op, number, f"a batch has at most {self._values.limits.batch} requests")
                     self._batch = length
                     self._out.append(protocol.answer(op, Status.OK, number))
+                elif Op.LEND <= op <= Op.RELEASE:
+                    self._lease(op, number, key, offset, length, value_bytes)
                 else:
                     self._rarely(op, number, key)
             except Refused as refused:
@@ -304,6 +323,20 @@ class Peer:
             return False
         self._out.append(self._refusal)
         return True
+
+    def _lease(self, op: int, number: int, key: bytes, offset: int, length: int, value_bytes: int) -> None:
+        leases, place = self._leases, b""
+        if leases is None:
+            raise Refused(Status.BAD_REQUEST, "this connection is for values over TCP")
+        if op == Op.LEND:
+            place, value_bytes = leases.lend(key, offset, length)
+        elif op == Op.RESERVE:
+            place = leases.reserve(key, offset, length, value_bytes)
+        elif op == Op.COMMIT:
+            leases.commit(key)
+        else:
+            leases.release(key)
+        self._out.append(ANSWER.pack(ANSWER_MARK, op, 0, 0, number, len(place), value_bytes) + place)
 
     def _rarely(self, op: int, number: int, key: bytes) -> None:
         values = self._values

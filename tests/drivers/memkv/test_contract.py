@@ -59,3 +59,17 @@ class TestFiles(TestMemkv):
 
 class TestRangesInFiles(TestMemkv):
     given = MemkvSettings(values="files", entry=4)
+
+
+class TestShared(TestMemkv):
+    """The lanes copy the bytes themselves, from and into the servers' memory."""
+
+    given = MemkvSettings(transport="shm", servers=2, connections=2)
+
+
+class TestSharedBatches(TestCoalescing):
+    given = MemkvSettings(transport="shm", coalesce=True, entry=8, servers=2)
+
+
+class TestSharedFiles(TestMemkv):
+    given = MemkvSettings(transport="shm", values="files", entry=4)

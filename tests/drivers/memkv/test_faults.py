@@ -33,7 +33,7 @@ from kvscen.plugin import (
 )
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.client import Endpoint, connect
-from kvscen_drivers.memkv.lane import Place, TcpLane
+from kvscen_drivers.memkv.lane import MemkvLane, Place
 from kvscen_drivers.memkv.line import Line
 from kvscen_drivers.memkv.placement import servers_of
 from kvscen_drivers.memkv.protocol import ANSWER, ANSWER_MARK, REQUEST, Op, Status
@@ -56,10 +56,10 @@ def lane_to(
     batch: int = 0,
     timeout_s: float = 10.0,
     dial: Callable[[int], Line] | None = None,
-) -> Iterator[tuple[TcpLane, Arena]]:
+) -> Iterator[tuple[MemkvLane, Arena]]:
     arena = host_arena(18 * block)
     arena.view[:] = POISON
-    lane = TcpLane(
+    lane = MemkvLane(
         *(dial or dialler(*endpoints), len(endpoints), 1, arena, 16, time.perf_counter_ns),
         batch=batch,
         merges=False,
@@ -75,7 +75,7 @@ def lane_to(
         arena.close()
 
 
-def posted(lane: TcpLane, kind: int, *keys: int, block: int = BLOCK) -> Rows:
+def posted(lane: MemkvLane, kind: int, *keys: int, block: int = BLOCK) -> Rows:
     """What became of operations that were posted together; the first one's buffer is block 1 of the arena."""
     ops = np.zeros(len(keys), OPERATION)
     ops["id"], ops["key"], ops["kind"], ops["bytes"] = np.arange(len(keys)), keys, kind, block
@@ -84,7 +84,7 @@ def posted(lane: TcpLane, kind: int, *keys: int, block: int = BLOCK) -> Rows:
     return ended(lane, len(keys))
 
 
-def ended(lane: TcpLane, count: int) -> Rows:
+def ended(lane: MemkvLane, count: int) -> Rows:
     out, done = np.zeros(count, COMPLETION), 0
     end = time.monotonic() + 30
     while done < count:

@@ -109,7 +109,7 @@ def welcome(version: int, status: int = 0) -> bytes:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (welcome(9), "speaks version 9 of its protocol, and this is version 1"),
+        (welcome(9), "speaks version 9 of its protocol, and this is version 2"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n" + bytes(200), "answers with something that is not its protocol"),
         (b"", "closed the connection without a word"),
     ],
