@@ -15,6 +15,7 @@ VERBS = {
     "plan": ("plan", "Show what a run would do: points, bytes, space and time. Runs nothing."),
     "size": ("size", "Show how large the blocks of a model's KV are, exactly and as KVBench has it."),
     "predict": ("predict", "Predict from a trace what a cache of each capacity would hit."),
+    "explain": ("explain", "Say what a code, a setting, a measure or another word means."),
     "lint": ("lint", "Check scenario files."),
     "fmt": ("fmt", "Format scenario files: one layout, without options."),
     "import": ("imports", "Read a trace, or make a scenario from the files of another tool."),
