@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kvscen.cli.complete import scenarios
 from kvscen.cli.files import files
 from kvscen.language.render import FORMATS, Format, render
 
@@ -21,7 +22,9 @@ _NOTHING_TO_RUN = "KVS123"
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...", shell_complete=scenarios
+)
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="full", show_default=True)
 @click.option("--strict", is_flag=True, help="Warnings fail too.")
 def command(paths: Sequence[Path], format_: Format, strict: bool) -> None:

@@ -24,6 +24,7 @@ VERBS = {
     "export": ("exports", "Write a run's results in the form of another program: MLPerf Storage's kv-cache.py."),
     "serve": ("serve", "Run a driver's own server, for tiers on other machines."),
     "doctor": ("doctor", "Find what on this machine would spoil a measurement."),
+    "completion": ("completion", "Print a script that teaches bash, zsh or fish to complete all this."),
     "drivers": ("drivers", "List the drivers: what is installed, what can run here and why not."),
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kvscen.cli.complete import drivers_of_a_first_scenario, models
+from kvscen.cli.complete import drivers_of_a_first_scenario, models, questions
 from kvscen.cli.loading import fail
 
 _DEFAULT_NAME = "first.kvs"
@@ -16,7 +16,12 @@ _DEFAULT_NAME = "first.kvs"
 
 @click.command()
 @click.argument("name", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--about", metavar="QUESTION", help="blocks, model, compare, cache or network.  [default: blocks]")
+@click.option(
+    "--about",
+    metavar="QUESTION",
+    shell_complete=questions,
+    help="blocks, model, compare, cache or network.  [default: blocks]",
+)
 @click.option(
     "--model", metavar="MODEL", shell_complete=models, help="A model of the catalogue, or none: plain blocks."
 )

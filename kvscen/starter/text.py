@@ -135,9 +135,9 @@ def _axes_of_blocks(choice: Choice, model: _Model | None) -> Iterator[str]:
         pages = [tokens for tokens in (16, 32, 64, 128, 256) if tokens * model.token_bytes <= largest]
         yield f"  blocks.page in [{', '.join(f'{tokens} tokens' for tokens in pages or [16])}]"
     elif small:
-        yield "  blocks.block in [16 KiB, 64 KiB, 256 KiB, 1 MiB, 4 MiB]  # or pow2(16 KiB, 4 MiB)"
+        yield "  blocks.block in [16 KiB, 256 KiB, 1 MiB, 4 MiB]  # or pow2(16 KiB, 4 MiB)"
     else:
-        yield "  blocks.block in [4 KiB, 64 KiB, 1 MiB, 4 MiB, 16 MiB]  # or pow2(4 KiB, 16 MiB)"
+        yield "  blocks.block in [4 KiB, 64 KiB, 1 MiB, 16 MiB]  # or pow2(4 KiB, 16 MiB)"
     yield ""
 
 
@@ -180,7 +180,7 @@ def _compare(choice: Choice, model: _Model | None, file: str) -> Iterator[str]:
     yield f"  tier in [{', '.join(names)}]"
     yield f"  {pattern}.op in [write, read]"
     if model is None:
-        yield "  blocks.block in [64 KiB, 1 MiB, 4 MiB]"
+        yield "  blocks.block in [64 KiB, 1 MiB]"
     yield ""
     yield from _method(pattern, f"{pattern}.op == read and tier == {names[0]}")
     varied = "depth in [1, 16, 64]" if model is None else "requests in [1, 4]"
@@ -251,7 +251,7 @@ def _requests(choice: Choice, model: _Model | None) -> Iterator[str]:
     yield "  page = 16 tokens  # of a block"
     yield "  mix = [people]  # other kinds of users beside them: code, document, custom"
     yield "  users = 8"
-    yield "  requests = 60  # of all users together; more for real figures"
+    yield "  requests = 40  # of all users together; more for real figures"
     yield from ("}", "")
 
 
