@@ -83,16 +83,17 @@ def _files(begun: str, suffixes: tuple[str, ...]) -> Iterator[str]:
 
 def sweeps(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """The sweeps of the scenario that the command names."""
+    from kvscen.language.diagnose import Source
     from kvscen.language.files import read_source
     from kvscen.language.parse import parse
-    from kvscen.language.syntax import Block, Document
+    from kvscen.language.syntax import Block
 
     names: list[str] = []
     for scenario in _scenarios_of(ctx):
         source = read_source(scenario)
-        document = parse(source)[0] if hasattr(source, "text") else None
-        if isinstance(document, Document):
-            names += [item.name.name for item in document.items if isinstance(item, Block) and item.kind == "sweep"]
+        if isinstance(source, Source):
+            blocks = [item for item in parse(source)[0].items if isinstance(item, Block)]
+            names += [block.name.name for block in blocks if block.kind == "sweep"]
     return _items(names, begun)
 
 

@@ -251,7 +251,9 @@ def _requests(choice: Choice, model: _Model | None) -> Iterator[str]:
     yield "  page = 16 tokens  # of a block"
     yield "  mix = [people]  # other kinds of users beside them: code, document, custom"
     yield "  users = 8"
-    yield "  requests = 40  # of all users together; more for real figures"
+    # The more a token has, the fewer: the first run is short.
+    requests = 40 if model is None else max(10, min(40, 40 * (64 << 10) // model.token_bytes))
+    yield f"  requests = {requests}  # of all users together; more for real figures"
     yield from ("}", "")
 
 
