@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -30,6 +31,13 @@ VERBS = {
 
 
 class _Verbs(click.Group):
+    def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
+        if args is None:  # not given by somebody in whose process we are
+            from kvscen.cli.arrow import as_program
+
+            as_program()
+        return super().main(args, *more, **options)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 

@@ -94,10 +94,12 @@ def command(
     The exit code is 0, 2 when the trace, the scenario or the command is wrong, or 3 when a point could not be
     predicted.
     """
+    from kvscen.cli.arrow import light_arrow
     from kvscen.plugin.contract import DriverError
     from kvscen.predict import PredictionError, parse_bytes, parse_capacity, predict
     from kvscen.trace import TraceError, open_trace
 
+    light_arrow()
     of_scenario = file.suffix == ".kvs"
     if of_scenario:
         of_trace: dict[str, object] = {
