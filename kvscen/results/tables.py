@@ -87,7 +87,9 @@ def read_table(path: Path) -> pa.Table:
     """One of the tables. Raises ResultsError for what is no table of ours, is damaged, or has another schema
     version."""
     try:
-        table = pq.read_table(path, partitioning=None)
+        # Not read_table, which imports all of pyarrow's datasets for one file.
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {why(error)}") from error
     except (pa.ArrowException, ValueError) as error:
