@@ -72,6 +72,7 @@ def group_list(group: str, found: Sequence[Meaning], width: int) -> str:
 
 def _page(text: str, width: int) -> Iterator[str]:
     """A page of docs/rules without the marks of Markdown: headings at the margin, paragraphs below them filled."""
+    text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", text)
     for number, piece in enumerate(re.split(r"^```.*\n", text, flags=re.MULTILINE)):
         if number % 2:
             yield from (f"    {line}".rstrip() for line in piece.rstrip("\n").split("\n"))

@@ -38,10 +38,12 @@ _ONLY_IN_SWEEPS: dict[type, str] = {
 
 @attrs.frozen(eq=False)
 class Checked:
-    """What a check found. `scenario` is None where there is an error; warnings may stand beside a scenario."""
+    """What a check found. `scenario` is None where there is an error; warnings may stand beside a scenario. `document`
+    is the syntax of the scenario's own text, as far as it could be understood."""
 
     scenario: Scenario | None
     diagnostics: tuple[Diagnostic, ...]
+    document: syntax.Document | None = None
 
 
 def check_file(path: Path, registry: Registry | None = None) -> Checked:
@@ -92,7 +94,7 @@ def _check(source: Source, folder: Path | None, registry: Registry) -> Checked:
             definitions.runs,
             definitions.drivers,
         )
-    return Checked(scenario, tuple(_in_order(diagnostics, source)))
+    return Checked(scenario, tuple(_in_order(diagnostics, source)), loaded.own)
 
 
 def _nothing_to_run(source: Source) -> Diagnostic:
