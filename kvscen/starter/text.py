@@ -106,7 +106,7 @@ def _blocks(choice: Choice, model: _Model | None, file: str) -> Iterator[str]:
     yield from ("sweep sizes {", "  pattern = blocks", f"  tier    = {names[0]}", "")
     yield from _axes_of_blocks(choice, model)
     yield from _method("blocks")
-    yield from _further("blocks", "depth in [1, 16, 64]", "what more in flight brings")
+    yield from _further("blocks", "depth in [1, 4, 16]", "what more in flight brings")
 
 
 def _pattern_of_blocks(choice: Choice, model: _Model | None) -> Iterator[str]:
@@ -133,7 +133,8 @@ def _axes_of_blocks(choice: Choice, model: _Model | None) -> Iterator[str]:
     if model is not None:
         largest = (2 << 20) if small else (16 << 20)
         pages = [tokens for tokens in (16, 32, 64, 128, 256) if tokens * model.token_bytes <= largest]
-        yield f"  blocks.page in [{', '.join(f'{tokens} tokens' for tokens in pages or [16])}]"
+        if len(pages) > 1:
+            yield f"  blocks.page in [{', '.join(f'{tokens} tokens' for tokens in pages)}]"
     elif small:
         yield "  blocks.block in [16 KiB, 256 KiB, 1 MiB, 4 MiB]  # or pow2(16 KiB, 4 MiB)"
     else:
@@ -154,7 +155,7 @@ def _of_model(choice: Choice, model: _Model | None, file: str) -> Iterator[str]:
         yield f"  pages.requests in [1, {most}]  # so many requests' blocks are posted together"
     yield ""
     yield from _method("pages")
-    yield from _further("pages", "page in [16 tokens, 64 tokens, 256 tokens]", "what larger pages bring")
+    yield from _further("pages", "page in [16 tokens, 32 tokens, 64 tokens]", "what larger pages bring")
 
 
 def _pattern_of_pages() -> Iterator[str]:
@@ -163,7 +164,7 @@ def _pattern_of_pages() -> Iterator[str]:
     yield "  access = block  # one object holds all layers of a page; layer: one for each layer"
     yield "  page = 16 tokens"
     yield "  prompt = 1000 tokens  # of a request"
-    yield "  depth = 32  # blocks in flight"
+    yield "  depth = 16  # blocks in flight"
     yield from ("}", "")
 
 
@@ -183,7 +184,7 @@ def _compare(choice: Choice, model: _Model | None, file: str) -> Iterator[str]:
         yield "  blocks.block in [64 KiB, 1 MiB]"
     yield ""
     yield from _method(pattern, f"{pattern}.op == read and tier == {names[0]}")
-    varied = "depth in [1, 16, 64]" if model is None else "requests in [1, 4]"
+    varied = "depth in [1, 4, 16]" if model is None else "requests in [1, 4]"
     yield from _further(pattern, varied, "whether the faster one stays it")
 
 
@@ -198,7 +199,9 @@ def _cache(choice: Choice, model: _Model | None, file: str) -> Iterator[str]:
             for line in tiers
         ]
     yield from tiers[:-1]
-    sizes = ["128 MiB", "512 MiB", "1 GiB", "2 GiB"][: len(names)]
+    # Small, so that blocks go down and are dropped even in a first run.
+    least = 16 if choice.trace is not None or model is None else 64
+    sizes = [f"{least * 3**number} MiB" for number in range(len(names))]
     yield "# The cache over them. What the first level has no room for moves down; from the last it is dropped."
     yield f"tier cache : tiered {{ levels = [{', '.join(names)}]; capacities = [{', '.join(sizes)}] }}"
     yield ""
