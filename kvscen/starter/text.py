@@ -216,7 +216,7 @@ def _cache(choice: Choice, model: _Model | None, file: str) -> Iterator[str]:
     yield "  # What must hold: else the run ends with exit code 1."
     yield "  expect errors == 0"
     yield "  # expect hit_rate >= 50 %"
-    yield "  # expect request_latency_p95 <= 200 ms"
+    yield "  # expect request_latency_p50 <= 200 ms"
     yield from ("}", "")
     yield "# To go on: other sizes of the cache, and without moving a byte what a cache of any size would find:"
     room = ", ".join(f"{4**number} GiB" for number in range(len(names)))
