@@ -17,6 +17,7 @@ VERBS = {
     "predict": ("predict", "Predict from a trace what a cache of each capacity would hit."),
     "lint": ("lint", "Check scenario files."),
     "fmt": ("fmt", "Format scenario files: one layout, without options."),
+    "lsp": ("lsp", "Serve an editor: problems while you type, completion, hover, rename."),
     "import": ("imports", "Read a trace, or make a scenario from the files of another tool."),
     "show": ("show", "Print a run's table again."),
     "export": ("exports", "Write a run's results in the form of another program: MLPerf Storage's kv-cache.py."),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import attrs
 
-from kvscen.language.check import check_file
-from kvscen.language.diagnose import Diagnostic
+from kvscen.language.check import check_source
+from kvscen.language.diagnose import Diagnostic, Source
+from kvscen.language.files import read_source
 from kvscen.language.parse import parse
 from kvscen.language.render import sorted_by_place
 from kvscen.language.scenario import Scenario
@@ -43,15 +44,21 @@ def lint_file(path: Path, pins: Sequence[str] = (), sweeps: Sequence[str] = ()) 
     `pins` are the `--set path=value`s of the command and `sweeps` its `--sweep`s: what is missing, and what is warned
     of, depends on them.
     """
-    checked = check_file(path)
+    source = read_source(path)
+    if isinstance(source, Diagnostic):
+        return Linted(None, None, (source,))
+    return lint_source(source, path.parent, pins, sweeps)
+
+
+def lint_source(source: Source, folder: Path | None, pins: Sequence[str] = (), sweeps: Sequence[str] = ()) -> Linted:
+    """The same for a text. `folder` is what its `use "file"` is relative to; None: it cannot use files."""
+    checked = check_source(source, folder)
     if checked.scenario is None:
         return Linted(None, None, checked.diagnostics)
     expanded = expand(checked.scenario, pins, sweeps)
     found = [*checked.diagnostics, *expanded.diagnostics]
     if expanded.plan is None:
         return Linted(checked.scenario, None, sorted_by_place(found))
-    # A scenario without errors has a sweep, and the sweep its place in the scenario's own file.
-    source = checked.scenario.sweeps[checked.scenario.runs[0]].span.source
     document, _ = parse(source)
     subject = Subject(checked.scenario, document, expanded.plan)
     found += [warning for rule in RULES for warning in rule(subject)]
