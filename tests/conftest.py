@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("kvscen", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("kvscen")
 
 _HERE = Path(__file__).parent
 #: What goes over the loopback device proves its way by that device's counters, which everybody else counts in too.

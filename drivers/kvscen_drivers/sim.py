@@ -221,5 +221,9 @@ class SimDriver(Driver):
                 help="raise `capacity` or lower the pattern's `working_set`",
             )
 
+    def most_bytes_per_s(self, tier: Tier, work: Work) -> Fraction:
+        settings: SimSettings = tier.settings
+        return settings.bandwidth_bytes_per_s
+
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> SimStore:
         return SimStore(tier)

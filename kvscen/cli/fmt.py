@@ -58,14 +58,14 @@ def command(paths: Sequence[Path], check: bool, show_diff: bool) -> None:
             unchanged += 1
             continue
         if not dry:
-            problem = _write(path, formatted)
+            problem = write_text(path, formatted)
             if problem is not None:
                 show((problem,))
                 problems = True
                 continue
         changed += 1
         if show_diff:
-            click.echo(_diff(source.name, before, formatted), nl=False)
+            click.echo(diff_text(source.name, before, formatted), nl=False)
         else:
             click.echo(f"would format {source.name}" if dry else f"formatted {source.name}")
     if changed + unchanged and not show_diff:
@@ -85,7 +85,7 @@ def _formatted(source: Source) -> str | tuple[Diagnostic, ...]:
         return (diagnostic("KVS001", f"{source.name} cannot be formatted: {error}", help="please report this file"),)
 
 
-def _write(path: Path, text: str) -> Diagnostic | None:
+def write_text(path: Path, text: str) -> Diagnostic | None:
     """The whole file or none of it, with the mode it had. Where the path is a link, the file behind it."""
     from kvscen.language.codes import diagnostic
     from kvscen.results.files import whole_file
@@ -108,7 +108,7 @@ def _write(path: Path, text: str) -> Diagnostic | None:
     return None
 
 
-def _diff(name: str, before: str, after: str) -> str:
+def diff_text(name: str, before: str, after: str) -> str:
     """A unified diff, line by line. A carriage return or a missing end of the last line is a difference too."""
     lines = difflib.unified_diff(_lines(before), _lines(after), name, name)
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

@@ -8,7 +8,7 @@ from kvscen.facts.storage import Device
 from kvscen.report.numbers import show_one
 
 _MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "hugetlbfs"})
-_NETWORK = frozenset(
+NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "glusterfs", "gpfs", "beegfs", "afs", "ocfs2", "gfs2", "wekafs"}
 )
 _HOSTS = frozenset({"9p", "virtiofs", "vboxsf", "vmhgfs", "drvfs"})
@@ -68,7 +68,7 @@ def file_system(place: Place) -> Finding | None:
             "mount a volume into the container and use a folder on it",
             "docker run --volume /mnt/nvme:/data ...",
         )
-    if kind in _NETWORK:
+    if kind in NETWORK:
         return note(
             named,
             "the figures are those of the network and the server, whose memory may answer instead of its disks",

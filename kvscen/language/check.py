@@ -52,11 +52,13 @@ class Known:
 
 @attrs.frozen(eq=False)
 class Checked:
-    """What a check found. `scenario` is None where there is an error; warnings may stand beside a scenario. `known` is
-    None where nothing could be said of the text's names: it cannot be read, or is nested too deeply."""
+    """What a check found. `scenario` is None where there is an error; warnings may stand beside a scenario. `document`
+    is the syntax of the scenario's own text, as far as it could be understood. `known` is None where nothing could be
+    said of the text's names: it cannot be read, or is nested too deeply."""
 
     scenario: Scenario | None
     diagnostics: tuple[Diagnostic, ...]
+    document: syntax.Document | None = None
     known: Known | None = None
 
 
@@ -111,7 +113,7 @@ def check_loaded(loaded: Loaded, registry: Registry | None = None) -> Checked:
             definitions.drivers,
         )
     known = Known(loaded, definitions, universe, lets)
-    return Checked(scenario, tuple(_in_order(diagnostics, source)), known)
+    return Checked(scenario, tuple(_in_order(diagnostics, source)), loaded.own, known)
 
 
 def _nothing_to_run(source: Source) -> Diagnostic:

@@ -22,7 +22,7 @@ class Code:
     severity: Severity = Severity.ERROR
 
 
-_WARNING = Severity.WARNING
+_WARNING, _INFO = Severity.WARNING, Severity.INFO
 
 _TABLE = (
     # ---- the file
@@ -49,6 +49,9 @@ _TABLE = (
     Code("KVS032", "A string has an unknown escape"),
     Code("KVS033", "An expression is nested too deeply"),
     Code("KVS034", "A `find` does not say what is looked for"),
+    Code("KVS040", "An `allow` that cannot be understood", _WARNING),
+    Code("KVS041", "An `allow` of a code that there is not", _WARNING),
+    Code("KVS042", "An `allow` that allows nothing", _WARNING),
     # ---- names, settings, values, units, axes (KVS1xx)
     Code("KVS101", "A name is unknown"),
     Code("KVS102", "A setting is unknown"),
@@ -79,6 +82,15 @@ _TABLE = (
     Code("KVS127", "What is searched is no axis"),
     Code("KVS128", "A search has nothing to choose from", _WARNING),
     Code("KVS129", "An axis has no order to search in"),
+    Code("KVS130", "A `let` that nothing uses", _WARNING),
+    Code("KVS131", "A block that nothing uses", _WARNING),
+    Code("KVS132", "A `use` that nothing needs", _WARNING),
+    Code("KVS133", "An axis with one value", _INFO),
+    Code("KVS134", "A value stands in an axis twice", _WARNING),
+    Code("KVS135", "A value of an axis is always skipped", _WARNING),
+    Code("KVS136", "A word that has another name now", _WARNING),
+    Code("KVS137", "A name hides a model of the catalogue", _WARNING),
+    Code("KVS138", "The same is expected twice", _WARNING),
     # ---- models and sizes (KVS2xx)
     Code("KVS201", "KV heads cannot be shared by so many ranks"),
     Code("KVS202", "KV that does not fill whole bytes"),
@@ -90,6 +102,7 @@ _TABLE = (
     Code("KVS210", "KV heads are replicated by tensor parallelism", _WARNING),
     Code("KVS211", "KVBench reckons with a fraction", _WARNING),
     Code("KVS212", "KVBench leaves a setting out", Severity.INFO),
+    Code("KVS213", "A page is larger than a request", _WARNING),
     Code("KVS220", "A traffic matrix is malformed"),
     Code("KVS221", "Traffic matrices of different sizes"),
     Code("KVS230", "A trace cannot be read"),
@@ -106,6 +119,8 @@ _TABLE = (
     Code("KVS311", "The pattern touches more than a memory tier holds"),
     Code("KVS312", "A block is too large for one system call"),
     Code("KVS313", "Registered buffers are asked of an engine that has none"),
+    Code("KVS314", "Writes that nothing makes durable", _WARNING),
+    Code("KVS315", "Reads that the page cache answers", _WARNING),
     Code("KVS320", "The pattern touches more than a simulated tier holds"),
     Code("KVS321", "A tier cannot be a level of this one"),
     Code("KVS322", "The capacity of a level is missing or does not fit"),
@@ -114,12 +129,24 @@ _TABLE = (
     Code("KVS325", "A placeholder has no value at this point"),
     Code("KVS326", "A command line passes nothing on", _WARNING),
     Code("KVS327", "Requests are larger than a cache admits"),
+    Code("KVS328", "A level that nothing goes down to", _WARNING),
     Code("KVS330", "nixlbench does not do this"),
     Code("KVS331", "A limit of nixlbench or of its backend"),
     Code("KVS332", "nixlbench waits for a whole batch", _WARNING),
+    Code("KVS333", "GUSLI is given batches", _WARNING),
     Code("KVS340", "A batch is posted to NIXL in parts", _WARNING),
     Code("KVS341", "More is in flight than cuFile has room for", _WARNING),
     Code("KVS350", "Reads are to be coalesced and are not posted together", _WARNING),
+    # ---- this machine (KVS360-379), with --here
+    Code("KVS360", "The folder of a tier cannot be used here"),
+    Code("KVS361", "The data set does not fit in the free space"),
+    Code("KVS362", "The file system is not the device's", _WARNING),
+    Code("KVS363", "There is no direct I/O here", _WARNING),
+    Code("KVS364", "The data set fits into this machine's memory", _WARNING),
+    Code("KVS365", "A point needs more memory than there is"),
+    Code("KVS366", "More lanes than CPUs", _WARNING),
+    Code("KVS367", "Too little memory may be locked", _WARNING),
+    Code("KVS368", "A driver cannot be used here", _WARNING),
     # ---- method of measuring (KVS4xx)
     Code("KVS401", "Too few trials for an interval", _WARNING),
     Code("KVS402", "The seed is not fixed", _WARNING),
@@ -128,11 +155,54 @@ _TABLE = (
     Code("KVS405", "A search has nothing to judge by"),
     Code("KVS406", "Users that no pattern has", _WARNING),
     Code("KVS407", "What is judged is not measured", _WARNING),
+    Code("KVS408", "Too few operations for a percentile", _WARNING),
+    Code("KVS409", "An expectation that cannot be met", _WARNING),
+    Code("KVS410", "An expectation that always holds", _WARNING),
+    Code("KVS411", "A measured figure is expected exactly", _WARNING),
+    Code("KVS412", "The latency of a closed loop is judged", _WARNING),
+    Code("KVS413", "The plan takes longer than it may", _WARNING),
+    Code("KVS414", "The plan writes more than it may", _WARNING),
+    Code("KVS415", "The plan wears a device more than it may", _WARNING),
+    Code("KVS416", "There is no warm-up", _WARNING),
+    Code("KVS417", "Points are measured one after the other", _WARNING),
+    Code("KVS418", "The window is very short", _WARNING),
+    Code("KVS419", "The trial ends before its queue is full", _WARNING),
+    Code("KVS420", "Writes in flight fall on the same blocks", _WARNING),
+    Code("KVS421", "Lanes share the CPUs that they were given", _WARNING),
+    Code("KVS422", "Operations come less often than the timeout", _WARNING),
+    Code("KVS423", "A choice that its own value undoes", _WARNING),
+    Code("KVS424", "Some points do not have what is judged", _WARNING),
+    Code("KVS425", "Hardly anything becomes due", _WARNING),
 )
 
 #: Every code by its name.
 CODES: Mapping[str, Code] = {entry.code: entry for entry in _TABLE}
 assert len(CODES) == len(_TABLE), "a code is defined twice"
+
+
+def _stripped(text: str) -> str:
+    return text.strip()
+
+
+def _own_title(text: RuleText) -> str:
+    return CODES[text.code].title if text.code in CODES else ""
+
+
+def _own_severity(text: RuleText) -> Severity:
+    return CODES[text.code].severity if text.code in CODES else Severity.ERROR
+
+
+@attrs.frozen
+class RuleText:
+    """What the page of a rule says, in Markdown: what it finds, why that matters, what to do. `title` and `severity`
+    are those of the code; a driver whose codes are its own (`FILES001`, never `KVS...`) gives them here."""
+
+    code: str
+    finds: str = attrs.field(converter=_stripped)
+    why: str = attrs.field(converter=_stripped)
+    remedy: str = attrs.field(converter=_stripped)
+    title: str = attrs.field(default=attrs.Factory(_own_title, takes_self=True))
+    severity: Severity = attrs.field(default=attrs.Factory(_own_severity, takes_self=True))
 
 
 def diagnostic(

@@ -58,10 +58,12 @@ class Severity(enum.Enum):
 
 @attrs.frozen
 class Fix:
-    """A replacement that mends the problem."""
+    """A replacement that mends the problem. `safe`: it changes nothing that is measured, nor what the file means to its
+    reader; `kvscen lint --fix` applies it unasked."""
 
     span: Span
     replacement: str
+    safe: bool = False
 
 
 @attrs.frozen

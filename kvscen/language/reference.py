@@ -82,7 +82,7 @@ def _row(info: SettingInfo) -> str:
         default = f"`{info.type.show(info.default)}`"
     value = re.sub(r" \([^)]*\)", "", info.type.describe())
     if isinstance(info.type, Word):
-        value = " ".join(f"`{word}`" for word in info.type.words)
+        value = " ".join(f"`{word}`" for word in info.type.current)
     note = "" if info.varies else " (cannot be an axis)"
     return f"| `{info.name}` | {_cell(value)} | {_cell(default)} | {_cell(info.help + note)} |\n"
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
-from kvscen.language.diagnose import Diagnostic, Severity, Source, Span
+from kvscen.language.diagnose import Diagnostic, Fix, Severity, Source, Span
 
 Format: TypeAlias = Literal["full", "concise", "json", "github"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -206,18 +206,22 @@ def _object(diagnostics: Sequence[Diagnostic]) -> dict[str, Any]:
                 "code": d.code,
                 "severity": d.severity.value,
                 "message": d.message,
-                "place": _place(d.span),
+                "place": place_of(d.span),
                 "label": d.label or None,
                 "help": d.help or None,
-                "fix": {"place": _place(d.fix.span), "replacement": d.fix.replacement} if d.fix else None,
-                "related": [{"place": _place(span), "message": text} for span, text in d.related],
+                "fix": _fix(d.fix) if d.fix else None,
+                "related": [{"place": place_of(span), "message": text} for span, text in d.related],
             }
             for d in diagnostics
         ],
     }
 
 
-def _place(span: Span | None) -> dict[str, Any] | None:
+def _fix(fix: Fix) -> dict[str, Any]:
+    return {"place": place_of(fix.span), "replacement": fix.replacement, "safe": fix.safe}
+
+
+def place_of(span: Span | None) -> dict[str, Any] | None:
     """Lines and columns count from 1, the offsets `start` and `end` from 0, in characters; ends are exclusive."""
     if span is None:
         return None
@@ -238,7 +242,7 @@ def _annotation(diagnostic: Diagnostic) -> str:
     """A workflow command: https://docs.github.com/actions/reference/workflow-commands-for-github-actions"""
     properties = {}
     if diagnostic.span is not None:
-        place = _place(diagnostic.span)
+        place = place_of(diagnostic.span)
         assert place is not None
         properties["file"] = place["file"]
         properties["line"] = str(place["line"])

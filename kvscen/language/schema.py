@@ -71,6 +71,8 @@ class SettingType:
     suffix: str = ""
     #: The words that this type takes as bare names.
     words: tuple[str, ...] = ()
+    #: Words that it still takes, and what they are called now.
+    renamed: Mapping[str, str] = {}
     #: The kind of block that a bare name may name, if any.
     refers_to: str | None = None
 
@@ -307,18 +309,21 @@ class Secret(SettingType):
 
 
 class Word(SettingType):
-    """One of a fixed list of bare words."""
+    """One of a fixed list of bare words. `renamed`: words of earlier versions and what they are called now; they are
+    taken for the new ones, and lint says so (KVS136)."""
 
-    def __init__(self, *words: str) -> None:
-        self.words = words
+    def __init__(self, *words: str, renamed: Mapping[str, str] | None = None) -> None:
+        self.current = words
+        self.renamed = dict(renamed or {})
+        self.words = (*words, *self.renamed)
 
     def describe(self) -> str:
-        return "one of " + ", ".join(f"`{word}`" for word in self.words)
+        return "one of " + ", ".join(f"`{word}`" for word in self.current)
 
     def convert(self, value: Value) -> str:
         if not isinstance(value, Symbol) or value.name not in self.words:
             raise Unfit(f"expected {self.describe()}, found {_kind_of(value)}")
-        return value.name
+        return self.renamed.get(value.name, value.name)
 
     def show(self, value: str) -> str:
         return value
@@ -349,6 +354,7 @@ class ListOf(SettingType):
         self.item = item
         self.minimum = minimum
         self.words = item.words
+        self.renamed = item.renamed
         self.refers_to = item.refers_to
 
     def describe(self) -> str:

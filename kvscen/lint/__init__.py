@@ -1,45 +1,52 @@
-"""Warnings about scenarios that have no errors: one module for a rule."""
+"""What can be said about a scenario beyond its errors: rules, each in a module of its own, and what the text allows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import attrs
 
 from kvscen.language.check import check_source
+from kvscen.language.codes import CODES, RuleText
 from kvscen.language.diagnose import Diagnostic, Source
 from kvscen.language.files import read_source
-from kvscen.language.parse import parse
 from kvscen.language.render import sorted_by_place
 from kvscen.language.scenario import Scenario
-from kvscen.lint import durability, idle_users, replication, seed, trials, units, unmeasured
-from kvscen.lint.rule import Rule, Subject
+from kvscen.lint.allow import Allowed, allow
+from kvscen.lint.here import LOOKED_AT, Look, look_at
+from kvscen.lint.rule import Budget, PointRule, Rule, Subject
+from kvscen.lint.rules import POINT_RULES, TEXT_RULES
 from kvscen.plan.expand import expand
 from kvscen.plan.point import Plan
+from kvscen.plugin.contract import Driver
+from kvscen.plugin.registry import PluginError, registry
 
-RULES: tuple[Rule, ...] = (
-    units.RULE,
-    replication.RULE,
-    trials.RULE,
-    seed.RULE,
-    durability.RULE,
-    idle_users.RULE,
-    unmeasured.RULE,
-)
+#: Every rule of the core.
+RULES: tuple[type[Rule], ...] = (*TEXT_RULES, *POINT_RULES, *LOOKED_AT)
 
 
 @attrs.frozen(eq=False)
 class Linted:
-    """`scenario` and `plan` are None where an error stands in their way."""
+    """`scenario` and `plan` are None where an error stands in their way. `allowed` is what the text allows, which is
+    not among the `diagnostics`."""
 
     scenario: Scenario | None
     plan: Plan | None
     diagnostics: tuple[Diagnostic, ...]
+    allowed: tuple[Allowed, ...] = ()
 
 
-def lint_file(path: Path, pins: Sequence[str] = (), sweeps: Sequence[str] = ()) -> Linted:
-    """Everything that can be said about a scenario without looking at the machine.
+def lint_file(
+    path: Path,
+    pins: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    budget: Budget | None = None,
+    look: Look | None = None,
+) -> Linted:
+    """Everything that can be said about a scenario without looking at the machine; with `look` also what it finds.
 
     `pins` are the `--set path=value`s of the command and `sweeps` its `--sweep`s: what is missing, and what is warned
     of, depends on them.
@@ -47,19 +54,95 @@ def lint_file(path: Path, pins: Sequence[str] = (), sweeps: Sequence[str] = ()) 
     source = read_source(path)
     if isinstance(source, Diagnostic):
         return Linted(None, None, (source,))
-    return lint_source(source, path.parent, pins, sweeps)
+    return lint_source(source, path.parent, pins, sweeps, budget, look)
 
 
-def lint_source(source: Source, folder: Path | None, pins: Sequence[str] = (), sweeps: Sequence[str] = ()) -> Linted:
+def lint_source(
+    source: Source,
+    folder: Path | None,
+    pins: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    budget: Budget | None = None,
+    look: Look | None = None,
+) -> Linted:
     """The same for a text. `folder` is what its `use "file"` is relative to; None: it cannot use files."""
     checked = check_source(source, folder)
-    if checked.scenario is None:
-        return Linted(None, None, checked.diagnostics)
-    expanded = expand(checked.scenario, pins, sweeps)
-    found = [*checked.diagnostics, *expanded.diagnostics]
-    if expanded.plan is None:
-        return Linted(checked.scenario, None, sorted_by_place(found))
-    document, _ = parse(source)
-    subject = Subject(checked.scenario, document, expanded.plan)
-    found += [warning for rule in RULES for warning in rule(subject)]
-    return Linted(checked.scenario, expanded.plan, sorted_by_place(found, source))
+    found = list(checked.diagnostics)
+    scenario, plan = checked.scenario, None
+    asked: set[str] = set()
+    if scenario is not None:
+        expanded = expand(scenario, pins, sweeps)
+        found += expanded.diagnostics
+        plan = expanded.plan
+    if scenario is not None and plan is not None:
+        assert checked.document is not None, "there is a scenario"
+        subject = Subject(scenario, checked.document, plan, budget or Budget())
+        found += said(subject)
+        if look is not None:
+            found += look_at(subject, look)
+            asked |= {rule.code for rule in LOOKED_AT}
+    # Whether an `allow` is of any use is seen where all rules have seen all of the plan that the file itself has.
+    whole = plan is not None and not pins and not sweeps
+    judged = {rule.code for rule in RULES if not rule.asked or rule.code in asked} if whole else set()
+    shown, allowed, wrong = allow(source, found, _is_code(scenario), judged)
+    return Linted(scenario, plan, sorted_by_place([*shown, *wrong], source), allowed)
+
+
+def said(subject: Subject) -> Iterator[Diagnostic]:
+    """What the rules say of a scenario without errors. The points are gone through once."""
+    for text_rule in TEXT_RULES:
+        yield from _once(text_rule(subject).check())
+    for sweep, points in groupby(subject.plan.points, key=lambda point: point.sweep):
+        rules = [rule(subject, sweep) for rule in POINT_RULES]
+        found: list[Diagnostic] = []
+        # Most rules wait for the end, or see only expectations: of many points each call counts.
+        seers = [rule for rule in rules if type(rule).see is not PointRule.see]
+        for point in points:
+            for rule in seers:
+                found.extend(rule.see(point))
+        for rule in rules:
+            found.extend(rule.end())
+        yield from _once(found)
+
+
+def _once(found: Iterable[Diagnostic]) -> Iterable[Diagnostic]:
+    """Of what is said of one place with one code the first."""
+    kept: dict[object, Diagnostic] = {}
+    for item in found:
+        kept.setdefault((item.code, item.span) if item.span is not None else item, item)
+    return kept.values()
+
+
+# ---- what rules say of themselves
+
+
+def rule_of(code: str) -> RuleText | None:
+    """What the page of a rule says: one of the core's, or of a driver that is installed. None: no rule has the code (it
+    may be that of an error, whose page is docs/rules/CODE.md)."""
+    return next((text for text in rule_texts(installed_drivers()) if text.code == code), None)
+
+
+def rule_texts(drivers: Iterable[Driver]) -> Iterator[RuleText]:
+    """What the page of each rule says: those of the core, then those of these drivers."""
+    yield from (rule.text() for rule in RULES)
+    for driver in drivers:
+        yield from driver.rules
+
+
+def installed_drivers() -> Iterator[Driver]:
+    """Those that can be loaded. It imports their modules."""
+    for name in registry().names():
+        with contextlib.suppress(PluginError):
+            yield registry().driver(name)
+
+
+def _is_code(scenario: Scenario | None) -> Callable[[str], bool]:
+    """Whether a diagnostic can have this code. The drivers that the scenario does not use are asked last."""
+
+    def known(code: str) -> bool:
+        if code in CODES:
+            return True
+        used = () if scenario is None else scenario.drivers.values()
+        return any(text.code == code for text in rule_texts(used)) or rule_of(code) is not None
+
+    return known

@@ -1,17 +1,37 @@
-"""What a rule is made of: a code and a function from a scenario that has no errors to warnings."""
+"""What a rule is: a code, what its page says, and what it looks at.
+
+A rule is a class in a module of its own below kvscen.lint.rules. A `TextRule` looks at the whole scenario. A
+`PointRule` is made anew for each sweep and sees its points one by one, in their order and once, however many there are:
+it keeps what it needs and no points. An `ExpectRule` sees each expectation of each point.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, ClassVar, cast
 
 import attrs
 
 from kvscen.language import syntax
-from kvscen.language.diagnose import Diagnostic, Source, Span
-from kvscen.language.scenario import Scenario
+from kvscen.language.codes import RuleText, diagnostic
+from kvscen.language.diagnose import Diagnostic, Fix, Severity, Source, Span
+from kvscen.language.format import one_line
+from kvscen.language.scenario import ExpectDef, Scenario, SweepDef
 from kvscen.language.syntax import Document
-from kvscen.plan.point import Plan
+from kvscen.language.values import show_value
+from kvscen.plan.point import Expectation, Plan, Point
+
+
+@attrs.frozen
+class Budget:
+    """What a plan may cost; None: no limit. `wear_share` is of what `endurance` says that the devices are rated for:
+    bytes by the name of the tier, under "" those of every other one."""
+
+    time_ns: int | None = None
+    written_bytes: int | None = None
+    wear_share: Fraction | None = None
+    endurance: Mapping[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen(eq=False)
@@ -21,10 +41,15 @@ class Subject:
     scenario: Scenario
     document: Document
     plan: Plan
+    budget: Budget = attrs.field(factory=Budget)
 
     @property
     def source(self) -> Source:
         return self.document.source
+
+    def levels(self, sweep: str) -> Sequence[SweepDef]:
+        """A sweep and its bases, nearest first."""
+        return [self.scenario.sweeps[name] for name in self.scenario.sweeps[sweep].chain]
 
     def place(self, sweep: str, key: str) -> Span:
         """Where a sweep's points take `key` (`trials`, `llama.tp`) from: an axis, a setting of the sweep or of the
@@ -42,7 +67,7 @@ class Subject:
         return self.scenario.blocks[block].span
 
     def _in_sweep(self, sweep: str, key: str) -> Span | None:
-        levels = [self.scenario.sweeps[name] for name in self.scenario.sweeps[sweep].chain]
+        levels = self.levels(sweep)
         for level in levels:
             for axis in level.axes:
                 for target, span in zip(axis.targets, axis.path_spans, strict=True):
@@ -53,7 +78,12 @@ class Subject:
 
 def nodes_in(document: Document) -> Iterator[Any]:
     """Every node of a file's syntax tree, in the order of the text."""
-    pending: list[object] = list(reversed(document.items))
+    return nodes_below(document.items)
+
+
+def nodes_below(node: object) -> Iterator[Any]:
+    """A node, or each of a tuple of nodes, with every node below it, in the order of the text."""
+    pending: list[object] = [node]
     while pending:
         node = pending.pop()
         if isinstance(node, tuple):
@@ -64,14 +94,93 @@ def nodes_in(document: Document) -> Iterator[Any]:
             pending.extend(reversed([getattr(node, field.name) for field in fields]))
 
 
-@attrs.frozen
 class Rule:
-    """`code` is the one of kvscen.language.codes that the rule reports."""
+    """`code` is one of kvscen.language.codes; `finds`, `why` and `remedy` are what its page says, in Markdown.
 
-    code: str
-    check: Callable[[Subject], Iterable[Diagnostic]]
+    `asked`: it says nothing unless the command asks for it (`--here`, `--budget`), so that allowing it is never idle.
+    """
 
-    def __call__(self, subject: Subject) -> Iterator[Diagnostic]:
-        for found in self.check(subject):
-            assert found.code == self.code, f"the rule for {self.code} reports {found.code}"
-            yield found
+    code: ClassVar[str]
+    finds: ClassVar[str]
+    why: ClassVar[str]
+    remedy: ClassVar[str]
+    asked: ClassVar[bool] = False
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+    @classmethod
+    def text(cls) -> RuleText:
+        return RuleText(cls.code, cls.finds, cls.why, cls.remedy)
+
+    def say(
+        self,
+        message: str,
+        span: Span | None,
+        *,
+        label: str = "",
+        help: str = "",
+        fix: Fix | None = None,
+        related: tuple[tuple[Span, str], ...] = (),
+        severity: Severity | None = None,
+    ) -> Diagnostic:
+        return diagnostic(self.code, message, span, label=label, help=help, fix=fix, related=related, severity=severity)
+
+
+class TextRule(Rule):
+    def check(self) -> Iterable[Diagnostic]:
+        raise NotImplementedError
+
+
+class PointRule(Rule):
+    """Of one sweep. What is said twice of one place is shown once."""
+
+    def __init__(self, subject: Subject, sweep: str) -> None:
+        super().__init__(subject)
+        self.sweep = sweep
+        self._told: set[str] = set()
+
+    def see(self, point: Point) -> Iterable[Diagnostic]:
+        """One of the sweep's points; each comes once."""
+        return ()
+
+    def end(self) -> Iterable[Diagnostic]:
+        """All of them have come."""
+        return ()
+
+    def first(self, key: str) -> bool:
+        """Whether nothing has been said of this place yet: of a million points the first one is enough."""
+        if key in self._told:
+            return False
+        self._told.add(key)
+        return True
+
+    def place(self, key: str) -> Span:
+        return self.subject.place(self.sweep, key)
+
+
+class ExpectRule(PointRule):
+    """Sees each expectation of each point, together with where it is written."""
+
+    def __init__(self, subject: Subject, sweep: str) -> None:
+        super().__init__(subject, sweep)
+        expects = (expect for level in subject.levels(sweep) for expect in level.expects)
+        self._written = {one_line(expect.span.text): expect for expect in expects}
+
+    def see(self, point: Point) -> Iterator[Diagnostic]:
+        for expected in point.expectations:
+            if expected.text not in self._told:
+                for item in self.judge(point, expected, self._written[expected.text]):
+                    self._told.add(expected.text)
+                    yield item
+
+    def judge(self, point: Point, expected: Expectation, written: ExpectDef) -> Iterable[Diagnostic]:
+        raise NotImplementedError
+
+
+def at(point: Point, most: int = 3) -> str:
+    """Which point it is: "at a.b = 1, tier = disk"; empty where nothing varies."""
+    shown = [f"{path} = {show_value(value)}" for path, value in point.axes.items()]
+    if not shown:
+        return ""
+    return f"at {', '.join(shown[:most])}{', ...' if len(shown) > most else ''}"

@@ -180,20 +180,20 @@ def _check_judged(late: Late, find: FindDef, point: Point) -> None:
                 span,
                 help=f"judge by a measure of the tier `{point.tier.name}`, which is searched",
             )
-        had = _operations(info, point.work)
+        had = operations_of(info, point.work)
         if had is not None and had < info.least_operations:
             at = show_value(point.axes[find.target.key])
             raise problem(
                 "KVS405",
-                f"`{measure}` needs {info.least_operations:,} {_counted(info)} in a trial, "
+                f"`{measure}` needs {info.least_operations:,} {counted(info)} in a trial, "
                 f"and at `{find.target.key} = {at}` there are {int(had):,}",
                 span,
-                help=f"{_longer(info, had, point.work)}, or judge by a lower percentile: a point without the measure "
+                help=f"{longer(info, had, point.work)}, or judge by a lower percentile: a point without the measure "
                 "would count as one that does not keep it",
             )
 
 
-def _longer(info: MeasureInfo, had: Fraction, work: Work) -> str:
+def longer(info: MeasureInfo, had: Fraction, work: Work) -> str:
     """How the trials come to have enough operations."""
     if not had or work.time_ns is None:
         return "make the trials longer"
@@ -210,11 +210,12 @@ def _is_foreign(late: Late, measure: str, point: Point) -> bool:
     return measure_named(measure, [info for info in made if info is not None]) is None
 
 
-def _counted(info: MeasureInfo) -> str:
+def counted(info: MeasureInfo) -> str:
+    """What a measure is of, in the plural."""
     return {"batch": "batches", "request": "requests"}.get(info.name.partition("_")[0], "operations")
 
 
-def _operations(info: MeasureInfo, work: Work) -> Fraction | None:
+def operations_of(info: MeasureInfo, work: Work) -> Fraction | None:
     """How many of what the measure is of there will be in a trial, where the scenario tells."""
     if work.traffic is not None:
         return None

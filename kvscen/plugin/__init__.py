@@ -1,6 +1,7 @@
 """Everything that a driver needs. A driver imports nothing else of kvscen."""
 
 from kvscen.cache import CacheLevel, Move, Place, TieredCache
+from kvscen.language.codes import RuleText
 from kvscen.language.diagnose import Severity
 from kvscen.language.schema import (
     Bandwidth,
@@ -136,6 +137,7 @@ __all__ = [
     "Rate",
     "Reference",
     "Rows",
+    "RuleText",
     "Secret",
     "SecretFile",
     "SettingType",

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -32,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kvscen.cache import TieredCache
+from kvscen.language.codes import RuleText
 from kvscen.language.schema import Finding
 from kvscen.plan.point import Point, Tier, Work
 from kvscen.plugin.exchange import CommandLine, Importer
@@ -397,10 +399,23 @@ class Driver:
     levels_setting: ClassVar[str | None] = None
     #: Whether its stores are `VirtualStore`s. A composed driver's are where those of all levels are.
     virtual: ClassVar[bool] = False
+    #: What the pages of its own codes say, those that `lint` and `lint_here` report: `kvscen explain` shows them, and
+    #: scenarios can allow them. They begin with letters of the driver's own (`FILES001`); `KVS` is kvscen's.
+    rules: ClassVar[tuple[RuleText, ...]] = ()
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         """What can be said from the text alone about this tier doing this work."""
         return ()
+
+    def lint_here(self, tier: Tier, work: Work) -> Iterable[Finding]:
+        """What more can be said on this machine, asked by `kvscen lint --here`. It looks and changes nothing, and
+        answers within a second or so: one that does not answer is left alone."""
+        return ()
+
+    def most_bytes_per_s(self, tier: Tier, work: Work) -> Fraction | None:
+        """What the tier lets through at most by its own settings (a simulated bandwidth, a link whose rate is given);
+        None: nothing in the text says. An expectation above it cannot be met."""
+        return None
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         return Footprint()

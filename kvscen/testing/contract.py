@@ -127,6 +127,16 @@ class DriverContract:
         assert isinstance(footprint, Footprint)
         assert min(footprint.memory_bytes, footprint.disk_bytes) >= 0
 
+    def test_its_rules_say_what_they_find(self, driver: Driver) -> None:
+        codes = [rule.code for rule in driver.rules]
+        assert len(set(codes)) == len(codes), "two rules have one code"
+        for rule in driver.rules:
+            assert rule.code.isalnum() and rule.code[:1].isalpha() and rule.code[-1:].isdigit(), rule.code
+            assert rule.title and rule.finds and rule.why and rule.remedy, f"the page of {rule.code} has an empty part"
+
+    def test_lint_here_changes_nothing(self, driver: Driver, tier: Tier, work: Work) -> None:
+        assert all(isinstance(finding, Finding) for finding in driver.lint_here(tier, work))
+
     def test_probe_answers(self, driver: Driver, tier: Tier) -> None:
         assert isinstance(driver.probe(None), Availability)
         here = driver.probe(tier)

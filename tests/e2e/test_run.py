@@ -35,7 +35,7 @@ def test_a_run_leaves_a_folder_that_any_tool_reads(tmp_path: Path) -> None:
     done = kvscen(tmp_path, "run", scenario(tmp_path))
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
-    assert "GiB/s" in done.stdout
+    assert "iB/s" in done.stdout
     assert str(run.relative_to(tmp_path)) in done.stdout
     for name in ("trials", "latency", "timeline", "tiers", "steps", "workers", "verdicts", "searches", "candidates"):
         assert (run / f"{name}.parquet").exists()

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import trio
 
-from kvscen.execute.channel import Channel, ProcessChannel
-from kvscen.execute.conductor import Conductor
 from kvscen.execute.messages import Go, Meet, Request, Verify
-from kvscen.language.check import check_source
-from kvscen.language.diagnose import Source
-from kvscen.plan.expand import make_plan
-from kvscen.plugin.registry import registry
 from kvscen.results.record import TrialRecord
 from tests.drivers.nixl.support import needs_nixl
-from tests.execute.support import Silent
+from tests.execute.struck import run_struck
 
 #: They wait for a short `timeout` to pass, and for nothing to pass it.
 pytestmark = pytest.mark.alone
@@ -35,44 +27,16 @@ sweep s {{
 """
 
 
-def run(folder: Path, driver: str, struck: Callable[[Request], bool], sign: int, timeout: str) -> list[TrialRecord]:
-    """Run it; the worker of rank 1 gets `sign` after the first request for which `struck` is true, once."""
+def run(folder: Path, driver: str, when: type[Request], sign: int, timeout: str) -> list[TrialRecord]:
+    """Run it; the worker of rank 1 gets `sign` after the first request of the kind `when`, once."""
     (folder / "m.txt").write_text("0 64K 1\n0 0 1M\n2K 0 0\n")
-    source = Source(str(folder / "t.kvs"), TEXT.format(driver=driver, timeout=timeout))
-    checked = check_source(source, folder)
-    assert checked.scenario is not None
-    plan = make_plan(checked.scenario)
-    records: list[TrialRecord] = []
-    left = [1]
-
-    class Struck(ProcessChannel):
-        rank = -1
-
-        async def send(self, request: Request) -> None:
-            await super().send(request)
-            if self.rank == 1 and left[0] and struck(request):
-                left[0] = 0
-                os.kill(self.pid, sign)
-
-    started: list[Struck] = []
-
-    async def start(log: Path) -> Channel:
-        await trio.lowlevel.checkpoint()
-        started.append(Struck(log))
-        started[-1].rank = (len(started) - 1) % 3
-        return started[-1]
-
-    async def main() -> None:
-        await Conductor(plan, registry(), folder, 7, records.append, start, Silent()).run()
-
-    trio.run(main)
-    assert not left[0]
-    return records
+    text = TEXT.format(driver=driver, timeout=timeout)
+    return run_struck(folder, text, when, lambda pid: os.kill(pid, sign), worker=1, workers=3)
 
 
 @pytest.mark.parametrize("when", [Meet, Verify, Go])
 def test_a_rank_that_is_killed_costs_its_trial(tmp_path: Path, when: type[Request]) -> None:
-    records = run(tmp_path, "memory { }", lambda request: isinstance(request, when), signal.SIGKILL, "20 s")
+    records = run(tmp_path, "memory { }", when, signal.SIGKILL, "20 s")
     assert [record.status for record in records] == ["error", "ok", "ok", "ok"]
     assert records[0].reason == "the worker died: killed by SIGKILL (out of memory, or someone killed it)"
     assert [len(record.steps) for record in records] == [0, 1, 1, 1]
@@ -81,7 +45,7 @@ def test_a_rank_that_is_killed_costs_its_trial(tmp_path: Path, when: type[Reques
 
 
 def test_a_rank_that_hangs_costs_its_point(tmp_path: Path) -> None:
-    records = run(tmp_path, "memory { }", lambda request: isinstance(request, Go), signal.SIGSTOP, "1 s")
+    records = run(tmp_path, "memory { }", Go, signal.SIGSTOP, "1 s")
     assert [record.status for record in records] == ["hang", "hang", "ok", "ok"]
     assert records[0].reason == "no operation finished for 1 s (timeout); the worker was killed"
 
@@ -89,6 +53,6 @@ def test_a_rank_that_hangs_costs_its_point(tmp_path: Path) -> None:
 @needs_nixl
 @pytest.mark.parametrize("when", [Verify, Go])
 def test_a_rank_of_nixl_that_is_killed(tmp_path: Path, when: type[Request]) -> None:
-    records = run(tmp_path, "nixl { backend = UCX }", lambda r: isinstance(r, when), signal.SIGKILL, "20 s")
+    records = run(tmp_path, "nixl { backend = UCX }", when, signal.SIGKILL, "20 s")
     assert [record.status for record in records] == ["error", "ok", "ok", "ok"]
     assert records[0].reason.startswith("the worker died: killed by SIGKILL")

@@ -152,7 +152,7 @@ def test_json() -> None:
         },
         "label": "l",
         "help": None,
-        "fix": {"place": first["fix"]["place"], "replacement": ":="},
+        "fix": {"place": first["fix"]["place"], "replacement": ":=", "safe": False},
         "related": [{"place": first["related"][0]["place"], "message": "r"}],
     }
     assert second["place"] is None and second["fix"] is None and second["related"] == []

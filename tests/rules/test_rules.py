@@ -1,14 +1,16 @@
 """Each code has a page docs/rules/<code>.md and a folder here.
 
 In it are bad.kvs, good.kvs and expected.txt, which is what lint says of bad.kvs. It may hold other files that bad.kvs
-uses, and pins.txt, a `--set` on each line. `UPDATE_GOLDEN=1 pytest tests/rules` writes expected.txt and the example on
-the page anew: look at the difference before you keep it.
+uses, pins.txt, a `--set` on each line, and asked.txt, the `--budget`s of the command. `UPDATE_GOLDEN=1 pytest
+tests/rules` writes expected.txt and the example on the page anew: look at the difference before you keep it. Pages of
+rules are generated: `python -m kvscen.lint.pages docs tests/rules`.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -18,6 +20,10 @@ from kvscen.language.codes import CODES, Code
 from kvscen.language.files import MAX_BYTES
 from kvscen.language.render import render
 from kvscen.lint import RULES, Linted, lint_file
+from kvscen.lint.budget import read_budget
+from kvscen.lint.pages import page, shipped
+from kvscen.lint.rule import Budget
+from tests.rules.machines import MACHINES, look
 
 HERE = Path(__file__).parent
 PAGES = HERE.parent.parent / "docs" / "rules"
@@ -31,7 +37,12 @@ MADE: dict[str, bytes | None] = {
 }
 
 #: Codes that a file alone cannot lead to -> the test that does.
-BY_HAND: dict[str, str] = {"KVS303": "tests/semantics/test_problems.py::test_one_problem"}
+BY_HAND: dict[str, str] = {
+    "KVS136": "tests/lint/test_rules.py::test_deprecated_words",
+    "KVS303": "tests/semantics/test_problems.py::test_one_problem",
+}
+
+TEXTS = {text.code: text for text in shipped()}
 
 ALL = [pytest.param(code, id=code.code) for code in CODES.values()]
 WITH_FOLDER = [pytest.param(code, id=code.code) for code in CODES.values() if code.code not in BY_HAND]
@@ -53,7 +64,19 @@ def lint(folder: Path, name: str) -> Linted:
     pins = (
         (folder / "pins.txt").read_text().splitlines() if (folder / "pins.txt").exists() and name == "bad.kvs" else ()
     )
-    return lint_file(Path(name), pins)
+    return lint_file(
+        Path(name), pins, (), budget(folder), look(folder.name, folder, name) if folder.name in MACHINES else None
+    )
+
+
+def budget(folder: Path) -> Budget | None:
+    asked = folder / "asked.txt"
+    if not asked.exists():
+        return None
+    words = shlex.split(asked.read_text())
+    given = list(zip(words[::2], words[1::2], strict=True))
+    budgets = [value for option, value in given if option == "--budget"]
+    return read_budget(budgets, [value for option, value in given if option == "--endurance"])
 
 
 @pytest.mark.parametrize("code", WITH_FOLDER)
@@ -75,23 +98,35 @@ def test_good_is_good(code: Code, folder: Path) -> None:
 
 @pytest.mark.parametrize("code", ALL)
 def test_page(code: Code) -> None:
-    page = PAGES / f"{code.code}.md"
-    text = page.read_text()
+    place = PAGES / f"{code.code}.md"
+    golden = HERE / code.code / "expected.txt"
+    shown = golden.read_text() if golden.exists() else ""
+    if os.environ.get("UPDATE_GOLDEN"):
+        update(place, code.code, shown)
+    text = place.read_text()
+    if code.code in TEXTS:
+        assert text == page(TEXTS[code.code], shown), "run: python -m kvscen.lint.pages docs tests/rules"
     lines = text.splitlines()
     assert lines[0] == f"# {code.code}: {code.title}"
     assert lines[2] == f"Severity: {code.severity.value}"
-    assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == SECTIONS
+    sections = [section for section in SECTIONS if section != "Example" or shown]
+    assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] in (SECTIONS, sections)
     for section in re.split(r"^## .*$", text, flags=re.MULTILINE)[1:]:
         assert section.strip(), "an empty section"
     if code.code in BY_HAND:
         return
-    shown = (HERE / code.code / "expected.txt").read_text().rstrip("\n")
-    example = re.compile(r"(?<=## Example\n\n```text\n).*?(?=\n```\n)", re.DOTALL)
-    if os.environ.get("UPDATE_GOLDEN"):
-        page.write_text(example.sub(lambda _: shown, text))
-        text = page.read_text()
-    found = example.search(text)
-    assert found is not None and found[0] == shown, "the example is not what is shown of bad.kvs"
+    found = EXAMPLE.search(text)
+    assert found is not None and found[0] == shown.rstrip("\n"), "the example is not what is shown of bad.kvs"
+
+
+EXAMPLE = re.compile(r"(?<=## Example\n\n```text\n).*?(?=\n```\n)", re.DOTALL)
+
+
+def update(place: Path, code: str, shown: str) -> None:
+    if code in TEXTS:
+        place.write_text(page(TEXTS[code], shown))
+    elif shown:
+        place.write_text(EXAMPLE.sub(lambda _: shown.rstrip("\n"), place.read_text()))
 
 
 def test_there_is_nothing_else() -> None:
@@ -106,6 +141,7 @@ def test_tests_by_hand_are_there() -> None:
         assert f"def {name}(" in text and code in text
 
 
-def test_rules_report_warnings_each_its_own() -> None:
-    assert len({rule.code for rule in RULES}) == len(RULES)
-    assert all(CODES[rule.code].severity.value == "warning" for rule in RULES)
+def test_rules() -> None:
+    assert len({rule.code for rule in RULES}) == len(RULES) >= 30
+    assert {rule.code for rule in RULES} <= set(TEXTS)
+    assert all(len(text.finds) > 20 and len(text.why) > 20 and len(text.remedy) > 10 for text in TEXTS.values())

@@ -12,11 +12,14 @@ from kvscen.plugin import (
     WRITE,
     Driver,
     DriverError,
+    Finding,
     Flag,
     Footprint,
     Limits,
     PathReport,
     PathText,
+    RuleText,
+    Severity,
     Store,
     ThreadLane,
     buffers_for,
@@ -94,11 +97,44 @@ class FilesStore(Store):
             return None
 
 
+RULES = (
+    RuleText(
+        "FILES001",
+        "A block of less than 4 KiB.",
+        "Each file takes whole blocks of the file system: most of what is stored and moved is padding.",
+        "Use a larger page or more layers in a block.",
+        title="Files smaller than a block of the file system",
+        severity=Severity.WARNING,
+    ),
+    RuleText(
+        "FILES002",
+        "With `--here`: more blocks than the file system has inodes free.",
+        "Laying them out would end with `No space left on device`, however many bytes are free.",
+        "Use larger blocks or a smaller `working_set`, or make the file system with more inodes.",
+        title="More files than the file system has room for",
+        severity=Severity.WARNING,
+    ),
+)
+
+
 class FilesDriver(Driver):
     name = "files"
     summary = "Each block in a file of its own, through the page cache."
     settings = FilesSettings
     max_processes = 1
+    rules = RULES
+
+    def lint(self, tier, work):
+        if work.block_bytes < 4096:
+            message = f"a file of {work.block_bytes} bytes takes 4 KiB on the disk"
+            yield Finding("FILES001", message, help="use larger blocks", severity=Severity.WARNING)
+
+    def lint_here(self, tier, work):
+        parent = Path(tier.settings.path).absolute().parent
+        free = os.statvfs(parent).f_favail if parent.exists() else 0
+        if 0 < free < work.keys:
+            message = f"{work.keys:,} files are more than the {free:,} that the file system has room for"
+            yield Finding("FILES002", message, "path", "use larger blocks", Severity.WARNING)
 
     def footprint(self, tier, work):
         buffers = work.threads * buffers_for(work, IN_FLIGHT)

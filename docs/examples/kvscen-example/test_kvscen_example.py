@@ -26,6 +26,13 @@ def _open(path):
     return FilesDriver().open(tier, Work("read", 4096, 1, 1), ())
 
 
+def test_what_it_warns_of():
+    tier = Tier("t", "files", FilesSettings(path="./blocks"))
+    assert [found.code for found in FilesDriver().lint(tier, Work("read", 4000, 1, 1))] == ["FILES001"]
+    assert not list(FilesDriver().lint(tier, Work("read", 4096, 1, 1)))
+    assert [found.code for found in FilesDriver().lint_here(tier, Work("read", 4096, 1, 2**62))] == ["FILES002"]
+
+
 def test_files_of_others_are_not_touched(tmp_path):
     (tmp_path / "letter.txt").write_text("dear reader")
     with pytest.raises(DriverError, match="not ours"):

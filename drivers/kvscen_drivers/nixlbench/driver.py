@@ -25,7 +25,7 @@ from kvscen_drivers.nixlbench import from_kvbench, from_toml, spelling
 from kvscen_drivers.nixlbench import verbatim as kvbench
 from kvscen_drivers.nixlbench.flags import STORAGE
 from kvscen_drivers.nixlbench.invocation import Iterations, grouped, iterations, least_buffer_bytes, process_count
-from kvscen_drivers.nixlbench.limits import findings
+from kvscen_drivers.nixlbench.limits import RULES, findings
 from kvscen_drivers.nixlbench.measures import MEASURES, initiators, rows
 from kvscen_drivers.nixlbench.running import Ran, place_of_run, run_once
 from kvscen_drivers.nixlbench.settings import NixlbenchSettings
@@ -48,6 +48,7 @@ class NixlbenchDriver(Tool):
     operations = frozenset({"read", "write"})
     memory = frozenset({"dram", "vram"})
     measures: ClassVar[tuple[Measure, ...]] = MEASURES
+    rules = RULES
     max_processes = 1
     importers = (from_kvbench.IMPORTER, from_toml.IMPORTER)
 

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kvscen.plugin import Finding, Severity, Tier, Work
+from kvscen.plugin import Finding, RuleText, Severity, Tier, Work
 from kvscen_drivers.nixlbench.flags import GDS_REQUEST_BYTES, HUGE_PAGE_BYTES, POSIX_POOL, STORAGE
 from kvscen_drivers.nixlbench.invocation import buffer_step_bytes, depth, least_buffer_bytes
 from kvscen_drivers.nixlbench.settings import storage
+
+RULES = (
+    RuleText(
+        "KVS333",
+        finds="A tier of `nixlbench` with `backend = GUSLI` that is given more than one operation in a batch.",
+        why="""
+nixlbench registers one buffer with this backend and asks for all of the batch: it ends with NIXL_ERR_NOT_FOUND, and the
+points have no figures (ai-dynamo/nixl#1357, open in August 2026).
+""",
+        remedy="Use `batch = 1` and more `threads`, or allow it where a version of nixlbench is used that can.",
+    ),
+)
 
 
 def findings(tier: Tier, work: Work) -> Iterator[Finding]:
     """What is wrong with this work on this tier; nothing is looked up on the machine."""
     yield from _not_done(work)
+    yield from _gusli(tier.settings, work)
     yield from _in_flight(tier.settings, work)
     yield from _buffers(tier.settings, work)
     yield from _files(tier.settings, work)
@@ -49,6 +62,17 @@ def _not_done(work: Work) -> Iterator[Finding]:
             "nixlbench posts a batch when the last one has ended; `wait = operation` refills at once elsewhere",
             "wait",
             help="write `wait = batch`: then the other tiers do what nixlbench does",
+            severity=Severity.WARNING,
+        )
+
+
+def _gusli(settings: Any, work: Work) -> Iterator[Finding]:
+    if settings.backend == "GUSLI" and work.batch > 1:
+        yield Finding(
+            "KVS333",
+            f"nixlbench fails with GUSLI and {work.batch} operations in a batch (NIXL_ERR_NOT_FOUND)",
+            "backend",
+            help="use `batch = 1` and more `threads`",
             severity=Severity.WARNING,
         )
 

@@ -19,7 +19,7 @@ from kvscen.plugin import (
     Work,
     buffers_for,
 )
-from kvscen_drivers.posix import aio, fio, honesty, uring
+from kvscen_drivers.posix import aio, fio, here, honesty, uring
 from kvscen_drivers.posix.folder import examine, folder_error
 from kvscen_drivers.posix.settings import MEASURES, PosixSettings
 from kvscen_drivers.posix.store import MAX_BLOCK_BYTES, PosixStore, too_large
@@ -69,6 +69,10 @@ class PosixDriver(Driver):
                 help="they run without one; leave `ceiling` out for them",
                 severity=Severity.WARNING,
             )
+
+    def lint_here(self, tier: Tier, work: Work) -> Iterable[Finding]:
+        settings: PosixSettings = tier.settings
+        return here.alignment(settings, work) if settings.direct else ()
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         slot = -(-work.block_bytes // _DISK_GRAIN) * _DISK_GRAIN

@@ -22,6 +22,7 @@ import attrs
 from kvscen.plugin import Driver, DriverError, Finding, Footprint, Store, Tier, TieredCache, Work
 from kvscen_drivers.tiered.bookkeeping import cache_of, slots_of
 from kvscen_drivers.tiered.settings import (
+    RULES,
     TieredSettings,
     capacity_of,
     folders_of,
@@ -41,6 +42,7 @@ class TieredDriver(Driver):
     settings = TieredSettings
     max_processes = 1  # one bookkeeping
     levels_setting = "levels"
+    rules = RULES
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
         return lint(tier, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -14,6 +15,8 @@ from kvscen.plugin import (
     Finding,
     ListOf,
     Reference,
+    RuleText,
+    Severity,
     Share,
     Size,
     Tier,
@@ -89,6 +92,7 @@ def lint(tier: Tier, work: Work) -> Iterator[Finding]:
     yield from _levels(tier)
     yield from _capacities(tier, work)
     yield from _admission(tier, work)
+    yield from _never_reached(tier, work)
     if work.threads > 1:
         yield Finding(
             "KVS323",
@@ -193,6 +197,47 @@ def _capacities(tier: Tier, work: Work) -> Iterable[Finding]:
                 setting=where,
                 help="every level needs room for at least one block",
             )
+
+
+RULES = (
+    RuleText(
+        "KVS328",
+        finds="""
+A level of a tiered tier to which no block ever goes down, because the levels above it have room for all blocks that the
+pattern touches.
+""",
+        why="""
+The row is that of a cache of fewer levels: the lower one serves nothing, and its speed changes nothing. It is the
+commonest way to measure memory and call it a disk. What counts is the mean: requests of 112 tokens in the mean fill a
+tenth of what those of 1000 fill.
+""",
+        remedy="Use a larger `working_set` (or more requests), or smaller `capacities`.",
+    ),
+)
+
+
+def _never_reached(tier: Tier, work: Work) -> Iterator[Finding]:
+    """Of the levels below the top the first that nothing comes to. Written through, or admitted by their size, blocks
+    enter lower levels by themselves."""
+    if tier.settings.admit is not None or tier.settings.write == "through":
+        return
+    room = 0
+    for index, level in enumerate(tier.levels[:-1]):
+        capacity = capacity_of(tier, index)
+        if capacity is None:
+            return
+        room += max(1, math.floor(capacity // work.block_bytes * tier.settings.high_water_share))
+        if work.keys <= room:
+            below = tier.levels[index + 1].name
+            yield Finding(
+                "KVS328",
+                f"nothing goes down to `{below}`: the {show_bytes(room * work.block_bytes)} above it hold all of the "
+                f"{show_bytes(work.working_set_bytes)} that the pattern touches",
+                setting="capacities" if tier.settings.capacities else "levels",
+                help=f"touch more, or give `{level.name}` a smaller capacity",
+                severity=Severity.WARNING,
+            )
+            return
 
 
 def _admission(tier: Tier, work: Work) -> Iterable[Finding]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
+from kvscen.execute.messages import Go
 from tests.drivers.memkv.link import Link, linked
 from tests.drivers.memkv.support import served
-from tests.e2e.support import command, environment, kvscen, scenario, trials
+from tests.e2e.support import kvscen, scenario, trials
+from tests.execute.struck import run_struck
 
 TEXT = """kvs 1
 tier kv : memkv {{ endpoints = ["{place}"]; secret = secret("shared"); timeout = 2 s; coalesce = true }}
@@ -61,22 +61,10 @@ def test_a_slow_link_shows_what_coalescing_saves(tmp_path: Path) -> None:
 
 def test_a_link_that_is_cut_costs_its_point_and_comes_back(tmp_path: Path) -> None:
     with linked() as link, serving_there(link, tmp_path) as (_, place):
-        path = scenario(tmp_path, TEXT.format(place=place, time="10 s", axes=""))
-        process = subprocess.Popen(
-            command("run", path, "--out", "cut"),
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        time.sleep(4)  # it is in its window, of 10 s
-        link.cut()
-        said, _ = process.communicate(timeout=90)
-        assert "Traceback" not in said, said
-        (row,) = trials(tmp_path / "cut")
-        assert row["status"] == "error" and place in str(row["reason"]), row["reason"]
-        assert "sent nothing for 2 s" in str(row["reason"])
+        text = TEXT.format(place=place, time="20 s", axes="")
+        (record,) = run_struck(tmp_path, text, Go, lambda _: link.cut())
+        assert record.status == "error" and place in record.reason, record.reason
+        assert "sent nothing for 2 s" in record.reason
         link.restore()
         (row,) = run(tmp_path, place, "again")
         assert row["status"] == "ok", row["reason"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
+from kvscen.execute.messages import Go
 from tests.drivers.memkv.support import served
-from tests.e2e.support import ROOT, command, environment, kvscen, scenario, trials
+from tests.e2e.support import ROOT, kvscen, scenario, trials
+from tests.execute.struck import run_struck
 
 TEXT = """kvs 1
 tier kv : memkv {{ {tier} }}
@@ -49,24 +49,6 @@ def test_a_batch_that_shares_a_block_is_one_read(tmp_path: Path) -> None:
     assert 15 < logical / wire < 16.5, "a figure above line rate explains itself"
 
 
-def started(folder: Path, place: str, more: str = "") -> subprocess.Popen[str]:
-    path = scenario(folder, text(f'endpoints = ["{place}"]; timeout = 1 s{more}', time="20 s"))
-    process = subprocess.Popen(
-        command("run", path, "--out", "out"),
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    end = time.monotonic() + 30
-    # The journal is there once the first trial is about to run; the load then takes 20 s.
-    while not list((folder / "out").glob("**/journal*")) and time.monotonic() < end:
-        time.sleep(0.02)
-    time.sleep(1.5)
-    return process
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "why"),
@@ -74,16 +56,10 @@ def started(folder: Path, place: str, more: str = "") -> subprocess.Popen[str]:
 )
 def test_a_server_that_dies_or_hangs_costs_its_point_and_is_named(tmp_path: Path, number: int, why: str) -> None:
     with served("--capacity", "64 MiB") as (server, place):
-        process = started(tmp_path, place)
-        os.kill(server.pid, number)
-        said, _ = process.communicate(timeout=60)
+        endpoints = text(f'endpoints = ["{place}"]; timeout = 1 s', time="20 s")
+        (record,) = run_struck(tmp_path, endpoints, Go, lambda _: os.kill(server.pid, number))
         os.kill(server.pid, signal.SIGCONT)
-    assert "Traceback" not in said, said
-    assert process.returncode == 3, said
-    (row,) = trials(tmp_path / "out")
-    assert row["status"] == "error" and place in str(row["reason"]) and re.search(why, str(row["reason"])), row[
-        "reason"
-    ]
+    assert record.status == "error" and place in record.reason and re.search(why, record.reason), record.reason
 
 
 def test_a_wrong_secret_is_an_error_and_no_secret_is_ever_told(tmp_path: Path) -> None:
