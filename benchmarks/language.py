@@ -3,8 +3,8 @@
     python benchmarks/language.py [--lines 1000] [--repeat 20]
 
 Each question is asked of a text that has just changed by a keystroke, as an editor does. One table: median, smallest
-and largest time in milliseconds, and the median of the CPU time, which other programs disturb less. The file is made of blocks as people write them; half of the keystrokes leave it
-broken.
+and largest time in milliseconds, and the median of the CPU time, which other programs disturb less. The file is made of
+blocks as people write them; half of the keystrokes leave it broken.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from kvscen.language.scan import KINDS
 _BEHIND = r"(?![A-Za-z0-9_])"
 
 
-class KvsLexer(RegexLexer):
+class KvsLexer(RegexLexer):  # type: ignore[misc]
     """For kvscen scenarios."""
 
     name = "kvscen"

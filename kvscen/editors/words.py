@@ -35,4 +35,3 @@ def unit() -> str:
     """A unit of the language, the longest first: `MiB/s` is one."""
     names = sorted(UNITS, key=len, reverse=True)
     return "|".join(re.escape(name) + ("" if name == "%" else r"(?![A-Za-z0-9_/])") for name in names)
-

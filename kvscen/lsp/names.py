@@ -53,12 +53,19 @@ def occurrences(analysis: Analysis) -> tuple[Occurrence, ...]:
 
 def occurrence_at(analysis: Analysis, offset: int) -> Occurrence | None:
     """The name that holds an offset of the text, or ends there."""
+    if analysis.own is None or analysis.known is None:
+        return None
+    walker = _Walker(analysis.known)
     best: tuple[int, Occurrence] | None = None
-    for item in occurrences(analysis):
-        place = analysis.here(item.span)
-        # Where two names touch, as in `a.b`, the one that begins here.
-        if place is not None and place[0] <= offset <= place[1] and (best is None or place[0] >= best[0]):
-            best = place[0], item
+    for item in analysis.own.document.items:
+        place = analysis.own.place(item.span)
+        if place is None or not place[0] <= offset <= place[1]:
+            continue
+        for found in walker.item(item):
+            place = analysis.own.place(found.span)
+            # Where two names touch, as in `a.b`, the one that begins here.
+            if place is not None and place[0] <= offset <= place[1] and (best is None or place[0] >= best[0]):
+                best = place[0], found
     return best[1] if best else None
 
 
@@ -76,9 +83,9 @@ class _Walker:
     def all(self, analysis: Analysis) -> Iterator[Occurrence]:
         for document in analysis.documents():
             for item in document.items:
-                yield from self._item(item)
+                yield from self.item(item)
 
-    def _item(self, item: syntax.Item) -> Iterator[Occurrence]:
+    def item(self, item: syntax.Item) -> Iterator[Occurrence]:
         match item:
             case syntax.Use():
                 yield Occurrence("file", item.target, item.span, owner=None if item.is_file else "library")

@@ -6,6 +6,7 @@ it moves."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator, Mapping
@@ -161,6 +162,7 @@ def _closed(depths: list[int], at: int) -> int:
     return at + 1
 
 
+@functools.lru_cache(maxsize=4096)  # all parts but one are those of the keystroke before
 def _depth(part: str) -> int:
     """How many braces are opened and not closed."""
     if part.count("{") == part.count("}") and "#" not in part and '"' not in part:
