@@ -46,7 +46,7 @@ def look(job: Job) -> Looked:
     with unsaved(job.others):
         linted = lint_source(source, Path(job.path).parent)
     found = tuple(item for item in linted.diagnostics if item.code != NOTHING_TO_RUN)
-    return Looked(found, {} if linted.plan is None else figures(linted.plan))
+    return Looked(found, {} if linted.plan is None else figures(linted.plan.looked_at))
 
 
 def figures(plan: Plan) -> dict[str, tuple[str, ...]]:
