@@ -250,6 +250,10 @@ def make_server(looker: Looker | None = None) -> Server:
     """A server with all its features, not started."""
     server = Server(looker)
 
+    @server.feature(lsp.INITIALIZED)
+    def initialized(ls: Server, params: lsp.InitializedParams) -> None:
+        asyncio.get_running_loop().set_exception_handler(_unless_exit)
+
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
     def did_open(ls: Server, params: lsp.DidOpenTextDocumentParams) -> None:
         ls.opened(params.text_document.uri, params.text_document.text, params.text_document.version)
@@ -384,6 +388,12 @@ def make_server(looker: Looker | None = None) -> Server:
         await ls.looker.close()
 
     return server
+
+
+def _unless_exit(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Over TCP pygls ends the program from inside of a task; that is no error to be shown."""
+    if not isinstance(context.get("exception"), SystemExit):
+        loop.default_exception_handler(context)
 
 
 def _snippets(ls: Server) -> bool:
