@@ -40,11 +40,12 @@ def scenario_arguments(command: F) -> F:
     return click.argument("scenario", type=click.Path(path_type=Path), shell_complete=complete.scenarios)(command)
 
 
-def load_plan(scenario: Path, pins: Sequence[str], sweeps: Sequence[str]) -> Plan:
-    """The plan of a scenario. Ends the program where it has errors."""
+def load_plan(scenario: Path, pins: Sequence[str], sweeps: Sequence[str], *, whole: bool = True) -> Plan:
+    """The plan of a scenario, which may be large unless it is to be held `whole`. Ends the program where it has
+    errors."""
     from kvscen.lint import lint_file
 
-    linted = lint_file(scenario, pins, sweeps)
+    linted = lint_file(scenario, pins, sweeps, whole=whole)
     if linted.plan is None or has_errors(linted.diagnostics):
         refuse(linted.diagnostics)
     show(linted.diagnostics)

@@ -20,6 +20,7 @@ VERBS = {
     "explain": ("explain", "Say what a code, a setting, a measure or another word means."),
     "lint": ("lint", "Check scenario files."),
     "fmt": ("fmt", "Format scenario files: one layout, without options."),
+    "lsp": ("lsp", "Serve an editor: problems while you type, completion, hover, rename."),
     "import": ("imports", "Read a trace, or make a scenario from the files of another tool."),
     "show": ("show", "Print a run's table again."),
     "export": ("exports", "Write a run's results in the form of another program: MLPerf Storage's kv-cache.py."),

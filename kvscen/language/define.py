@@ -66,6 +66,28 @@ def catalogue_names() -> tuple[str, ...]:
     return tuple(item.name.name for item in parse_catalogue().items if isinstance(item, syntax.Block))
 
 
+def reserved(name: str, item: syntax.Block | syntax.Let, registry: Registry) -> str | None:
+    """What of the language, or of what is shipped with it, has this name already, so that `item` cannot have it."""
+    ref = registry.refs.get(name)
+    if (ref is not None and ref.distribution == SHIPPED_BY) or name in registry.problems:
+        return "a driver"
+    if name in FAMILIES:
+        return "a family of models"
+    if name in PATTERN_TYPES:
+        return "a type of pattern"
+    # `chat` is what many would call a pattern.
+    if name in USER_TYPES and isinstance(item, syntax.Block) and item.kind == "users":
+        return "a type of users"
+    if name in FUNCTIONS or name == BASE_FUNCTION:
+        return "a function"
+    is_let = isinstance(item, syntax.Let)
+    if is_let and name in settings_of(SweepSettings):
+        return "a setting of sweeps"
+    if is_let and name in UNITS:
+        return "a unit"
+    return None
+
+
 @attrs.define
 class _Definer:
     loaded: Loaded
@@ -120,7 +142,7 @@ class _Definer:
                 ((first.name.span, f"the {what} `{name}` is here"),),
             )
             return
-        taken = self._taken(name, item)
+        taken = reserved(name, item, self.registry)
         if taken:
             self.taken.add(name)
             self._say("KVS115", f"`{name}` is the name of {taken}", item.name.span, "choose another name")
@@ -128,26 +150,6 @@ class _Definer:
             self.blocks[name] = item
         else:
             self.lets[name] = item
-
-    def _taken(self, name: str, item: syntax.Block | syntax.Let) -> str | None:
-        ref = self.registry.refs.get(name)
-        if (ref is not None and ref.distribution == SHIPPED_BY) or name in self.registry.problems:
-            return "a driver"
-        if name in FAMILIES:
-            return "a family of models"
-        if name in PATTERN_TYPES:
-            return "a type of pattern"
-        # `chat` is what many would call a pattern.
-        if name in USER_TYPES and isinstance(item, syntax.Block) and item.kind == "users":
-            return "a type of users"
-        if name in FUNCTIONS or name == BASE_FUNCTION:
-            return "a function"
-        is_let = isinstance(item, syntax.Let)
-        if is_let and name in settings_of(SweepSettings):
-            return "a setting of sweeps"
-        if is_let and name in UNITS:
-            return "a unit"
-        return None
 
     # ---- bases
 

@@ -102,7 +102,8 @@ def _number(expr: syntax.Number) -> Quantity:
         help_text, better = _unit_help(expr.unit)
         fix = Fix(span, better) if better is not None else None
         raise ScenarioError([diagnostic("KVS104", f"`{expr.unit}` is not a unit", span, help=help_text, fix=fix)])
-    return _bounded(Quantity(expr.value * unit.factor, unit.dimension, unit.percent), expr.span)
+    value = expr.value if unit.factor == 1 else expr.value * unit.factor
+    return _bounded(Quantity(value, unit.dimension, unit.percent), expr.span)
 
 
 def _unit_help(unit: str) -> tuple[str, str | None]:
@@ -163,7 +164,8 @@ def _unit_help(unit: str) -> tuple[str, str | None]:
 
 def _bounded(value: Quantity, span: Span) -> Quantity:
     scale = 10**9 if value.dimension == TIME else 1
-    if abs(value.value) * scale > LARGEST:
+    # As abs(value.value) * scale > LARGEST, and without making fractions.
+    if abs(value.value.numerator) * scale > LARGEST * value.value.denominator:
         raise problem(
             "KVS107",
             "this number is too large",

@@ -215,6 +215,8 @@ def _all() -> Iterator[MeasureInfo]:
     yield _measure("logical_bytes", "B", "bytes delivered to the caller inside the window")
     yield _measure("moved_bytes", "B", "bytes moved inside the window, padding to the tier's alignment included")
     yield _measure("wire_bytes", "B", "bytes over the wire inside the window")
+    yield _measure("wire_throughput_bytes_per_s", "B/s", "wire_bytes / window: what `throughput` took", "float64")
+    yield _measure("wire_ratio", "1", "moved_bytes / wire_bytes; above 1 where less crossed than arrived", "float64")
     yield _measure("load_bytes", "B", "bytes moved from the start of the load to its end, warm-up included")
     yield _measure("device_read_bytes", "B", "bytes that the device read from the start of the load to its end")
     yield _measure("device_write_bytes", "B", "bytes that the device wrote from the start of the load to its end")

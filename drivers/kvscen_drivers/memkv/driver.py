@@ -15,10 +15,10 @@ from kvscen.plugin import (
     Store,
     Tier,
     Work,
-    buffers_for,
     read_secret,
     show_bytes,
 )
+from kvscen_drivers.gpu.bounce import lane_buffers, through_host
 from kvscen_drivers.memkv.settings import MEASURES, MemkvSettings, split_endpoint
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ class MemkvDriver(Driver):
     """Blocks in key-value servers."""
 
     name = "memkv"
-    summary = "Blocks in key-value servers over TCP: its own, or `kvscen serve memkv` elsewhere."
+    summary = "Blocks in key-value servers over TCP, RDMA or shared memory: its own, or `kvscen serve memkv` elsewhere."
     settings = MemkvSettings
+    memory = frozenset({"dram", "vram"})
     measures = MEASURES
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
@@ -57,7 +58,8 @@ class MemkvDriver(Driver):
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         settings: MemkvSettings = tier.settings
-        memory = work.threads * work.processes * buffers_for(work, settings.max_in_flight) * work.block_bytes
+        lanes, block = work.threads * work.processes, work.block_bytes
+        memory = lanes * lane_buffers(work, block, settings.max_in_flight) * block
         if settings.endpoints is not None:
             return Footprint(memory_bytes=memory)
         if settings.values == "files":
@@ -68,6 +70,12 @@ class MemkvDriver(Driver):
         from kvscen_drivers.memkv.client import Control, Endpoint
 
         settings: MemkvSettings | None = None if tier is None else tier.settings
+        if settings is not None and settings.transport == "rdma":
+            from kvscen_drivers.memkv.engine import why_not
+
+            reason, remedy = why_not(settings.devices or ())
+            if reason:
+                return Availability(False, reason, remedy)
         if settings is None or settings.endpoints is None:
             return Availability(True, facts={"servers": "its own, on this machine"})
         facts: dict[str, str] = {}
@@ -76,7 +84,7 @@ class MemkvDriver(Driver):
             for text in settings.endpoints:
                 place = split_endpoint(text)
                 assert place is not None, "a checked setting"
-                control = Control(Endpoint(*place, secret), 5.0)
+                control = Control(Endpoint(*place, secret), 5.0, settings.transport)
                 told = control.about()
                 control.close()
                 facts[text] = f"{told['values']} values, {show_bytes(int(told['used_bytes']))} used"
@@ -92,4 +100,4 @@ class MemkvDriver(Driver):
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
         from kvscen_drivers.memkv.store import MemkvStore
 
-        return MemkvStore(tier, work)
+        return through_host(tier.settings.gpu, work, lambda own: MemkvStore(tier, own))
