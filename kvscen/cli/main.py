@@ -12,7 +12,7 @@ import kvscen
 
 #: verb -> (module under kvscen.cli, one line of help). The module has a click command named `command`.
 VERBS = {
-    "new": ("new", "Write a first scenario: commented, correct, done in less than a minute."),
+    "new": ("new", "Write a first scenario: commented, correct, done in about a minute."),
     "run": ("run", "Run a scenario and write its tables."),
     "plan": ("plan", "Show what a run would do: points, bytes, space and time. Runs nothing."),
     "size": ("size", "Show how large the blocks of a model's KV are, exactly and as KVBench has it."),

@@ -57,7 +57,7 @@ def command(
     trace: str | None,
     force: bool,
 ) -> None:
-    """Write a first scenario, NAME.kvs or first.kvs: commented, correct, and done in less than a minute.
+    """Write a first scenario, NAME.kvs or first.kvs: commented, correct, and done in about a minute.
 
     \b
     blocks    how fast is a tier, by the size of a block?
