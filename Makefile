@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TESTED := LD_LIBRARY_PATH=$(CURDIR)/$(VENV)/debs/all$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH} $(BIN)/python -m pytest
 SCENARIO ?= scenarios/llama70b.kvs
 
-.PHONY: run test test-fast test-long fuzz check check-gpu bench clean
+.PHONY: run test test-fast test-long test-rdma fuzz check check-gpu bench clean
 
 run: $(VENV)/.run
 	$(BIN)/kvscen run $(SCENARIO)
@@ -20,6 +20,11 @@ test: check
 # Real traces of millions of look-ups, files of a gigabyte: minutes each.
 test-long: $(VENV)/.test
 	$(TESTED) -m long
+
+# Boots a Debian kernel with soft-RoCE under emulation, for memkv's transport `rdma`: some ten minutes. Where qemu, busybox or
+# the kernel's package is missing it is skipped and says why.
+test-rdma: $(VENV)/.test
+	$(TESTED) tests/drivers/memkv/soft_roce.py -rs
 
 # Without the tests that make virtual environments or run for long.
 test-fast: $(VENV)/.test

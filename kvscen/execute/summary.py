@@ -161,6 +161,8 @@ def _counts(point: Point, total: Sample, window_ns: int, sync_ns: int | None) ->
         "logical_bytes": logical,
         "moved_bytes": total.moved_bytes,
         "wire_bytes": total.wire_bytes or None,
+        "wire_throughput_bytes_per_s": total.wire_bytes / seconds if total.wire_bytes and seconds > 0 else None,
+        "wire_ratio": total.moved_bytes / total.wire_bytes if total.wire_bytes else None,
         "load_bytes": total.load_bytes,
         "window_ns": window_ns,
         "sync_ns": sync_ns,

@@ -139,6 +139,7 @@ _TABLE = (
     Code("KVS340", "A batch is posted to NIXL in parts", _WARNING),
     Code("KVS341", "More is in flight than cuFile has room for", _WARNING),
     Code("KVS350", "Reads are to be coalesced and are not posted together", _WARNING),
+    Code("KVS351", "Memory is to be shared with another machine"),
     # ---- this machine (KVS360-379), with --here
     Code("KVS360", "The folder of a tier cannot be used here"),
     Code("KVS361", "The data set does not fit in the free space"),

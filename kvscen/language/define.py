@@ -19,6 +19,16 @@ from kvscen.language.values import UNITS
 from kvscen.plugin.contract import Driver
 from kvscen.plugin.registry import PluginError, Registry
 
+#: What people call a driver.
+_DRIVERS_MEANT = {
+    "posix": ("nvme", "ssd", "disk", "file", "files", "fs", "local", "nfs", "path"),
+    "memory": ("dram", "ram", "cpu", "host", "mem"),
+    "gpu": ("vram", "hbm", "cuda"),
+    "redis": ("valkey",),
+    "tiered": ("cache", "tier"),
+    "sim": ("simulated", "virtual"),
+}
+
 #: The package whose drivers are shipped with the language, so that their names belong to it.
 SHIPPED_BY = "kvscen"
 
@@ -290,7 +300,8 @@ class _Definer:
         except PluginError as error:
             help_text = error.remedy
             if name not in self.registry.refs and name not in self.registry.problems:
-                near = did_you_mean(name, self._bases("tier"))
+                meant = next((driver for driver, words in _DRIVERS_MEANT.items() if name.lower() in words), None)
+                near = f"did you mean `{meant}`?" if meant else did_you_mean(name, self._bases("tier"))
                 help_text = near or error.remedy
             self.diagnostics.append(
                 diagnostic("KVS301", str(error), base.span, help=help_text, severity=Severity.ERROR)

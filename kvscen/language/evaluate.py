@@ -119,6 +119,19 @@ def _unit_help(unit: str) -> tuple[str, str | None]:
         "Kb": ("write `kbit` for bits or `KiB` for bytes", None),
         "Mb": ("write `Mbit` for bits or `MiB` for bytes", None),
         "Gb": ("write `Gbit` for bits or `GiB` for bytes", None),
+        "Kb/s": ("write `kbit/s` for bits or `KiB/s` for bytes", None),
+        "Mb/s": ("write `Mbit/s` for bits or `MiB/s` for bytes", None),
+        "Gb/s": ("write `Gbit/s` for bits or `GiB/s` for bytes", None),
+        "kb": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
+        "mb": ("write `MiB` (1024^2 bytes) or `MB` (1000^2 bytes)", None),
+        "gb": ("write `GiB` (1024^3 bytes) or `GB` (1000^3 bytes)", None),
+        "tb": ("write `TiB` (1024^4 bytes) or `TB` (1000^4 bytes)", None),
+        "ops/s": ("write `/s`", "/s"),
+        "req/s": ("write `/s`", "/s"),
+        "requests/s": ("write `/s`", "/s"),
+        "toks": ("write `tokens`", "tokens"),
+        "toks/s": ("write `tokens/s`", "tokens/s"),
+        "tok/s": ("write `tokens/s`", "tokens/s"),
         "Gbps": ("write `Gbit/s`", "Gbit/s"),
         "Mbps": ("write `Mbit/s`", "Mbit/s"),
         "µs": ("write `us`", "us"),
@@ -143,7 +156,10 @@ def _unit_help(unit: str) -> tuple[str, str | None]:
     near = closest(unit, UNITS)
     if near:
         return f"did you mean `{near}`?", near
-    return f"the units are {listed(UNITS, most=len(UNITS))}", None
+    return (
+        "the units are `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`, `ms`, `s`, `tokens` and more: kvscen explain units",
+        None,
+    )
 
 
 def _bounded(value: Quantity, span: Span) -> Quantity:

@@ -16,6 +16,7 @@ point.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -292,6 +293,11 @@ class PathText(String):
         text = super().convert(value)
         if not text:
             raise Unfit("the path is empty", f"write {self.describe()}")
+        if re.match(r"~|\$[A-Za-z_{]", text):
+            raise Unfit(
+                f"a path is taken as it stands: `{text[0]}` is not replaced",
+                f"write it in full; a folder that is called so is `./{text.partition('/')[0]}`",
+            )
         return text
 
 
@@ -325,6 +331,8 @@ class Word(SettingType):
         return "one of " + ", ".join(f"`{word}`" for word in self.current)
 
     def convert(self, value: Value) -> str:
+        if isinstance(value, str) and value in self.words:
+            raise Unfit(f"a word stands without quotes, and this is the text {format_value(value)}", f"write `{value}`")
         if not isinstance(value, Symbol) or value.name not in self.words:
             raise Unfit(f"expected {self.describe()}, found {_kind_of(value)}")
         return self.renamed.get(value.name, value.name)
@@ -343,6 +351,8 @@ class Reference(SettingType):
         return f"the name of {one_of(self.refers_to or '')}"
 
     def convert(self, value: Value) -> str:
+        if isinstance(value, str) and value.isidentifier():
+            raise Unfit(f"a name stands without quotes, and this is the text {format_value(value)}", f"write `{value}`")
         if not isinstance(value, Symbol):
             raise Unfit(f"expected {self.describe()}, found {_kind_of(value)}")
         return value.name

@@ -107,7 +107,11 @@ def _table(report: Report, sweep: str, points: Sequence[PointReport]) -> SweepTa
     for name in own:
         words = _own_words(name, points)
         if words is None:
-            columns.append(_own(report, name, points))
+            own_column = _own(report, name, points)
+            if len(points) > 1 and len(set(own_column.cells)) == 1:
+                shared.append((name, f"{own_column.cells[0]} {own_column.unit}".rstrip()))
+            else:
+                columns.append(own_column)
         elif name not in said:  # an axis of that name says it already
             place(name, words, rank=7, numeric=False, partial=True)
     place("path", [_facts(point, "path") for point in points], numeric=False, partial=True)
@@ -144,6 +148,8 @@ def _measured(report: Report, points: Sequence[PointReport]) -> list[TableColumn
     if _any(points, "offered_per_s"):
         columns += [_median("offered", "offered_per_s", points), _median("achieved", "achieved_per_s", points)]
     columns.append(_with_spread("throughput", "throughput_bytes_per_s", points))
+    if _any(points, "wire_throughput_bytes_per_s"):
+        columns.append(_wire(points))
     if _any(points, "ceiling_ratio"):
         columns.append(_median("of ceiling", "ceiling_ratio", points))
     names = {"p50": "latency_p50_ns", "p99": "latency_p99_ns", "p99.9": "latency_p999_ns"}
@@ -181,6 +187,14 @@ def _median(name: str, column: str, points: Sequence[PointReport]) -> TableColum
     medians = [aggregate(point.trials, column).median for point in points]
     scale = scale_for(medians, next(m.unit for m in MEASURES.values() if m.column == column))
     return TableColumn(name, scale.unit, tuple(scale.show(median) for median in medians))
+
+
+def _wire(points: Sequence[PointReport]) -> TableColumn:
+    """In the unit of the throughput beside it: the two are compared."""
+    scale = scale_for((aggregate(point.trials, "throughput_bytes_per_s").median for point in points), "B/s")
+    medians = [aggregate(point.trials, "wire_throughput_bytes_per_s").median for point in points]
+    digits = scale.digits_for(medians)
+    return TableColumn("wire", scale.unit, tuple(map(digits.show, medians)), rank=1)
 
 
 def _percent(name: str, column: str, points: Sequence[PointReport]) -> TableColumn:
@@ -285,6 +299,8 @@ def _footnotes(points: Sequence[PointReport]) -> tuple[str, ...]:
         notes.append(f"medians of {numbers} trials; ± is their sample standard deviation")
     elif counts:
         notes.append("one trial: there is no spread to show")
+    if _any(points, "wire_throughput_bytes_per_s"):
+        notes.append("throughput: bytes delivered; wire: bytes that crossed the network for them, heads included")
     if _any(points, "ceiling_ratio"):
         tools = dict.fromkeys(t.measures["ceiling_tool"] for p in points for t in ok(p.trials))
         named = " or ".join(tool for tool in tools if tool)

@@ -31,6 +31,7 @@ def test_without_a_gpu_the_disk_is_measured_and_the_rest_is_unavailable(tmp_path
     }
     for row in rows:
         if row["status"] == "unavailable":
+            assert ("memory = vram" in row["reason"]) == (row["tier"] == "disk")
             assert "libcuda.so.1" in row["reason"] or "cuda-bindings" in row["reason"]
 
 

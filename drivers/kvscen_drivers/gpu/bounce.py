@@ -41,6 +41,7 @@ from kvscen.plugin import (
     Peer,
     Rows,
     Store,
+    Unavailable,
     Work,
     buffers_for,
     setting,
@@ -103,7 +104,10 @@ def through_host(gpu: int | None, work: Work, open_store: Callable[[Work], Store
     Unavailable where the buffers are to be on a GPU and there is none."""
     if work.memory == "dram":
         return open_store(work)
-    card = open_gpu(gpu or 0)
+    try:
+        card = open_gpu(gpu or 0)
+    except Unavailable as error:
+        raise Unavailable(f"buffers on a GPU (`memory = vram`): {error}", error.remedy) from error
     store = open_store(attrs.evolve(work, memory="dram"))
     kind = BouncedCache if type(store).decide is not Store.decide else BouncedStore
     return kind(card, store, work)

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from kvscen.plugin import DriverError
+from kvscen.plugin import DriverError, Unavailable
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.protocol import ANSWER, ANSWER_MARK, Garbage, Limits, Op, Status
 from kvscen_drivers.memkv.server import tune
@@ -33,7 +33,9 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def connect(endpoint: Endpoint, timeout_s: float, congestion: str | None = None) -> tuple[socket.socket, Limits]:
+def connect(
+    endpoint: Endpoint, timeout_s: float, congestion: str | None = None, transport: str = "tcp"
+) -> tuple[socket.socket, Limits]:
     """A connection that may be used, and what the server takes. Raises DriverError, which names the server."""
     try:
         sock = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
@@ -44,9 +46,15 @@ def connect(endpoint: Endpoint, timeout_s: float, congestion: str | None = None)
         ) from error
     try:
         tune(sock, congestion)
-        return sock, greet(sock, endpoint.secret)
+        return sock, greet(sock, endpoint.secret, transport)
     except Garbage as error:
         sock.close()
+        if isinstance(error, _NotOffered):
+            option = "--shm" if transport == "shm" else "--rdma DEVICE"
+            raise Unavailable(
+                f"the memkv server {endpoint} {error}",
+                f"start it with `kvscen serve memkv {option}`, or use `transport = tcp`",
+            ) from error
         raise DriverError(f"the memkv server {endpoint} {error}", _REMEDIES.get(str(error), _OTHER)) from error
     except OSError as error:
         sock.close()
@@ -64,15 +72,21 @@ _REMEDIES = {
 }
 
 
-def greet(sock: socket.socket, secret: bytes | None) -> Limits:
+class _NotOffered(Garbage):
+    """The server does not know the transport."""
+
+
+def greet(sock: socket.socket, secret: bytes | None, transport: str = "tcp") -> Limits:
     """Raises Garbage, whose message goes on from the server's name; OSError."""
     mine = os.urandom(protocol.PROOF.size)
-    sock.sendall(protocol.HELLO.pack(protocol.MAGIC, protocol.VERSION, protocol.TCP, mine))
+    sock.sendall(protocol.HELLO.pack(protocol.MAGIC, protocol.VERSION, protocol.TRANSPORTS[transport], mine))
     magic, version, status, asked, theirs, *limits = protocol.WELCOME.unpack(_exactly(sock, protocol.WELCOME.size))
     if magic != protocol.MAGIC:
         raise Garbage("answers with something that is not its protocol")
     if version != protocol.VERSION or status == Status.VERSION:
         raise Garbage(f"speaks version {version} of its protocol, and this is version {protocol.VERSION}")
+    if status == Status.TRANSPORT:
+        raise _NotOffered(f"does not offer the transport `{transport}`")
     if asked and secret is None:
         raise Garbage(_MISSING)
     shown = bytes(protocol.PROOF.size) if secret is None else protocol.proof(secret, b"client", theirs, mine)
@@ -101,22 +115,41 @@ def _exactly(sock: socket.socket, count: int) -> bytes:
 class Control:
     """One request at a time, each answered within `timeout_s`."""
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+    def __init__(self, endpoint: Endpoint, timeout_s: float, transport: str = "tcp") -> None:
         """Raises DriverError."""
         self.endpoint = endpoint
-        self._sock, self.limits = connect(endpoint, timeout_s)
+        self._sock, self.limits = connect(endpoint, timeout_s, None, transport)
         self._number = 0
+
+    @classmethod
+    def over(cls, endpoint: Endpoint, sock: socket.socket, limits: Limits) -> Control:
+        """On a connection that has been greeted."""
+        control = cls.__new__(cls)
+        control.endpoint, control._sock, control.limits, control._number = endpoint, sock, limits, 0
+        return control
 
     def call(
         self, op: Op, key: bytes = b"", offset: int = 0, length: int = 0, value: bytes | memoryview | None = None
     ) -> tuple[Status, int, bytes]:
         """(status, bytes of the whole value, what followed). Raises DriverError where there is no answer."""
+        if value is None:
+            return self.ask(op, key, offset, length)
+        return self.ask(op, key, offset, len(value), max(length, offset + len(value)), value)
+
+    def ask(
+        self,
+        op: Op,
+        key: bytes = b"",
+        offset: int = 0,
+        length: int = 0,
+        value_bytes: int = 0,
+        value: bytes | memoryview = b"",
+    ) -> tuple[Status, int, bytes]:
+        """The same for a request that names the bytes of the whole value and does not bring them."""
         self._number += 1
-        whole = 0 if value is None else max(length, offset + len(value))
-        count = length if value is None else len(value)
         try:
-            self._sock.sendall(protocol.request(op, self._number, key, offset, count, whole))
-            if value is not None:
+            self._sock.sendall(protocol.request(op, self._number, key, offset, length, value_bytes))
+            if len(value):
                 self._sock.sendall(value)
             mark, of, status, _, number, follows, value_bytes = ANSWER.unpack(_exactly(self._sock, ANSWER.size))
             if (
@@ -156,6 +189,7 @@ def errno_of(status: int) -> int:
         Status.BAD_REQUEST: errno.EINVAL,
         Status.DENIED: errno.EACCES,
         Status.FAILED: errno.EIO,
+        Status.LEASE: errno.ESTALE,
     }.get(Status(status) if status in Status._value2member_map_ else Status.FAILED, errno.EPROTO)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import attrs
 
 
-@attrs.frozen
-class Wanted:
+class Wanted(NamedTuple):
     """Bytes [offset, offset + nbytes) of a value are to go to `buffer` on. `row` is whoever asked."""
 
     offset: int
@@ -17,8 +17,7 @@ class Wanted:
     row: int
 
 
-@attrs.frozen
-class Copy:
+class Copy(NamedTuple):
     """`nbytes` from buffer `source` on are to be copied to `target` on, once they are there."""
 
     target: int
@@ -26,8 +25,7 @@ class Copy:
     nbytes: int
 
 
-@attrs.frozen
-class Fetch:
+class Fetch(NamedTuple):
     """One request: bytes [offset, offset + nbytes) of a value go, one after the other, to the `places` (buffer, bytes);
     then come the `copies`. `rows` are those that are served by it."""
 
@@ -36,6 +34,13 @@ class Fetch:
     places: tuple[tuple[int, int], ...]
     copies: tuple[Copy, ...]
     rows: tuple[int, ...]
+
+
+def one_for_all(offset: int, nbytes: int, places: Sequence[int], rows: Sequence[int]) -> Fetch:
+    """What `coalesce` gives where all want the same range, in a fraction of its time."""
+    first = places[0]
+    copies = tuple([Copy(place, first, nbytes) for place in places[1:]])
+    return Fetch(offset, nbytes, ((first, nbytes),), copies, tuple(rows))
 
 
 @attrs.define

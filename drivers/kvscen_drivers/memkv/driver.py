@@ -29,7 +29,7 @@ class MemkvDriver(Driver):
     """Blocks in key-value servers."""
 
     name = "memkv"
-    summary = "Blocks in key-value servers over TCP: its own, or `kvscen serve memkv` elsewhere."
+    summary = "Blocks in key-value servers over TCP, RDMA or shared memory: its own, or `kvscen serve memkv` elsewhere."
     settings = MemkvSettings
     memory = frozenset({"dram", "vram"})
     measures = MEASURES
@@ -70,6 +70,12 @@ class MemkvDriver(Driver):
         from kvscen_drivers.memkv.client import Control, Endpoint
 
         settings: MemkvSettings | None = None if tier is None else tier.settings
+        if settings is not None and settings.transport == "rdma":
+            from kvscen_drivers.memkv.engine import why_not
+
+            reason, remedy = why_not(settings.devices or ())
+            if reason:
+                return Availability(False, reason, remedy)
         if settings is None or settings.endpoints is None:
             return Availability(True, facts={"servers": "its own, on this machine"})
         facts: dict[str, str] = {}
@@ -78,7 +84,7 @@ class MemkvDriver(Driver):
             for text in settings.endpoints:
                 place = split_endpoint(text)
                 assert place is not None, "a checked setting"
-                control = Control(Endpoint(*place, secret), 5.0)
+                control = Control(Endpoint(*place, secret), 5.0, settings.transport)
                 told = control.about()
                 control.close()
                 facts[text] = f"{told['values']} values, {show_bytes(int(told['used_bytes']))} used"

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import select
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,11 +18,13 @@ import attrs
 from kvscen.plugin import DriverError, Lost, Tier, available_bytes, leashed, read_secret
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.client import Control, Endpoint
+from kvscen_drivers.memkv.engine import Engine
 from kvscen_drivers.memkv.protocol import Op
+from kvscen_drivers.memkv.reach import Reach, reach
 from kvscen_drivers.memkv.settings import MemkvSettings, split_endpoint
 
 #: How long a server of our own may take to come up, and to end.
-_START_S, _END_S = 20.0, 2.0
+_START_S, _END_S = 60.0, 2.0
 
 
 class Child:
@@ -108,7 +111,13 @@ class Fleet:
         self._controls: list[Control] = []
         self._namespaces: dict[tuple[int, int], Namespace] = {}
         self._tier, self._timeout_s = tier, timeout_s
+        self._reaches: dict[object, Reach] = {}
+        self._transport = settings.transport
+        #: For `rdma`.
+        self.engine: Engine | None = None
         try:
+            if settings.transport == "rdma":
+                self.engine = self._engine(settings)
             if settings.endpoints is None:
                 self._start(settings)
             else:
@@ -117,11 +126,29 @@ class Fleet:
                     place = split_endpoint(text)
                     assert place is not None, "a checked setting"
                     self.endpoints.append(Endpoint(*place, secret))
-            self._controls = [Control(endpoint, timeout_s) for endpoint in self.endpoints]
+            self._controls = [Control(endpoint, timeout_s, settings.transport) for endpoint in self.endpoints]
             self._boots = [told["boot"] for told in self.about()]
         except BaseException:
             self.close()
             raise
+
+    def _engine(self, settings: MemkvSettings) -> Engine:
+        """Raises Unavailable, DriverError."""
+        place = None if settings.endpoints is None else split_endpoint(settings.endpoints[0])
+        try:
+            return Engine(own_address(place), settings.devices or (), settings.gid_index)
+        except DriverError as error:
+            raise type(error)(f"tier `{self._tier.name}`: {error}", error.remedy) from error
+
+    def reach(self, server: int, control: Control) -> Reach:
+        """The memory of a server, as the connection that `control` has tells of it; all lanes share it. Raises
+        DriverError."""
+        about = control.about()
+        if about.get("boot") != self._boots[server]:
+            raise DriverError(f"the memkv server {control.endpoint} was restarted", "run again")
+        if server not in self._reaches:
+            self._reaches[server] = reach(self._transport, control.endpoint, about, self.engine)
+        return self._reaches[server]
 
     def _start(self, settings: MemkvSettings) -> None:
         secret = secrets.token_hex(32) if settings.secret is None else read_secret(settings.secret)
@@ -137,6 +164,9 @@ class Fleet:
             "folder": settings.path if settings.values == "files" else None,
             "spin_ns": settings.spin_ns,
             "congestion": settings.congestion,
+            "shm": settings.transport == "shm",
+            "devices": list(settings.devices or ()) if settings.transport == "rdma" else None,
+            "gid_index": settings.gid_index,
         }
         for _ in range(settings.servers):
             self.children.append(Child(self._tier, told, secret))
@@ -189,8 +219,25 @@ class Fleet:
     def close(self) -> None:
         for control in self._controls:
             control.close()
+        self._reaches.clear()
+        if self.engine is not None:
+            self.engine.close()
         for child in self.children:
             child.close()
+
+
+def own_address(place: tuple[str, int] | None) -> str:
+    """The address of this machine by which a server there, or one on this machine, finds it. Raises DriverError."""
+    if place is None:
+        return "127.0.0.1"
+    try:
+        with socket.create_connection(place, _START_S) as probe:
+            return str(probe.getsockname()[0])
+    except OSError as error:
+        raise DriverError(
+            f"the memkv server {place[0]}:{place[1]} cannot be reached: {error.strerror or error}",
+            "start it with `kvscen serve memkv`, or correct `endpoints`",
+        ) from error
 
 
 def _free_bytes(path: str) -> int:

@@ -6,6 +6,7 @@ connections, and looks again for `spin_ns` before it sleeps.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -18,18 +19,18 @@ from collections.abc import Callable, Iterable, Sequence
 import attrs
 import numpy as np
 
-from kvscen.plugin import ANY_BUFFER, MISS, WRITE, Arena, Clock, DriverError, Layout, Rows
+from kvscen.plugin import ANY_BUFFER, MISS, WRITE, Arena, Clock, DriverError, Layout, Lost, Rows
 from kvscen.plugin import Lane as PluginLane
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.client import Counted
-from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce
-from kvscen_drivers.memkv.line import Broken, Line, Unit
+from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce, one_for_all
+from kvscen_drivers.memkv.lent import LentLine
+from kvscen_drivers.memkv.line import Broken, Item, Line, Unit
 from kvscen_drivers.memkv.placement import servers_of
-from kvscen_drivers.memkv.protocol import ANSWER, KEY_BYTES, REQUEST, REQUEST_MARK, REQUEST_ROW, Op
+from kvscen_drivers.memkv.protocol import KEY_BYTES, REQUEST_MARK, REQUEST_ROW, Op
+from kvscen_drivers.memkv.redial import Redial
 from kvscen_drivers.reports import Ended, Report
 
-#: What a request and its answer take beside the bytes of the value.
-OVERHEAD_BYTES = REQUEST.size + KEY_BYTES + ANSWER.size
 #: A connection that broke is tried again after so long.
 _RETRY_NS = 100_000_000
 #: The most bytes that are fetched together.
@@ -75,7 +76,9 @@ class Buffers:
 class Chunk:
     """What one `submit` accepted, as lists: looking into rows of an array one by one costs as much as a system call."""
 
-    def __init__(self, ops: Rows, now: int, place: Place, arena_bytes: int, held: bool, number: int) -> None:
+    def __init__(
+        self, ops: Rows, now: int, place: Place, arena_bytes: int, held: bool, number: int, overhead_bytes: int
+    ) -> None:
         layout, values = place.layout, ops["key"] // np.uint64(place.entry)
         self.count = len(ops)
         self.report = Report(ops, now)
@@ -109,10 +112,21 @@ class Chunk:
         self.batches: list[int] = ops["batch"].tolist()
         self.servers: list[int] | None = None if place.servers == 1 else servers_of(values, place.servers).tolist()
         self.good: list[bool] | None = None if good.all() else good.tolist()
-        self.report.rows["wire_bytes"] = ops["bytes"] + np.uint64(OVERHEAD_BYTES)
+        self.report.rows["wire_bytes"] = ops["bytes"] + np.uint64(overhead_bytes)
+
+    def is_one(self, first: int, last: int) -> bool:
+        """Whether rows [first, last) all read the same."""
+        count = last - first
+        return (
+            self.good is None
+            and all(
+                list_[first:last].count(list_[first]) == count for list_ in (self.values, self.offsets, self.nbytes)
+            )
+            and not any(self.writes[first:last])
+        )
 
 
-class TcpLane(PluginLane):
+class MemkvLane(PluginLane):
     """At most `depth` operations. `dial` makes a connection to a server (by number) and may raise DriverError.
 
     `batch`: the requests of a batch are framed as one message for each connection, at most so many; 0: each by itself.
@@ -152,6 +166,7 @@ class TcpLane(PluginLane):
         self._waiting: deque[tuple[Chunk, int]] = deque()
         self._turn = 0
         self._closed = False
+        self._redials: dict[Line, Redial] = {}
         self._busy = threading.Lock()
         self._poll = select.poll()
         self.lines: list[list[Line]] = []
@@ -165,6 +180,7 @@ class TcpLane(PluginLane):
             raise
         self.all_lines = [line for lines in self.lines for line in lines]
         self._only = self.all_lines[0] if len(self.all_lines) == 1 else None
+        self._overhead_bytes = self.all_lines[0].overhead_bytes
 
     def turn_to(self, place: Place) -> None:
         """Where the blocks are from now on. Nothing is in flight."""
@@ -189,7 +205,7 @@ class TcpLane(PluginLane):
         if not len(ops) or self._closed or self._place is None:
             return 0
         if self._limited and int(ops["buffer"][0]) == ANY_BUFFER:
-            chunk = Chunk(ops, 0, self._place, self._buffer_bytes, True, self._number)
+            chunk = Chunk(ops, 0, self._place, self._buffer_bytes, True, self._number, self._overhead_bytes)
             self._number += len(ops)
             self._accepted += len(ops)
             self._waiting.append((chunk, 0))
@@ -199,7 +215,9 @@ class TcpLane(PluginLane):
         count = min(len(ops), self._depth - self._accepted)
         if count <= 0:
             return 0
-        chunk = Chunk(ops[:count], self._clock(), self._place, self._arena_bytes, False, self._number)
+        chunk = Chunk(
+            ops[:count], self._clock(), self._place, self._arena_bytes, False, self._number, self._overhead_bytes
+        )
         self._number += count
         self._accepted += count
         for first, last in self._groups(chunk, 0):
@@ -249,15 +267,21 @@ class TcpLane(PluginLane):
                     self._fail_row(chunk.report, row, errno.EINVAL, now)
             rows = [row for row in range(first, last) if chunk.good[row]]
         self.figures.operations += last - first
+        if self._merges and last - first > 1 and chunk.is_one(first, last):
+            offset, nbytes = chunk.offsets[first], chunk.nbytes[first]
+            fetch = one_for_all(offset, nbytes, places, range(first, last))
+            line = self._only or self._line(chunk, first)
+            self._put_on(line, [self._merged(chunk, chunk.values[first], fetch, buffers)], buffers)
+            return
         merged: dict[int, list[Wanted]] | None = {} if self._merges and last - first > 1 else None
-        units: dict[Line, list[tuple[Unit, bytes | memoryview, memoryview | None]]] = {}
+        units: dict[Line, list[Item]] = {}
         for row in rows:
             place, nbytes = places[row - first], chunk.nbytes[row]
             if merged is not None and not chunk.writes[row]:
                 merged.setdefault(chunk.values[row], []).append(Wanted(chunk.offsets[row], nbytes, place, row))
                 continue
             view = self._view[place : place + nbytes]
-            item: tuple[Unit, bytes | memoryview, memoryview | None]
+            item: Item
             head = chunk.heads[row * REQUEST_ROW.itemsize : (row + 1) * REQUEST_ROW.itemsize]
             if chunk.writes[row]:
                 unit = Unit(Op.PUT, chunk.number + row, nbytes, chunk.report, (row,), (), (), buffers)
@@ -277,9 +301,7 @@ class TcpLane(PluginLane):
         for line, items in units.items():
             self._put_on(line, items, buffers)
 
-    def _merged(
-        self, chunk: Chunk, value: int, fetch: Fetch, buffers: Buffers | None
-    ) -> tuple[Unit, bytes | memoryview, memoryview | None]:
+    def _merged(self, chunk: Chunk, value: int, fetch: Fetch, buffers: Buffers | None) -> Item:
         assert self._place is not None
         number = chunk.number + fetch.rows[0]
         head = protocol.request(Op.GET, number, self._place.key(value), fetch.offset, fetch.nbytes)
@@ -287,8 +309,8 @@ class TcpLane(PluginLane):
         if len(fetch.rows) > 1:
             # What crosses the wire is counted once, with the first of them.
             wire = chunk.report.rows["wire_bytes"]
-            wire[list(fetch.rows)] = 0
-            wire[fetch.rows[0]] = fetch.nbytes + OVERHEAD_BYTES
+            wire[_stretch(fetch.rows)] = 0
+            wire[fetch.rows[0]] = fetch.nbytes + self._overhead_bytes
             self.figures.coalesced += len(fetch.rows) - 1
         return Unit(Op.GET, number, fetch.nbytes, chunk.report, fetch.rows, places, fetch.copies, buffers), head, None
 
@@ -302,7 +324,7 @@ class TcpLane(PluginLane):
     def _put_on(
         self,
         line: Line,
-        items: Sequence[tuple[Unit, bytes | memoryview, memoryview | None]],
+        items: Sequence[Item],
         buffers: Buffers | None,
     ) -> None:
         """On a connection, to be sent."""
@@ -313,17 +335,9 @@ class TcpLane(PluginLane):
             for unit, _, _ in items:
                 self._fail(unit, errno.ECONNREFUSED, now)
             return
-        if not line.flying:
+        if not line.busy:
             line.moved_ns = time.monotonic_ns()
-        if self._batch and len(items) > 1:
-            number = items[0][0].number
-            line.out.append(protocol.request(Op.BATCH, number, length=len(items)))
-            line.flying.append(Unit(Op.BATCH, number, 0, None, ()))
-        for unit, head, payload in items:
-            line.out.append(head)
-            if payload is not None:
-                line.out.append(payload)
-            line.flying.append(unit)
+        line.ask(items, bool(self._batch) and len(items) > 1)
         self.figures.requests += len(items)
 
     def _send(self) -> None:
@@ -368,16 +382,20 @@ class TcpLane(PluginLane):
         """Receive and send what can be; whether anything has moved."""
         moved = False
         for line in self.all_lines:
-            if not line.flying:
+            if not line.busy:
                 continue
             try:
                 if line.out:
                     before = line.sent_bytes
                     line.send()
                     moved |= line.sent_bytes > before
-                if line.receive():
+                # A server that is asked for several at a time is woken less often.
+                enough = len(line.flying) // 2
+                while line.receive():
                     moved = True
                     self._answers(line)
+                    if len(line.flying) <= enough:
+                        break
             except Broken as broken:
                 self._break(line, broken)
                 moved = True
@@ -394,6 +412,8 @@ class TcpLane(PluginLane):
             self._done(unit, now)
         while (answered := line.next()) is not None:
             unit, code = answered
+            if line.moves:
+                now = self._clock()  # its bytes were moved just now
             if code:
                 self._fail(unit, code, now)
             else:
@@ -405,13 +425,16 @@ class TcpLane(PluginLane):
         assert report is not None
         if unit.copies:
             view = self._view
-            for copy in unit.copies:
-                target, source = view[copy.target : copy.target + copy.nbytes], view[copy.source :][: copy.nbytes]
-                target[:] = source
+            for target, source, nbytes in unit.copies:
+                view[target : target + nbytes] = view[source : source + nbytes]
             now = self._clock()
-        for row in rows:
-            report.ends[row] = now
-            self._ended.add(report, row, row + 1)
+        stretch = _stretch(rows)
+        report.ends[stretch] = now
+        if isinstance(stretch, slice):
+            self._ended.add(report, stretch.start, stretch.stop)
+        else:
+            for row in rows:
+                self._ended.add(report, row, row + 1)
         self._over(unit.buffers)
 
     def _fail(self, unit: Unit, code: int, now: int) -> None:
@@ -438,14 +461,18 @@ class TcpLane(PluginLane):
 
     def _wait(self, timeout_ns: int) -> bool:
         """Until something can be received or sent, or the time has passed. False where nothing is in flight."""
-        flying = [line for line in self.all_lines if line.flying and line.sock is not None]
+        flying = [line for line in self.all_lines if line.busy and line.sock is not None]
         if not flying:
             if not self._waiting:
                 time.sleep(timeout_ns / 1e9)
             return False
+        if any(line.moving for line in flying):
+            os.sched_yield()  # nothing would wake us when a device has ended
+            return True
         poll = self._poll
         for line in flying:
             assert line.sock is not None
+            line.await_bytes()
             poll.register(line.sock, select.POLLIN | (select.POLLOUT if line.out else 0))
         poll.poll(max(1, min(timeout_ns, self._timeout_ns // 4) // 1_000_000))
         for line in flying:
@@ -455,7 +482,7 @@ class TcpLane(PluginLane):
 
     def _look_at_the_clock(self, now: int) -> None:
         for line in self.all_lines:
-            if line.flying and now - line.moved_ns > self._timeout_ns:
+            if line.busy and now - line.moved_ns > self._timeout_ns:
                 seconds = self._timeout_ns / 1e9
                 self._break(line, Broken(errno.ETIMEDOUT, f"it has sent nothing for {seconds:g} s"))
 
@@ -465,23 +492,33 @@ class TcpLane(PluginLane):
         line.close()
         line.retry_ns = time.monotonic_ns() + _RETRY_NS
         now = self._clock()
-        flying, line.flying = line.flying, deque()
-        for unit in flying:
+        for unit in line.abandon(self._timeout_ns):
             self._fail(unit, broken.code, now)
 
     def _again(self, line: Line) -> bool:
-        """Connect anew, now and then."""
-        if time.monotonic_ns() < line.retry_ns:
+        """Connect anew, now and then, without waiting for it. Whether there is a connection."""
+        redial = self._redials.get(line)
+        if redial is None:
+            if time.monotonic_ns() >= line.retry_ns:
+                self._redials[line] = Redial(lambda: self._dial(line.server))
             return False
-        try:
-            fresh = self._dial(line.server)
-        except DriverError:
-            # From its end: a server that hangs takes its time to be given up.
+        if not redial.done:
+            return False
+        del self._redials[line]
+        fresh = redial.take()
+        if fresh is None:
             line.retry_ns = time.monotonic_ns() + _RETRY_NS
             return False
-        assert fresh.sock is not None
-        line.use(fresh.sock)
+        line.renew(fresh)
         return True
+
+    def mend(self) -> None:
+        """Connect anew what broke, before a load begins. Raises DriverError where a server cannot be reached."""
+        for line in self.all_lines:
+            if line.sock is None:
+                redial = self._redials.pop(line, None)
+                fresh = (redial and redial.take()) or self._dial(line.server)
+                line.renew(fresh)
 
     # ---- what is known of it
 
@@ -497,6 +534,11 @@ class TcpLane(PluginLane):
             total = None if seen is None or total is None else total + seen
         return sent, received, total
 
+    def moved(self) -> tuple[int, int]:
+        """Reads and writes that it did in the servers' memory by itself, and their bytes."""
+        lent = [line for line in self.all_lines if isinstance(line, LentLine)]
+        return sum(line.moved_operations for line in lent), sum(line.moved_bytes for line in lent)
+
     def complaint(self) -> str:
         """What a server said, or did, when something first failed; empty where nothing has."""
         return next((f"{line.endpoint}: {line.complaint}" for line in self.all_lines if line.complaint), "")
@@ -510,8 +552,20 @@ class TcpLane(PluginLane):
             for lines in self.lines:
                 for line in lines:
                     line.close()
-                    line.flying.clear()
+                    with contextlib.suppress(Lost):
+                        line.abandon(self._timeout_ns)
+            for redial in self._redials.values():
+                if redial.done and (made := redial.take()) is not None:
+                    made.close()
             self._waiting.clear()
             self._ended.clear()
         finally:
             self._busy.release()
+
+
+def _stretch(rows: tuple[int, ...]) -> slice | list[int]:
+    """Rows that follow on each other, as those of a batch do, are looked up at once."""
+    first = rows[0]
+    if rows == tuple(range(first, first + len(rows))):
+        return slice(first, first + len(rows))
+    return list(rows)

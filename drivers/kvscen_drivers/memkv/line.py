@@ -8,11 +8,14 @@ import logging
 import os
 import socket
 from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.client import Counted, Endpoint, counted, errno_of
 from kvscen_drivers.memkv.coalesce import Copy
-from kvscen_drivers.memkv.protocol import ANSWER, ANSWER_MARK, Op, Status
+from kvscen_drivers.memkv.protocol import ANSWER, ANSWER_MARK, KEY_BYTES, REQUEST, Op, Status
+from kvscen_drivers.memkv.wakes import wake_at
 from kvscen_drivers.reports import Report
 
 #: What is read beside the rest of a value, and copied: heads of answers, and small values.
@@ -45,6 +48,10 @@ class Unit:
         self.places, self.copies, self.buffers = places, copies, buffers
 
 
+#: A request, its head, and the bytes of a value that go with it.
+Item: TypeAlias = tuple[Unit, bytes | memoryview, memoryview | None]
+
+
 class Broken(Exception):
     """The connection cannot be used any more; `code` is the errno of what was in flight."""
 
@@ -54,7 +61,17 @@ class Broken(Exception):
 
 
 class Line:
-    """`out` is what waits to be sent, `flying` what waits for an answer."""
+    """`out` is what waits to be sent, `flying` what waits for an answer.
+
+    Values come and go over the connection itself: the transport `tcp`. Lines of the others move the values themselves
+    (`moves`) while answers are read; `moving` is what they are at.
+    """
+
+    transport = "tcp"
+    moves = False
+    #: What a request and its answer take beside the bytes of the value.
+    overhead_bytes = REQUEST.size + KEY_BYTES + ANSWER.size
+    moving: Sequence[object] = ()
 
     def __init__(self, endpoint: Endpoint, server: int, sock: socket.socket) -> None:
         self.endpoint, self.server = endpoint, server
@@ -71,6 +88,7 @@ class Line:
         self._first = self._have = 0
         self._rest: list[memoryview] = []
         self._rest_bytes = 0
+        self._wakes_bytes = 1
         self.use(sock)
 
     def use(self, sock: socket.socket) -> None:
@@ -79,6 +97,40 @@ class Line:
         self.sock, self._before = sock, counted(sock)
         self._first = self._have = self._rest_bytes = 0
         self._rest = []
+        self._wakes_bytes = 1
+
+    def await_bytes(self) -> None:
+        """Before one waits: whoever waits for much of a value is not woken for every piece of it."""
+        assert self.sock is not None
+        self._wakes_bytes = wake_at(self.sock, self._rest_bytes, self._wakes_bytes)
+
+    def renew(self, fresh: Line) -> None:
+        """Go on with the connection of another one, to the same server."""
+        assert fresh.sock is not None
+        self.use(fresh.sock)
+
+    def ask(self, items: Sequence[Item], framed: bool) -> None:
+        """To be sent. `framed`: they are answered together."""
+        if framed:
+            number = items[0][0].number
+            self.out.append(protocol.request(Op.BATCH, number, length=len(items)))
+            self.flying.append(Unit(Op.BATCH, number, 0, None, ()))
+        for unit, head, payload in items:
+            self.out.append(head)
+            if payload is not None:
+                self.out.append(payload)
+            self.flying.append(unit)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something has been asked for and has not ended."""
+        return bool(self.flying)
+
+    def abandon(self, timeout_ns: int) -> Iterable[Unit]:
+        """What was asked for and will not be answered any more: nobody touches its buffers from now on. Raises Lost
+        where that cannot be had within the time."""
+        flying, self.flying = self.flying, deque()
+        return flying
 
     def counted(self) -> Counted | None:
         """What the kernel counted of the load. None where it does not say."""

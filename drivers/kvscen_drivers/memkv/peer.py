@@ -15,8 +15,10 @@ from collections.abc import Callable
 import attrs
 
 from kvscen_drivers.memkv import protocol
+from kvscen_drivers.memkv.lease import Leases
 from kvscen_drivers.memkv.protocol import ANSWER, ANSWER_MARK, REQUEST, REQUEST_MARK, Op, Status
 from kvscen_drivers.memkv.values import Incoming, Refused, Values
+from kvscen_drivers.memkv.wakes import wake_at
 
 #: What is read beside the rest of a value: many requests without values, or the head of the next one with a little of
 #: its value.
@@ -34,11 +36,14 @@ class Gone(Exception):
 
 @attrs.frozen
 class House:
-    """What the clients of a server share. `about` is what STAT tells beside the values."""
+    """What the clients of a server share. `about` is what STAT tells beside the values, `transports` (by their numbers)
+    what clients may ask for, `linger` is given memory that a client which is gone may still be writing to."""
 
     values: Values
     secret: bytes | None
     about: Callable[[], dict[str, object]]
+    transports: frozenset[int] = frozenset({protocol.TCP})
+    linger: Callable[[object], None] | None = None
 
 
 class Peer:
@@ -63,10 +68,15 @@ class Peer:
         self._rest: memoryview | None = None
         self._incoming: Incoming | None = None
         self._answer_to = (0, 0)
+        # Of a value that is refused: bytes that are still to come, and what is answered then.
         self._skip = 0
+        self._refusal = b""
         # The last read took all that there was.
         self._drained = False
+        self._wakes_bytes = 1
         self._last_words = False
+        # Of a client that moves bytes itself.
+        self._leases: Leases | None = None
         self._nonces = (b"", b"")
         self._step = self._hello
 
@@ -75,12 +85,19 @@ class Peer:
         """Whether it is between two requests, and nothing waits to be sent."""
         return self.greeted and not self._out and self._rest is None and not self._skip and self._have == self._first
 
+    @property
+    def leases(self) -> int:
+        """What it has been lent."""
+        return 0 if self._leases is None else len(self._leases)
+
     # ---- the loop's side
 
     def ready(self) -> None:
         """Read, serve and write as far as it goes without waiting. Raises Gone."""
         try:
             self._pump()
+            rest = 0 if self._rest is None else len(self._rest)
+            self._wakes_bytes = wake_at(self.sock, rest, self._wakes_bytes)
         except OSError as error:
             raise Gone from error
 
@@ -91,6 +108,8 @@ class Peer:
         self._rest = None
         self._out.clear()
         self._holding.clear()
+        if self._leases is not None:
+            self._leases.close()
         self.sock.close()
 
     def _pump(self) -> None:
@@ -120,7 +139,7 @@ class Peer:
                 left = self._have - self._first
                 self._view[:left] = self._view[self._first : self._have]
                 self._first, self._have = 0, left
-            wanted = min(_HEAD_BYTES, _ROOM - self._have)
+            wanted = min(max(_HEAD_BYTES, self._skip), _ROOM - self._have)
             count = self.sock.recv_into(self._view[self._have : self._have + wanted])
         except BlockingIOError:
             return False
@@ -170,12 +189,16 @@ class Peer:
     def _hello(self) -> bool:
         if self._have - self._first < protocol.HELLO.size:
             return False
-        magic, version, _, nonce = protocol.HELLO.unpack_from(self._head, self._first)
+        magic, version, transport, nonce = protocol.HELLO.unpack_from(self._head, self._first)
         self._first += protocol.HELLO.size
         if magic != protocol.MAGIC:
             raise Gone
         mine, limits = os.urandom(len(nonce)), self._values.limits
         status = Status.OK if version == protocol.VERSION else Status.VERSION
+        if status == Status.OK and transport not in self._house.transports:
+            status = Status.TRANSPORT
+        elif transport != protocol.TCP:
+            self._leases = Leases(self._values, self._house.linger)
         self._nonces = (nonce, mine)
         self._out.append(
             protocol.WELCOME.pack(
@@ -249,6 +272,8 @@ class Peer:
                         return self._break_off(op, number, f"a batch has at most {self._values.limits.batch} requests")
                     self._batch = length
                     self._out.append(protocol.answer(op, Status.OK, number))
+                elif Op.LEND <= op <= Op.RELEASE:
+                    self._lease(op, number, key, offset, length, value_bytes)
                 else:
                     self._rarely(op, number, key)
             except Refused as refused:
@@ -263,12 +288,10 @@ class Peer:
                 raise Refused(Status.BAD_REQUEST, "the key is empty")
             incoming = self._values.receive(key, offset, length, value_bytes)
         except Refused as refused:
-            if length > self._values.limits.value_bytes:
-                self._last_words = True
-            self._skip = length - here
-            self._first += here
-            self._out.append(protocol.refusal(Op.PUT, refused.status, number, str(refused)))
-            return not self._skip
+            # Its bytes come all the same: answered before they are gone, a client would wonder what it still sends.
+            self._skip = length
+            self._refusal = protocol.refusal(Op.PUT, refused.status, number, str(refused))
+            return self._skip_some()
         if here:
             incoming.view[:here] = self._view[self._first : self._first + here]
             self._first += here
@@ -296,7 +319,24 @@ class Peer:
         count = min(self._skip, self._have - self._first)
         self._skip -= count
         self._first += count
-        return not self._skip
+        if self._skip:
+            return False
+        self._out.append(self._refusal)
+        return True
+
+    def _lease(self, op: int, number: int, key: bytes, offset: int, length: int, value_bytes: int) -> None:
+        leases, place = self._leases, b""
+        if leases is None:
+            raise Refused(Status.BAD_REQUEST, "this connection is for values over TCP")
+        if op == Op.LEND:
+            place, value_bytes = leases.lend(key, offset, length)
+        elif op == Op.RESERVE:
+            place = leases.reserve(key, offset, length, value_bytes)
+        elif op == Op.COMMIT:
+            leases.commit(key)
+        else:
+            leases.release(key)
+        self._out.append(ANSWER.pack(ANSWER_MARK, op, 0, 0, number, len(place), value_bytes) + place)
 
     def _rarely(self, op: int, number: int, key: bytes) -> None:
         values = self._values

@@ -11,7 +11,7 @@ from enum import IntEnum
 import attrs
 import numpy as np
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"kvscen-memkv"
 
 #: The most bytes of a key and of the text of a refusal, and the most ranges of a batch.
@@ -25,7 +25,8 @@ REQUEST_MARK, ANSWER_MARK = 0x4B51, 0x4B41
 
 
 class Op(IntEnum):
-    """What a request asks for. BATCH: the next `length` requests are answered together."""
+    """What a request asks for. BATCH: the next `length` requests are answered together. LEND and RESERVE are GET and
+    PUT for clients that move the bytes themselves: they are answered with a PLACE."""
 
     GET = 1
     PUT = 2
@@ -34,6 +35,10 @@ class Op(IntEnum):
     PURGE = 5
     STAT = 6
     BATCH = 7
+    LEND = 8
+    RESERVE = 9
+    COMMIT = 10
+    RELEASE = 11
 
 
 class Status(IntEnum):
@@ -48,12 +53,20 @@ class Status(IntEnum):
     DENIED = 6
     VERSION = 7
     FAILED = 8
+    LEASE = 9
+    TRANSPORT = 10
 
 
 #: Mark, operation, flags, bytes of the key, id, offset, length, bytes of the whole value.
 REQUEST = struct.Struct("<HBBIQQQQ")
 #: Mark, operation, status, (unused), id, bytes that follow, bytes of the whole value.
 ANSWER = struct.Struct("<HBBIQQQ")
+#: Where bytes of a value lie in a server's memory, or are to go: a lease, the first byte, how many.
+PLACE = struct.Struct("<QQQ")
+#: What COMMIT (one) and RELEASE (any number) have for a key.
+LEASE = struct.Struct("<Q")
+#: The most leases that a connection has at a time.
+MAX_LEASES = 8192
 #: The head of a request whose key has 16 bytes, with the key: rows for making many at once.
 REQUEST_ROW = np.dtype(
     [
@@ -82,8 +95,10 @@ WELCOME = struct.Struct(f"<{len(MAGIC)}sHBB{_NONCE_BYTES}sQQIIB")
 PROOF = struct.Struct("<32s")
 VERDICT = struct.Struct("<B32s")
 
-#: The transport that a client asks for: values come over the connection itself. There is no other yet.
-TCP = 0
+#: The transports that a client may ask for: values come over the connection itself, or the client moves them from and
+#: into the server's memory, which it maps (one host) or reaches through an RDMA device.
+TRANSPORTS = {"tcp": 0, "shm": 1, "rdma": 2}
+TCP = TRANSPORTS["tcp"]
 
 
 @attrs.frozen

@@ -30,6 +30,16 @@ _PORT = 7707
 @click.option("--value-limit", metavar="SIZE", default="4 GiB", show_default=True, help="Most bytes of one value.")
 @click.option("--connections", type=click.IntRange(1), default=4096, show_default=True, help="Most clients at once.")
 @click.option("--congestion", metavar="NAME", help="TCP's congestion control.  [default: the machine's]")
+@click.option("--shm", is_flag=True, help="Let clients on this machine (`transport = shm`) map the memory of values.")
+@click.option(
+    "--rdma",
+    metavar="DEVICES",
+    help="Let clients (`transport = rdma`) reach the memory of values through these RDMA devices, such as "
+    "mlx5_0,mlx5_1; all: any that has a link. All of --capacity is pinned.",
+)
+@click.option(
+    "--gid-index", type=click.IntRange(0, 255), help="With --rdma: which GID of their ports, as RoCE needs it."
+)
 @click.option("--spin", is_flag=True, help="Look for work without sleeping, for 100 us at a time: takes a CPU.")
 def command(
     listen: str,
@@ -40,6 +50,9 @@ def command(
     value_limit: str,
     connections: int,
     congestion: str | None,
+    shm: bool,
+    rdma: str | None,
+    gid_index: int | None,
     spin: bool,
 ) -> None:
     """Keep blocks for tiers of the driver `memkv` on other machines.
@@ -64,6 +77,9 @@ def command(
             folder=None if files is None else str(files),
             spin_ns=100_000 if spin else 0,
             congestion=congestion,
+            shm=shm,
+            devices=None if rdma is None else () if rdma == "all" else tuple(rdma.split(",")),
+            gid_index=gid_index,
             secret=None if secret is None else read_secret(SecretFile(str(secret), str(secret))).encode(),
         )
         more_files()

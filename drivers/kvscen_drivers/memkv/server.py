@@ -13,25 +13,35 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from kvscen.plugin import DriverError
+from kvscen_drivers.memkv.memory import Region
 from kvscen_drivers.memkv.peer import Gone, House, Peer
 from kvscen_drivers.memkv.protocol import VERSION, Limits
+from kvscen_drivers.memkv.shared import share
 from kvscen_drivers.memkv.values import FileValues, Values
 
 #: How long a client may take to greet, and to go on with a request that it has begun.
 GREETING_S, STALLED_S = 10.0, 60.0
+#: An RDMA write that a client had started when its connection ended is over by then.
+LINGER_S = 10.0
+#: What values in files need of memory that is shared with clients.
+_BUFFERS_BYTES = 256 << 20
 _SWEEP_S = 1.0
+_ACCEPTED_TOGETHER = 64
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 
 
 @attrs.frozen
 class ServerSettings:
-    """Where a server listens and what it keeps. `spin_ns`: how long it looks for more before it sleeps."""
+    """Where a server listens and what it keeps. `spin_ns`: how long it looks for more before it sleeps. `shm`,
+    `devices`: clients may reach its memory by a mapping, or through these RDMA devices (all where it names none)."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -42,6 +52,9 @@ class ServerSettings:
     folder: str | None = None
     spin_ns: int = 0
     congestion: str | None = None
+    shm: bool = False
+    devices: Sequence[str] | None = None
+    gid_index: int | None = None
     secret: bytes | None = attrs.field(default=None, repr=False)
 
 
@@ -63,11 +76,28 @@ class Server:
                 f"{settings.host} can be reached from other machines, and there is no secret",
                 "give it a secret, or let it listen on 127.0.0.1",
             )
+        if settings.devices is not None and settings.host in ("0.0.0.0", "::"):
+            raise DriverError(
+                f"{settings.host} is no address by which clients find the memory that RDMA devices reach",
+                "listen on the address that clients use",
+            )
         limits = Limits(value_bytes=min(settings.value_limit_bytes, settings.capacity_bytes), evicts=settings.evict)
         self._settings = settings
-        self._values = _values(settings, limits)
+        self._shared = share(
+            settings.capacity_bytes if settings.folder is None else _BUFFERS_BYTES,
+            settings.host,
+            settings.shm,
+            settings.devices,
+            settings.gid_index,
+        )
+        self._values = _values(settings, limits, None if self._shared is None else self._shared.region)
         self._boot = secrets.token_hex(8)
+        #: When memory that a client which is gone may still be writing to is used again.
+        self._lingering: deque[tuple[float, object]] = deque()
         self._house = House(self._values, settings.secret, self._about)
+        if self._shared is not None:
+            linger = self._linger if self._shared.engine is not None else None
+            self._house = attrs.evolve(self._house, transports=self._shared.transports, linger=linger)
         self._peers: dict[int, tuple[Peer, list[float]]] = {}
         #: Whose turn ended before their work did.
         self._unfinished: set[int] = set()
@@ -97,6 +127,8 @@ class Server:
             "evicted": values.evicted,
             "connections": len(self._peers),
             "in": "memory" if self._settings.folder is None else "files",
+            "transports": {} if self._shared is None else self._shared.told,
+            "leases": sum(peer.leases for peer, _ in self._peers.values()),
             "cpu_ns": time.process_time_ns(),
         }
 
@@ -106,11 +138,11 @@ class Server:
             epoll.register(leash, _READ)
         swept, busy_until = time.monotonic(), 0
         while self._running:
-            events = epoll.poll(0)
+            events = epoll.poll(0 if spin_ns or self._unfinished else _SWEEP_S)
             while not events and not self._unfinished and time.monotonic_ns() < busy_until:
                 os.sched_yield()
                 events = epoll.poll(0)
-            if not events and not self._unfinished:
+            if spin_ns and not events and not self._unfinished:
                 events = epoll.poll(_SWEEP_S)
             now = time.monotonic()
             unfinished, self._unfinished = self._unfinished, set()
@@ -141,9 +173,17 @@ class Server:
         self._listener.close()
         self._epoll.close()
         self._values.close()
+        if self._shared is not None:
+            self._shared.close()
         os.close(self._spare)
 
     def _accept(self, now: float) -> None:
+        for _ in range(_ACCEPTED_TOGETHER):
+            if not self._accept_one(now):
+                return
+
+    def _accept_one(self, now: float) -> bool:
+        """Whether there may be more."""
         try:
             sock, _ = self._listener.accept()
         except OSError as error:
@@ -153,14 +193,15 @@ class Server:
                 with contextlib.suppress(OSError):
                     self._listener.accept()[0].close()
                 self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            return
+            return False
         if len(self._peers) >= self._settings.connections:
             sock.close()
-            return
+            return True
         sock.setblocking(False)
         tune(sock, self._settings.congestion)
         self._peers[sock.fileno()] = Peer(sock, self._house), [now, _READ]
         self._epoll.register(sock, _READ)
+        return True
 
     def _ready(self, descriptor: int, now: float) -> None:
         peer, state = self._peers[descriptor]
@@ -179,9 +220,14 @@ class Server:
 
     def _sweep(self, now: float) -> None:
         """End those that never greeted, or stopped in the middle of something."""
+        while self._lingering and self._lingering[0][0] < now:
+            self._lingering.popleft()
         for descriptor, (peer, (last, _)) in list(self._peers.items()):
             if now - last > (STALLED_S if peer.greeted else GREETING_S) and not peer.idle:
                 self._drop(descriptor)
+
+    def _linger(self, memory: object) -> None:
+        self._lingering.append((time.monotonic() + LINGER_S, memory))
 
     def _drop(self, descriptor: int) -> None:
         peer, _ = self._peers.pop(descriptor)
@@ -201,13 +247,14 @@ def tune(sock: socket.socket, congestion: str | None) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
 
 
-def _values(settings: ServerSettings, limits: Limits) -> Values:
+def _values(settings: ServerSettings, limits: Limits, region: Region | None) -> Values:
     if settings.folder is None:
-        return Values(settings.capacity_bytes, limits, settings.evict)
+        return Values(settings.capacity_bytes, limits, settings.evict, region)
     folder = Path(settings.folder)
     try:
         folder.mkdir(exist_ok=True)
-        return FileValues(folder, settings.capacity_bytes, attrs.evolve(limits, grain=FileValues.grain), settings.evict)
+        limits = attrs.evolve(limits, grain=FileValues.grain)
+        return FileValues(folder, settings.capacity_bytes, limits, settings.evict, region)
     except OSError as error:
         raise DriverError(
             f"the folder {folder} cannot be used for values with direct I/O: {error.strerror}",

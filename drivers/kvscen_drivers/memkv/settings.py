@@ -59,6 +59,21 @@ class MemkvSettings:
         default=None,
         help="without `endpoints`: what a full server does: refuse (the default), or drop what was used longest ago",
     )
+    transport: Literal["tcp", "shm", "rdma"] = setting(
+        Word("tcp", "shm", "rdma"),
+        default="tcp",
+        help="how blocks travel: over the connections, or moved by the lanes themselves in the servers' memory, mapped "
+        "(shm, servers on this machine) or through RDMA devices (rdma)",
+    )
+    devices: tuple[str, ...] | None = setting(
+        OneOrMore(String()),
+        default=None,
+        help="with `transport = rdma`: RDMA devices of this machine, one or several rails, such as "
+        '["mlx5_0", "mlx5_1"] (default: all that have a link)',
+    )
+    gid_index: int | None = setting(
+        Count(0, 255), default=None, help="with `transport = rdma`: which GID of their ports, as RoCE needs it"
+    )
     connections: int = setting(Count(1, 256), default=1, help="connections of a lane to each server")
     congestion: str | None = setting(
         String(), default=None, help="TCP's congestion control, such as \"bbr\" (default: the machine's)"
@@ -88,6 +103,10 @@ class MemkvSettings:
     gpu: int | None = bounce.gpu_setting()
 
     def check(self) -> Iterator[Finding]:
+        if self.transport != "rdma":
+            for name in ("devices", "gid_index"):
+                if getattr(self, name) is not None:
+                    yield Finding("KVS114", f"`{name}` is for `transport = rdma`", name, f"leave `{name}` out")
         if self.endpoints is not None:
             for name in _OF_OWN:
                 if getattr(self, name) is not None:
@@ -99,8 +118,16 @@ class MemkvSettings:
                         f"leave `{shown}` out, or `endpoints`",
                     )
             for text in self.endpoints:
-                if split_endpoint(text) is None:
+                place = split_endpoint(text)
+                if place is None:
                     yield Finding("KVS105", f'"{text}" is no host with a port', "endpoints", 'write "10.0.0.5:7707"')
+                elif self.transport == "shm" and not _here(place[0]):
+                    yield Finding(
+                        "KVS351",
+                        f'a server\'s memory is mapped on its own machine alone, and "{text}" is reached by a network',
+                        "endpoints",
+                        f'write "127.0.0.1:{place[1]}" if it is this machine; else use `transport = tcp` or `rdma`',
+                    )
         elif self.values == "files" and self.path is None:
             yield Finding("KVS113", "values in files need a folder", "values", 'add `path = "..."`')
         elif self.path is not None and self.values != "files":
@@ -122,19 +149,23 @@ def split_endpoint(text: str, least_port: int = 1) -> tuple[str, int] | None:
     return host, int(port)
 
 
+def _here(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
 MEASURES = (
-    Measure("transport", "string", "", "how values travelled: tcp"),
+    Measure("transport", "string", "", "how values travelled: tcp, shm or rdma"),
+    Measure(
+        "merge_ratio",
+        "float64",
+        "1",
+        "operations of the load / requests; above 1 where reads were coalesced",
+    ),
     Measure("servers", "int64", "", "servers that the values are spread over"),
     Measure("connections_used", "int64", "", "connections of all lanes of a worker"),
     Measure("congestion_control", "string", "", "TCP's congestion control of them"),
     Measure("interface", "string", "", "network interfaces that have their addresses"),
     Measure("wire_operations", "int64", "operations", "requests of the load, warm-up included"),
-    Measure(
-        "operations_per_wire_operation",
-        "float64",
-        "1",
-        "operations of the load / requests; above 1 where reads were coalesced",
-    ),
     Measure("coalesced_operations", "int64", "operations", "operations that another one's request served"),
     Measure(
         "sent_bytes", "int64", "B", "bytes that the lanes sent from the start of the load to its end, heads included"
@@ -143,6 +174,21 @@ MEASURES = (
     Measure("kernel_sent_bytes", "int64", "B", "the same as TCP counts it: bytes that the servers' machines confirmed"),
     Measure("kernel_received_bytes", "int64", "B", "the same as TCP counts it: bytes received"),
     Measure("retransmitted_segments", "int64", "", "segments that TCP sent again"),
+    Measure(
+        "lane_moved_operations",
+        "int64",
+        "operations",
+        "reads and writes of the servers' memory by the lanes themselves (shm, rdma)",
+    ),
+    Measure("lane_moved_bytes", "int64", "B", "bytes that they moved"),
+    Measure("devices", "string", "", "RDMA devices of this machine that the lanes used"),
+    Measure(
+        "device_bytes",
+        "int64",
+        "B",
+        "bytes that the devices' ports sent and received, of all programs, where they count",
+    ),
+    Measure("device_packets", "int64", "packets", "packets that they sent and received"),
     Measure("server_cpu_ns", "int64", "ns", "CPU time of all servers from the start of the load to its end"),
     *bounce.MEASURES,
 )

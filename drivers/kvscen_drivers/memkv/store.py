@@ -22,9 +22,11 @@ from kvscen.plugin import (
     host_arena,
     show_bytes,
 )
-from kvscen_drivers.memkv.client import Counted, congestion_of, connect, interface_of
+from kvscen_drivers.memkv import engine
+from kvscen_drivers.memkv.client import Control, Counted, congestion_of, connect, interface_of
 from kvscen_drivers.memkv.fleet import Namespace, join, part_from
-from kvscen_drivers.memkv.lane import Figures, Place, TcpLane
+from kvscen_drivers.memkv.lane import Figures, MemkvLane, Place
+from kvscen_drivers.memkv.lent import LentLine
 from kvscen_drivers.memkv.line import Line
 from kvscen_drivers.memkv.placement import servers_of
 from kvscen_drivers.memkv.settings import MemkvSettings
@@ -42,6 +44,8 @@ class _Before:
     received: int
     kernel: Counted | None
     server_cpu_ns: int
+    moved: tuple[int, int]
+    devices: engine.DeviceCount
 
 
 class MemkvStore(Store):
@@ -51,14 +55,16 @@ class MemkvStore(Store):
         settings: MemkvSettings = tier.settings
         self._tier, self._work, self._settings = tier, work, settings
         self._timeout_ns = min(settings.timeout_ns, work.timeout_ns // 2)
-        self._lanes: list[TcpLane] = []
+        self._lanes: list[MemkvLane] = []
         self._layout: Layout | None = None
         self._laid_out: Layout | None = None
         self._namespace: Namespace | None = None
         self._place: Place | None = None
         self._before: _Before | None = None
         self._open = True
+        self._registered: list[int] = []
         self._fleet = join(tier, self._timeout_ns / 1e9)
+        self._at_first = self._device_count()
         limits = self._fleet.limits
         self._takes = limits
         # Held back one by one, operations would have no others to be merged with.
@@ -74,9 +80,12 @@ class MemkvStore(Store):
 
     def lane(self, index: int, arena: Arena) -> Lane:
         settings, batch = self._settings, 0
+        if self._fleet.engine is not None:
+            self._fleet.engine.register(arena.address, arena.nbytes)
+            self._registered.append(arena.address)
         if self._work.wait == "batch":
             batch = min(self._work.batch, settings.max_in_flight, self._takes.batch)
-        lane = TcpLane(
+        lane = MemkvLane(
             self._dial,
             len(self._fleet.endpoints),
             settings.connections,
@@ -95,16 +104,23 @@ class MemkvStore(Store):
         return lane
 
     def _dial(self, server: int) -> Line:
-        endpoint = self._fleet.endpoints[server]
+        endpoint, transport = self._fleet.endpoints[server], self._settings.transport
         try:
-            sock, _ = connect(endpoint, self._timeout_ns / 1e9, self._settings.congestion)
+            sock, limits = connect(endpoint, self._timeout_ns / 1e9, self._settings.congestion, transport)
         except OSError as error:
             raise DriverError(
                 f"tier `{self._tier.name}`: this machine has no congestion control `{self._settings.congestion}`: "
                 f"{error.strerror}",
                 "use one of those in /proc/sys/net/ipv4/tcp_available_congestion_control",
             ) from error
-        return Line(endpoint, server, sock)
+        if transport == "tcp":
+            return Line(endpoint, server, sock)
+        try:
+            reach = self._fleet.reach(server, Control.over(endpoint, sock, limits))
+        except DriverError as error:
+            sock.close()
+            raise type(error)(f"tier `{self._tier.name}`: {error}", error.remedy) from error
+        return LentLine(transport, endpoint, server, sock, reach)
 
     # ---- laying out
 
@@ -147,11 +163,15 @@ class MemkvStore(Store):
 
     def reset(self) -> None:
         self.check()
+        for lane in self._lanes:
+            lane.mend()
         self.recount()
 
     def recount(self) -> None:
         sent, received, kernel = self._counted()
-        self._before = _Before(self._figures(), sent, received, kernel, self._server_cpu_ns())
+        self._before = _Before(
+            self._figures(), sent, received, kernel, self._server_cpu_ns(), self._moved(), self._device_count()
+        )
 
     def check(self) -> None:
         try:
@@ -168,11 +188,14 @@ class MemkvStore(Store):
     def measures(self) -> Mapping[str, int | float | str | None]:
         sent, received, kernel = self._counted()
         figures, before = self._figures(), self._before
+        (operations, nbytes), device = self._moved(), self._device_count()
         cpu_ns: int | None = None
         with contextlib.suppress(DriverError):  # a server that is gone tells nothing more
             cpu_ns = self._server_cpu_ns()
         if before is not None:
             sent, received = sent - before.sent, received - before.received
+            operations, nbytes = operations - before.moved[0], nbytes - before.moved[1]
+            device -= before.devices
             figures = Figures(
                 figures.operations - before.figures.operations,
                 figures.requests - before.figures.requests,
@@ -182,19 +205,24 @@ class MemkvStore(Store):
             cpu_ns = None if cpu_ns is None else cpu_ns - before.server_cpu_ns
         socks = self._socks()
         return {
-            "transport": "tcp",
+            "transport": self._settings.transport,
             "servers": len(self._fleet.endpoints),
             "connections_used": len(socks),
             "congestion_control": ", ".join(sorted({congestion_of(sock) for sock in socks})) or None,
             "interface": ", ".join(sorted({interface_of(sock) for sock in socks})) or None,
             "wire_operations": figures.requests,
-            "operations_per_wire_operation": figures.operations / figures.requests if figures.requests else None,
+            "merge_ratio": figures.operations / figures.requests if figures.requests else None,
             "coalesced_operations": figures.coalesced,
             "sent_bytes": sent,
             "received_bytes": received,
             "kernel_sent_bytes": None if kernel is None else kernel.acked_bytes,
             "kernel_received_bytes": None if kernel is None else kernel.received_bytes,
             "retransmitted_segments": None if kernel is None else kernel.retransmitted,
+            "lane_moved_operations": operations,
+            "lane_moved_bytes": nbytes,
+            "devices": ", ".join(self._devices()) or None,
+            "device_bytes": device.nbytes,
+            "device_packets": device.packets,
             "server_cpu_ns": cpu_ns,
         }
 
@@ -215,6 +243,17 @@ class MemkvStore(Store):
             total = None if total is None or seen is None else total + seen
         return sent, received, total
 
+    def _moved(self) -> tuple[int, int]:
+        """Reads and writes of the servers' memory by the lanes, and their bytes."""
+        each = [lane.moved() for lane in self._lanes]
+        return sum(operations for operations, _ in each), sum(nbytes for _, nbytes in each)
+
+    def _devices(self) -> Sequence[str]:
+        return () if self._fleet.engine is None else self._fleet.engine.devices
+
+    def _device_count(self) -> engine.DeviceCount:
+        return engine.counted(self._devices())
+
     def _server_cpu_ns(self) -> int:
         return sum(int(told.get("cpu_ns", 0)) for told in self._fleet.about())
 
@@ -228,14 +267,38 @@ class MemkvStore(Store):
         if not moved or not socks:
             return PathReport("unknown", f"{where}: nothing has been moved yet")
         by = ", ".join(sorted({interface_of(sock) for sock in socks}))
-        how = f"{len(socks)} TCP connections of {by} to {len(self._fleet.endpoints)} servers"
+        how = f"TCP connections of {by}"
         if kernel is None:
             return PathReport("unknown", f"{how}; the kernel does not say what it counted")
         # What is sent and not confirmed yet is missing in the kernel's count.
         seen = kernel.acked_bytes + kernel.received_bytes
-        if abs(seen - moved) <= max(1 << 16, _TOLERANCE * moved):
-            return PathReport("tcp", f"{how}; TCP counted the bytes that we did")
-        return PathReport("mixed", f"{how}; TCP counted {seen} of the {moved} bytes that we did")
+        if abs(seen - moved) > max(1 << 16, _TOLERANCE * moved):
+            return PathReport("mixed", f"{how}; TCP counted {seen / moved:.0%} of the bytes that we did")
+        how = f"{how}; TCP counted the bytes that we did"
+        return PathReport("tcp", how) if self._settings.transport == "tcp" else self._lent_path(how)
+
+    def _lent_path(self, connections: str) -> PathReport:
+        """Of bytes that the lanes moved themselves. What the connections carried beside them is known."""
+        operations, nbytes = self._moved()
+        lines = [line for lane in self._lanes for line in lane.all_lines if isinstance(line, LentLine)]
+        known = "; ".join(sorted({line.reach.evidence for line in lines}))
+        if not operations:
+            return PathReport("unknown", f"{known}; nothing has been moved yet")
+        how = f"the lanes moved the blocks: {known}; places and leases by {connections}"
+        if self._settings.transport == "shm":
+            return PathReport("shm", how)
+        device = self._device_count() - self._at_first
+        enough = device.at_least(int(nbytes * (1 - _TOLERANCE)))
+        if enough is None:
+            return PathReport("unknown", f"{how}; the devices do not count")
+        if not device.nbytes and not device.packets:
+            # To a server on the same machine a device may move bytes within itself.
+            return PathReport("unknown", f"{how}; the devices counted none of it")
+        if not enough:
+            seen = f"{device.packets} packets" if device.nbytes is None else f"{device.nbytes} bytes"
+            return PathReport("mixed", f"{how}; the devices counted {seen}, too little for {nbytes} bytes")
+        what = "packets for these bytes" if device.nbytes is None else "these bytes"
+        return PathReport("rdma", f"{how}; the devices counted {what}")
 
     def locate(self, key: int) -> str:
         if self._place is None:
@@ -254,6 +317,9 @@ class MemkvStore(Store):
         self._open = False
         for lane in self._lanes:
             lane.close()
+        if self._fleet.engine is not None:
+            for address in self._registered:
+                self._fleet.engine.unregister(address)
         if self._namespace is not None:
             self._fleet.leave(self._namespace)
         part_from(self._tier)

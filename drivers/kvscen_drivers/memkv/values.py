@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from kvscen.plugin import show_bytes
-from kvscen_drivers.memkv.memory import Pool, Slot
+from kvscen_drivers.memkv.memory import Pool, Region, Slot
 from kvscen_drivers.memkv.protocol import Limits, Status
 
 #: Direct I/O begins, ends and lies in memory at multiples of this.
@@ -28,30 +28,38 @@ class Refused(Exception):
 
 @attrs.frozen(eq=False)
 class Piece:
-    """Bytes of a value. `holder` is what keeps them from being used for something else."""
+    """Bytes of a value. `holder` is what keeps them from being used for something else, `place` where they lie in the
+    memory that is shared with clients."""
 
     view: memoryview
     holder: object
     value_bytes: int
+    place: int
 
 
 @attrs.define(eq=False)
 class Incoming:
-    """A value, or a range of one, on its way in: `view` is where its bytes go, then comes `keep` or `drop`."""
+    """A value, or a range of one, on its way in: `view` is where its bytes go, then comes `keep` or `drop`. `into` is
+    the value that a range is written into, `place` where its bytes lie in the memory that is shared with clients."""
 
     view: memoryview
     keep: Callable[[], None]
     drop: Callable[[], None]
-    slot: Slot | None = None
+    slot: Slot
+    place: int
+    into: Kept | None = None
 
 
 @attrs.define(eq=False)
 class Kept:
-    """One value: its bytes are in `place`, a slot of memory or of the file; it takes `room_bytes`."""
+    """One value: its bytes are in `place`, a slot of memory or of the file; it takes `room_bytes`. `lent` counts the
+    clients that move its bytes themselves, right now; it may be `gone` for everybody else."""
 
     nbytes: int
     room_bytes: int
     place: object
+    lent: int = 0
+    gone: bool = False
 
 
 class Values:
@@ -60,12 +68,12 @@ class Values:
 
     grain = 1
 
-    def __init__(self, capacity_bytes: int, limits: Limits, evict: bool) -> None:
+    def __init__(self, capacity_bytes: int, limits: Limits, evict: bool, region: Region | None = None) -> None:
         self.capacity_bytes = capacity_bytes
         self.limits = limits
         self.used_bytes = 0
         self.evicted = 0
-        self.pool = Pool(capacity_bytes)
+        self.pool = Pool(capacity_bytes, region)
         self._evict = evict
         self._promised_bytes = 0
         self._kept: OrderedDict[bytes, Kept] = OrderedDict()
@@ -96,7 +104,7 @@ class Values:
         slot = self.pool.take(length)
         if slot is None:
             self._promised_bytes -= room
-            raise Refused(Status.FULL, f"the machine has no {show_bytes(length)} of memory left")
+            raise Refused(Status.FULL, self._no_memory(length))
 
         def keep() -> None:
             self._promised_bytes -= room
@@ -105,7 +113,7 @@ class Values:
         def drop() -> None:
             self._promised_bytes -= room
 
-        return Incoming(slot.view, keep, drop, slot)
+        return Incoming(slot.view, keep, drop, slot, slot.place)
 
     def _receive_range(self, key: bytes, offset: int, length: int, value_bytes: int) -> Incoming:
         kept = self._kept.get(key)
@@ -120,16 +128,14 @@ class Values:
         """Make room for a value in place of the one of its key; how much more it takes. Raises Refused."""
         room = Pool.rounded(length)
         old = self._kept.get(key)
-        if old is not None:
+        if old is not None and not old.lent:
             room = max(0, room - old.room_bytes)
-        while self._evict and self._kept and self.used_bytes + self._promised_bytes + room > self.capacity_bytes:
-            oldest = next(iter(self._kept))
-            if oldest == key and len(self._kept) == 1:
+        while self._evict and self.used_bytes + self._promised_bytes + room > self.capacity_bytes:
+            oldest = next((each for each, kept in self._kept.items() if not kept.lent and each != key), None)
+            if oldest is None:
                 break
             self._remove(oldest)
             self.evicted += 1
-            if oldest == key:
-                room = Pool.rounded(length)
         if self.used_bytes + self._promised_bytes + room > self.capacity_bytes:
             raise Refused(
                 Status.FULL,
@@ -148,9 +154,15 @@ class Values:
         kept = self._kept.pop(key, None)
         if kept is None:
             return False
-        self.used_bytes -= kept.room_bytes
+        if kept.lent:
+            kept.gone = True  # its room is free when whoever has it gives it back
+        else:
+            self.used_bytes -= kept.room_bytes
         self._free(kept)
         return True
+
+    def _no_memory(self, nbytes: int) -> str:
+        return f"{self.pool.whose} has no {show_bytes(nbytes)} of memory left"
 
     # ---- out
 
@@ -165,6 +177,18 @@ class Values:
         if offset > kept.nbytes or end > kept.nbytes:
             raise Refused(Status.RANGE, f"the range ends at {max(offset, end)}, beyond a value of {kept.nbytes} bytes")
         return self._out_of(kept, offset, end - offset)
+
+    def lend(self, key: bytes, offset: int, length: int | None) -> tuple[Piece, Kept]:
+        """The same for a client that moves the bytes itself: the value is not evicted until `take_back`. Raises
+        Refused."""
+        piece, kept = self.find(key, offset, length), self._kept[key]
+        kept.lent += 1
+        return piece, kept
+
+    def take_back(self, kept: Kept) -> None:
+        kept.lent -= 1
+        if kept.gone and not kept.lent:
+            self.used_bytes -= kept.room_bytes
 
     def size(self, key: bytes) -> int | None:
         kept = self._kept.get(key)
@@ -188,12 +212,12 @@ class Values:
     def _out_of(self, kept: Kept, offset: int, length: int) -> Piece:
         slot = kept.place
         assert isinstance(slot, Slot)
-        return Piece(slot.view[offset : offset + length], slot, kept.nbytes)
+        return Piece(slot.view[offset : offset + length], slot, kept.nbytes, slot.place + offset)
 
     def _into(self, key: bytes, kept: Kept, offset: int, length: int) -> Incoming:
         slot = kept.place
         assert isinstance(slot, Slot)
-        return Incoming(slot.view[offset : offset + length], _nothing, _nothing, slot)
+        return Incoming(slot.view[offset : offset + length], _nothing, _nothing, slot, slot.place + offset, kept)
 
     def _free(self, kept: Kept) -> None:
         """A slot of memory frees itself."""
@@ -207,7 +231,9 @@ class FileValues(Values):
 
     grain = _SECTOR
 
-    def __init__(self, folder: Path, capacity_bytes: int, limits: Limits, evict: bool) -> None:
+    def __init__(
+        self, folder: Path, capacity_bytes: int, limits: Limits, evict: bool, region: Region | None = None
+    ) -> None:
         """Raises OSError where the folder cannot be used or does not do direct I/O."""
         super().__init__(capacity_bytes, limits, evict)
         self._path = folder / f"values-{os.getpid()}.data"
@@ -218,7 +244,7 @@ class FileValues(Values):
         self._end = 0
         self._holes: defaultdict[int, list[int]] = defaultdict(list)
         # Buffers are no values: those in use at a time are few.
-        self.pool = Pool(64 << 20)
+        self.pool = Pool(64 << 20, region)
 
     def _store(self, slot: Slot, length: int) -> object:
         room = Pool.rounded(length)
@@ -246,7 +272,8 @@ class FileValues(Values):
             raise Refused(Status.FAILED, f"the file of values cannot be read: {error.strerror}") from error
         if done < offset + length - start:
             raise Refused(Status.FAILED, "the file of values has become shorter")
-        return Piece(slot.view[offset - start : offset - start + length], slot, kept.nbytes)
+        inside = offset - start
+        return Piece(slot.view[inside : inside + length], slot, kept.nbytes, slot.place + inside)
 
     def _into(self, key: bytes, kept: Kept, offset: int, length: int) -> Incoming:
         slot, place = self._buffer(length), kept.place
@@ -261,12 +288,12 @@ class FileValues(Values):
             except OSError as error:
                 raise Refused(Status.FAILED, f"the file of values cannot be written: {error.strerror}") from error
 
-        return Incoming(slot.view, keep, _nothing, slot)
+        return Incoming(slot.view, keep, _nothing, slot, slot.place, kept)
 
     def _buffer(self, nbytes: int) -> Slot:
         slot = self.pool.take(nbytes)
         if slot is None:
-            raise Refused(Status.FULL, f"the machine has no {show_bytes(nbytes)} of memory left")
+            raise Refused(Status.FULL, self._no_memory(nbytes))
         return slot
 
     def _write(self, view: memoryview, first: int) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 MISSING = "Mooncake is not installed"
+_STORE = "mooncake.store"
 INSTALL = "pip install 'kvscen[mooncake]' (or mooncake-transfer-engine, which is built for CUDA)"
 
 _PACKAGES = ("mooncake-transfer-engine-non-cuda", "mooncake-transfer-engine", "mooncake-transfer-engine-cuda13")
@@ -59,15 +60,15 @@ def version() -> str:
 
 def api() -> Any:
     """The module with MooncakeDistributedStore. Raises ImportError."""
-    return importlib.import_module("mooncake.store")
+    return importlib.import_module(_STORE)
 
 
-def why_not() -> tuple[str, str]:
+def why_not(module: str = _STORE) -> tuple[str, str]:
     """Why it cannot be used here, and what to do; ("", "") where it can. Imports it."""
     if not installed():
         return MISSING, INSTALL
     try:
-        api()
+        importlib.import_module(module)
     except ImportError as error:
         library = str(error).partition(":")[0]
         package = _LIBRARIES.get(library)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce
+from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce, one_for_all
 
 VALUE = np.random.default_rng(1).integers(0, 256, 256, np.uint8)
 RANGES = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 56)), min_size=1, max_size=24)
@@ -43,6 +43,12 @@ def test_every_buffer_gets_its_range(ranges: list[tuple[int, int]], most_bytes: 
 def test_a_block_that_all_want_crosses_the_wire_once() -> None:
     (fetch,) = coalesce([Wanted(0, 4096, row * 4096, row) for row in range(16)], 1 << 30)
     assert (fetch.offset, fetch.nbytes, len(fetch.places), len(fetch.copies)) == (0, 4096, 1, 15)
+
+
+@given(st.integers(0, 99), st.integers(0, 99), st.lists(st.integers(0, 999), min_size=1, max_size=20))
+def test_the_short_way_gives_the_same(offset: int, nbytes: int, places: list[int]) -> None:
+    wanted = [Wanted(offset, nbytes, place, row) for row, place in enumerate(places)]
+    assert [one_for_all(offset, nbytes, places, range(len(places)))] == coalesce(wanted, 1 << 30)
 
 
 def test_neighbours_are_one_wide_read_scattered_into_their_places() -> None:

@@ -109,7 +109,7 @@ def welcome(version: int, status: int = 0) -> bytes:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (welcome(9), "speaks version 9 of its protocol, and this is version 1"),
+        (welcome(9), "speaks version 9 of its protocol, and this is version 2"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n" + bytes(200), "answers with something that is not its protocol"),
         (b"", "closed the connection without a word"),
     ],
@@ -154,10 +154,10 @@ def test_one_that_stops_in_the_middle_does_not_hold_up_the_others() -> None:
         other.close()
 
 
-def test_many_connections() -> None:
+def test_connections_that_end_are_forgotten() -> None:
     with serving() as endpoint:
-        clients = [control(endpoint) for _ in range(300)]
-        assert clients[-1].about()["connections"] == 300
+        clients = [control(endpoint) for _ in range(50)]
+        assert clients[-1].about()["connections"] == 50
         for client in clients:
             client.close()
         last = control(endpoint)
