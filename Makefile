@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TESTED := LD_LIBRARY_PATH=$(CURDIR)/$(VENV)/debs/all$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH} $(BIN)/python -m pytest
 SCENARIO ?= scenarios/llama70b.kvs
 
-.PHONY: run test test-fast test-long test-rdma check check-gpu bench clean
+.PHONY: run test test-fast test-long test-rdma fuzz check check-gpu bench clean
 
 run: $(VENV)/.run
 	$(BIN)/kvscen run $(SCENARIO)
@@ -29,6 +29,10 @@ test-rdma: $(VENV)/.test
 # Without the tests that make virtual environments or run for long.
 test-fast: $(VENV)/.test
 	$(TESTED) -m "not slow and not long"
+
+# Ten million texts through lint and fmt on all cores: hours. FUZZ='--seconds 600' ends earlier, --seed and --first go on.
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -3,8 +3,9 @@
     python benchmarks/check_gpu.py [--out DIR] [--path DIR] [--budget SECONDS] [--only STAGE ...]
 
 It needs no network. Each stage is a process group of its own with a time limit, and none keeps the next from running:
-the drivers `gpu` and `gds` under the contract, with every byte verified; runs of small scenarios; the speed of both
-beside plain loops; a batch far beyond what cuFile has room for, under the watchdog. DIR gets summary.txt, summary.json,
+the drivers `gpu` and `gds`, and `posix` into the GPU's memory, under the contract, with every byte verified; runs of
+small scenarios; the speed of both beside plain loops; a batch far beyond what cuFile has room for, under the watchdog.
+DIR gets summary.txt, summary.json,
 the output of each stage and the tables of each run. The exit status is 1 where a stage failed, 0 where all passed or
 could not run here.
 """
@@ -99,6 +100,8 @@ STAGES = (
             ("sync-dram", "Sync", "Dram"),
             ("batch-vram", "Batch", "Vram"),
             ("batch-dram", "Batch", "Dram"),
+            ("stream-vram", "Stream", "Vram"),
+            ("stream-dram", "Stream", "Dram"),
         )
     ),
     Stage("speed-gpu", 110, (sys.executable, "benchmarks/gpu.py", "--json", "{out}/speed-gpu.json")),
@@ -111,9 +114,22 @@ STAGES = (
         *("dir={path}/kvscen-check", "beyond.time=300 ms", "beyond.timeout=6 s"),
         good=frozenset({0, _POINT_FAILED}),  # a hang that the watchdog ends is what this looks for
     ),
+    _run(
+        "batches",
+        60,
+        "scenarios/gds/batch_sweep.kvs",
+        *("dir={path}/kvscen-check", "batches.trials=1", "batches.time=200 ms", "batches.warmup=50 ms"),
+    ),
+    _run(
+        "threads",
+        60,
+        "scenarios/gds/threads.kvs",
+        *("dir={path}/kvscen-check", "blocks.working_set=256 MiB", "lanes.trials=1", "lanes.time=200 ms"),
+        "lanes.warmup=50 ms",
+    ),
     Stage(
         "speed-gds",
-        100,
+        120,
         (sys.executable, "benchmarks/gds.py", "--path", "{path}/kvscen-check", "--json", "{out}/speed-gds.json"),
     ),
     _run(

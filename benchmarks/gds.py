@@ -3,7 +3,8 @@
     python benchmarks/gds.py --path DIR [--seconds S] [--rounds N] [--json FILE]
 
 The plain loop uses the driver's own cuFile, file and buffers, keeps no account and checks nothing but sizes: threads
-that call cuFileRead or cuFileWrite, or whole batches that are submitted and awaited. Loop and kvscen alternate (A B B
+that call cuFileRead or cuFileWrite, whole batches that are submitted and awaited, or a stream for each operation that
+is looked at again and again. Loop and kvscen alternate (A B B
 A); a ratio is of neighbours. What an operation costs more than in the loop is the difference of the times of one.
 """
 
@@ -37,6 +38,8 @@ CASES = (
     ("batch", 64 * KIB, 32),
     ("batch", MIB, 32),
     ("batch", 4 * MIB, 16),
+    ("stream", MIB, 8),
+    ("stream", 4 * MIB, 8),
 )
 
 
@@ -55,7 +58,7 @@ class Plain:
     def rate(self) -> float:
         """Bytes a second."""
         begin = time.perf_counter_ns()
-        done = self._batches(begin) if self.mode == "batch" else self._threads(begin)
+        done = {"batch": self._batches, "stream": self._streams, "sync": self._threads}[self.mode](begin)
         return done * self.block / (time.perf_counter_ns() - begin) * 1e9
 
     def _threads(self, begin: int) -> int:
@@ -108,6 +111,38 @@ class Plain:
             api.batch_io_destroy(batch)
         return done
 
+    def _streams(self, begin: int) -> int:
+        self.gpu.enter()
+        call = self.api.write_async if self.write else self.api.read_async
+        table = np.zeros((self.depth, 4), np.int64)  # bytes, byte of the file, byte of the buffer, bytes moved
+        streams = [self.gpu.stream() for _ in range(self.depth)]
+        events = [self.gpu.event() for _ in range(self.depth)]
+        for stream in streams:
+            self.api.stream_register(int(stream), 15 if self.block % 4096 == 0 else 7)
+        key, done, end = 0, 0, begin + self.seconds * 1e9
+        flying = [False] * self.depth
+        while any(flying) or time.perf_counter_ns() < end:
+            for slot, stream in enumerate(streams):
+                if flying[slot]:
+                    (status,) = self.gpu.api.cuEventQuery(events[slot])
+                    if int(status):
+                        continue
+                    if table[slot, 3] != self.block:
+                        sys.exit(f"the plain loop moved {table[slot, 3]} of {self.block} bytes")
+                    flying[slot] = False
+                    done += 1
+                if time.perf_counter_ns() < end:
+                    table[slot] = self.block, key % self.keys * self.block, slot * self.slot, 0
+                    places = [table.ctypes.data + slot * 32 + part * 8 for part in range(4)]
+                    call(self.handle, self.base, *places, int(stream))
+                    self.gpu.api.cuEventRecord(events[slot], stream)
+                    key += 1
+                    flying[slot] = True
+        for stream in streams:
+            self.api.stream_deregister(int(stream))
+        self.gpu.drop(streams, events)
+        return done
+
 
 def compare(
     path: Path, mode: str, block: int, depth: int, op: str, memory: str, seconds: float, rounds: int
@@ -123,7 +158,8 @@ def compare(
         warmup_ns=20_000_000,
         time_ns=round(seconds * 1e9),
     )
-    settings = GdsSettings(path=str(path), mode=mode, allow_buffered=True)  # type: ignore[arg-type]
+    streams = depth if mode == "stream" else None
+    settings = GdsSettings(path=str(path), mode=mode, streams=streams, allow_buffered=True)  # type: ignore[arg-type]
     target = f"{GdsDriver.__module__}:{GdsDriver.__qualname__}"
     worker = Worker(Tier("direct", "gds", settings), target, work)
     worker.verify()

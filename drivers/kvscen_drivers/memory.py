@@ -30,11 +30,11 @@ from kvscen.plugin import (
     Tier,
     Work,
     available_bytes,
-    buffers_for,
     host_arena,
     setting,
     show_bytes,
 )
+from kvscen_drivers.gpu import bounce
 from kvscen_drivers.memory_ranks import RankStore
 
 #: Operations that a lane accepts; it copies one after the other.
@@ -48,6 +48,7 @@ class MemorySettings:
     capacity_bytes: int | None = setting(
         Size(minimum=1), default=None, help="most bytes to keep; default: what the machine has free"
     )
+    gpu: int | None = bounce.gpu_setting()
 
 
 class _Blocks:
@@ -183,6 +184,8 @@ class MemoryDriver(Driver):
     name = "memory"
     summary = "Blocks in host memory, copied by the processor."
     settings = MemorySettings
+    memory = frozenset({"dram", "vram"})
+    measures = bounce.MEASURES
     ranks = True
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
@@ -200,11 +203,16 @@ class MemoryDriver(Driver):
         if work.traffic is not None:
             return Footprint(memory_bytes=work.traffic.memory_bytes)
         lanes = work.threads * work.processes
-        return Footprint(memory_bytes=(work.keys + lanes * buffers_for(work, MAX_IN_FLIGHT)) * work.block_bytes)
+        return Footprint(
+            memory_bytes=(work.keys + lanes * bounce.lane_buffers(work, work.block_bytes, MAX_IN_FLIGHT))
+            * work.block_bytes
+        )
 
     def probe(self, tier: Tier | None) -> Availability:
         free = available_bytes()
         return Availability(True, facts={} if free is None else {"free memory": show_bytes(free)})
 
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
-        return MemoryStore(tier) if work.traffic is None else RankStore(tier)
+        if work.traffic is not None:
+            return RankStore(tier)
+        return bounce.through_host(tier.settings.gpu, work, lambda _: MemoryStore(tier))

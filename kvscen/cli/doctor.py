@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kvscen.cli import complete
 from kvscen.cli.loading import load_plan
 
 if TYPE_CHECKING:
@@ -19,11 +20,23 @@ PREVENTED = 1
 
 
 @click.command("doctor")
-@click.argument("what", nargs=-1, metavar="[PATH|SCENARIO]...")
+@click.argument("what", nargs=-1, metavar="[PATH|SCENARIO]...", shell_complete=complete.scenarios)
 @click.option(
-    "--set", "pins", multiple=True, metavar="PATH=VALUE", help="Of the scenarios: fix a setting, an axis or a `let`."
+    "--set",
+    "pins",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=complete.pins,
+    help="Of the scenarios: fix a setting, an axis or a `let`.",
 )
-@click.option("--sweep", "sweeps", multiple=True, metavar="NAME", help="Of the scenarios: only this sweep.")
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete.sweeps,
+    help="Of the scenarios: only this sweep.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 def command(what: tuple[str, ...], pins: tuple[str, ...], sweeps: tuple[str, ...], form: str) -> None:
     """Find what on this machine would spoil a measurement, with the reason and the remedy.

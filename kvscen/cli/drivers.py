@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import click
 
+from kvscen.cli import complete
 from kvscen.cli.loading import fail
 from kvscen.plugin.probe import DriverReport, SettingReport, examine, examine_all
 from kvscen.plugin.registry import PluginError, Registry, registry
@@ -21,7 +22,7 @@ _SETTING_COLUMNS = ("name", "type", "required", "default", "help")
 
 
 @click.command("drivers")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete.drivers)
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 def command(name: str | None, form: str) -> None:
     """List the installed drivers: what each is, and whether it can run on this machine.

@@ -73,10 +73,12 @@ def command(
 
 
 def _exported(run: Path | None, points: Sequence[str], trial: int | None, tiers: Sequence[str]) -> object:
+    from kvscen.cli.arrow import light_arrow
     from kvscen.export.mlperf import choose, document
     from kvscen.results.errors import ResultsError
     from kvscen.results.folder import newest_run
 
+    light_arrow()
     try:
         chosen = choose(run if run is not None else newest_run(), points, trial)
     except ResultsError as error:

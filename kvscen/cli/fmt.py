@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kvscen.cli.complete import scenarios
 from kvscen.cli.files import files
 from kvscen.cli.loading import show
 
@@ -25,7 +26,13 @@ _SUFFIXES = (".kvs", ".md")
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, readable=False), metavar="[FILE|DIR]...")
+@click.argument(
+    "paths",
+    nargs=-1,
+    type=click.Path(path_type=Path, readable=False),
+    metavar="[FILE|DIR]...",
+    shell_complete=scenarios,
+)
 @click.option("--check", is_flag=True, help="Write nothing, name the files that would change.")
 @click.option("--diff", "show_diff", is_flag=True, help="Write nothing, show what would change.")
 def command(paths: Sequence[Path], check: bool, show_diff: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kvscen.cli.complete import scenarios
 from kvscen.cli.files import files
 from kvscen.language.render import FORMATS, Format, render
 
@@ -26,7 +27,9 @@ WOULD_CHANGE = 1
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...", shell_complete=scenarios
+)
 @click.option("--format", "format_", type=click.Choice([*FORMATS, "sarif"]), default="full", show_default=True)
 @click.option("--strict", is_flag=True, help="Warnings fail too.")
 @click.option("--here", "on_this_machine", is_flag=True, help="Also look at this machine: space, memory, drivers...")

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from kvscen.cli import complete
 from kvscen.language.diagnose import Diagnostic, has_errors
 from kvscen.plan.point import Plan
 
@@ -21,23 +22,30 @@ F = TypeVar("F", bound=Callable[..., Any])
 def scenario_arguments(command: F) -> F:
     """SCENARIO [--set path=value]... [--sweep NAME]..."""
     command = click.option(
-        "--sweep", "sweeps", multiple=True, metavar="NAME", help="Only this sweep. May be given several times."
+        "--sweep",
+        "sweeps",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=complete.sweeps,
+        help="Only this sweep. May be given several times.",
     )(command)
     command = click.option(
         "--set",
         "pins",
         multiple=True,
         metavar="PATH=VALUE",
+        shell_complete=complete.pins,
         help="Fix a setting, an axis or a `let`: --set pages.requests=100. May be given several times.",
     )(command)
-    return click.argument("scenario", type=click.Path(path_type=Path))(command)
+    return click.argument("scenario", type=click.Path(path_type=Path), shell_complete=complete.scenarios)(command)
 
 
-def load_plan(scenario: Path, pins: Sequence[str], sweeps: Sequence[str]) -> Plan:
-    """The plan of a scenario. Ends the program where it has errors."""
+def load_plan(scenario: Path, pins: Sequence[str], sweeps: Sequence[str], *, whole: bool = True) -> Plan:
+    """The plan of a scenario, which may be large unless it is to be held `whole`. Ends the program where it has
+    errors."""
     from kvscen.lint import lint_file
 
-    linted = lint_file(scenario, pins, sweeps)
+    linted = lint_file(scenario, pins, sweeps, whole=whole)
     if linted.plan is None or has_errors(linted.diagnostics):
         refuse(linted.diagnostics)
     show(linted.diagnostics)

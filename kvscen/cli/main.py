@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,22 +12,33 @@ import kvscen
 
 #: verb -> (module under kvscen.cli, one line of help). The module has a click command named `command`.
 VERBS = {
+    "new": ("new", "Write a first scenario: commented, correct, done in less than a minute."),
     "run": ("run", "Run a scenario and write its tables."),
     "plan": ("plan", "Show what a run would do: points, bytes, space and time. Runs nothing."),
     "size": ("size", "Show how large the blocks of a model's KV are, exactly and as KVBench has it."),
     "predict": ("predict", "Predict from a trace what a cache of each capacity would hit."),
+    "explain": ("explain", "Say what a code, a setting, a measure or another word means."),
     "lint": ("lint", "Check scenario files."),
     "fmt": ("fmt", "Format scenario files: one layout, without options."),
+    "lsp": ("lsp", "Serve an editor: problems while you type, completion, hover, rename."),
     "import": ("imports", "Read a trace, or make a scenario from the files of another tool."),
     "show": ("show", "Print a run's table again."),
     "export": ("exports", "Write a run's results in the form of another program: MLPerf Storage's kv-cache.py."),
     "serve": ("serve", "Run a driver's own server, for tiers on other machines."),
     "doctor": ("doctor", "Find what on this machine would spoil a measurement."),
+    "completion": ("completion", "Print a script that teaches bash, zsh or fish to complete all this."),
     "drivers": ("drivers", "List the drivers: what is installed, what can run here and why not."),
 }
 
 
 class _Verbs(click.Group):
+    def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
+        if args is None:  # not given by somebody in whose process we are
+            from kvscen.cli.arrow import as_program
+
+            as_program()
+        return super().main(args, *more, **options)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 

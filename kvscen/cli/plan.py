@@ -87,7 +87,8 @@ def command(
         raise click.UsageError("--endurance is about this machine's device: add --here")
     if on_this_machine and form == "csv":
         raise click.UsageError("--here has no rows: use --format table or json")
-    plan = load_plan(scenario, pins, sweeps)
+    # Rows and what is asked of this machine are about each point; a table may show the first ones of very many.
+    plan = load_plan(scenario, pins, sweeps, whole=on_this_machine or form in ("json", "csv"))
     cost = plan_cost(plan, registry())
     here = _look(plan, cost, ratings) if on_this_machine else None
     if form == "json":

@@ -16,6 +16,7 @@ import click
 
 from kvscen.cache import POLICIES
 from kvscen.cli.catalogue import catalogue_name
+from kvscen.cli.complete import models, scenarios_and_traces
 from kvscen.cli.loading import fail, refuse
 from kvscen.cli.reading import reading
 from kvscen.language.values import UNITS
@@ -32,13 +33,20 @@ _CAPACITY_HELP = (
 
 
 @click.command("predict")
-@click.argument("file", metavar="TRACE|SCENARIO.kvs", type=click.Path(path_type=Path))
+@click.argument(
+    "file", metavar="TRACE|SCENARIO.kvs", type=click.Path(path_type=Path), shell_complete=scenarios_and_traces
+)
 @click.argument("sweeps", metavar="[SWEEP]...", nargs=-1)
 @click.option(
     "--set", "pins", multiple=True, metavar="PATH=VALUE", help="Of a scenario: fix a setting, as for kvscen run."
 )
 @click.option("--curve", metavar="PATTERN", help="Of a scenario: the whole curve of the requests of this pattern.")
-@click.option("--model", metavar="MODEL", help="A model of the catalogue, such as llama3_1_70b: how large a block is.")
+@click.option(
+    "--model",
+    metavar="MODEL",
+    shell_complete=models,
+    help="A model of the catalogue, such as llama3_1_70b: how large a block is.",
+)
 @click.option("--kv-dtype", metavar="FORMAT", help="Of the model: format of the KV, such as fp8.")
 @click.option("--tp", metavar="RANKS", help="Of the model: ranks that share each layer.  [default: 1]")
 @click.option("--pp", metavar="STAGES", help="Of the model: pipeline stages.  [default: 1]")
@@ -86,10 +94,12 @@ def command(
     The exit code is 0, 2 when the trace, the scenario or the command is wrong, or 3 when a point could not be
     predicted.
     """
+    from kvscen.cli.arrow import light_arrow
     from kvscen.plugin.contract import DriverError
     from kvscen.predict import PredictionError, parse_bytes, parse_capacity, predict
     from kvscen.trace import TraceError, open_trace
 
+    light_arrow()
     of_scenario = file.suffix == ".kvs"
     if of_scenario:
         of_trace: dict[str, object] = {

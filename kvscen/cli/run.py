@@ -62,6 +62,9 @@ def command(
 
 
 def _run(plan: Plan, out: Path | None, resume: Path | None, form: Format) -> int:
+    from kvscen.cli.arrow import light_arrow
+
+    light_arrow()
     from kvscen.plan.needs import paths_of
     from kvscen.plan.render import plan_json
     from kvscen.report import load_report, write_report

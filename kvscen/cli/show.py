@@ -31,10 +31,12 @@ def command(run: Path | None, form: Format) -> None:
     A run that was killed is shown as far as it came. The exit code is 0, or 2 where there is no
     such run.
     """
+    from kvscen.cli.arrow import light_arrow
     from kvscen.report import load_report, write_report
     from kvscen.results.errors import ResultsError
     from kvscen.results.folder import newest_run
 
+    light_arrow()
     try:
         report = load_report(run if run is not None else newest_run())
     except ResultsError as error:

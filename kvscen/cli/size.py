@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from kvscen.cli.catalogue import catalogue_name
+from kvscen.cli.complete import scenarios_and_models
 from kvscen.cli.loading import fail, load_plan, refuse
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _TOKENS = frozenset({"page", "prompt", "output"})
 
 
 @click.command("size")
-@click.argument("what", metavar="SCENARIO|MODEL")
+@click.argument("what", metavar="SCENARIO|MODEL", shell_complete=scenarios_and_models)
 @click.option("--tp", metavar="RANKS", help="Ranks that share each layer.  [default: 1]")
 @click.option("--pp", metavar="STAGES", help="Pipeline stages.  [default: 1]")
 @click.option("--kv-dtype", metavar="FORMAT", help="Format of the KV, such as fp8.  [default: the model's, bf16]")

@@ -19,7 +19,7 @@ from kvscen.execute.messages import Reply, Request
 
 # How long a killed worker may take to go before it counts as one that cannot be killed (in the kernel's D state).
 _KILL_GRACE_S = 10.0
-_LOG_TAIL_LINES = 3
+_LOG_TAIL_LINES, _LOG_TAIL_CHARACTERS = 3, 600
 # A Python and its packages from a slow disk on a busy machine.
 _START_S = 60.0
 _LOOK_S = 0.002
@@ -37,7 +37,10 @@ class Channel(Protocol):
     """What the conductor needs of a worker."""
 
     async def started(self) -> None:
-        """Waits until the worker listens. Raises WorkerDied."""
+        """Waits until the worker listens. From then on it is heard (`last_words`). Raises WorkerDied."""
+
+    def last_words(self) -> str:
+        """The end of what it has logged since, libraries of its driver included; "" where that is nothing."""
 
     async def send(self, request: Request) -> None: ...
 
@@ -61,6 +64,7 @@ class ProcessChannel:
 
     def __init__(self, log: Path) -> None:
         self._log = log
+        self._heard_from = 0
         request_read, request_write = os.pipe()
         reply_read, reply_write = os.pipe()
         memory = os.memfd_create("kvscen-beat")
@@ -99,6 +103,7 @@ class ProcessChannel:
                 if self._process.poll() is not None:
                     raise await self._death()
                 await trio.sleep(_LOOK_S)
+            self._heard_from = self._log.stat().st_size
             return
         raise WorkerDied(f"the worker did not start within {_START_S:g} s")
 
@@ -143,15 +148,19 @@ class ProcessChannel:
             how = f"killed by {signal.Signals(-code).name}"
             if code == -signal.SIGKILL:
                 how += " (out of memory, or someone killed it)"
-        tail = self._tail()
+        tail = self._tail(0)
         return WorkerDied(f"the worker died: {how}{f'; its last words: {tail}' if tail else ''}")
 
-    def _tail(self) -> str:
+    def last_words(self) -> str:
+        return self._tail(self._heard_from)
+
+    def _tail(self, first: int) -> str:
         try:
-            lines = self._log.read_text(errors="replace").strip().splitlines()
+            text = self._log.read_bytes()[first:].decode(errors="replace")
         except OSError:
             return ""
-        return " | ".join(line.strip() for line in lines[-_LOG_TAIL_LINES:])
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return " | ".join(lines[-_LOG_TAIL_LINES:])[-_LOG_TAIL_CHARACTERS:]
 
     def pulse(self) -> Pulse:
         return self._beat.read()

@@ -181,7 +181,8 @@ class Conductor:
             parts = await self._load(group, point, trial)
         except Hang as hang:
             reason = f"{hang}; the worker was killed"
-            raise await self._workers.kill(point, TrialFailed("hang", reason, True)) from None
+            failed = await self._workers.kill(point, TrialFailed("hang", reason, True))
+            raise _quoting(failed, group) from None
         except Late:
             reason = "the load did not end in its time although operations went on; the worker was killed"
             raise await self._workers.kill(point, TrialFailed("incomplete", reason, False)) from None
@@ -300,6 +301,14 @@ class Conductor:
         if row.status in ("hang", "unavailable"):
             self._fail(record, point, TrialFailed(row.status, row.reason, True), trial)
         return attrs.evolve(record(row.status, row.reason, measures=row.measures), started_unix_ns=started)
+
+
+def _quoting(failed: TrialFailed, group: list[Channel]) -> TrialFailed:
+    """With what the workers said before they were killed."""
+    said = "; ".join(words for channel in group if (words := channel.last_words()))
+    if not said:
+        return failed
+    return TrialFailed(failed.status, f"{failed.reason}; its last words: {said}", failed.whole_point, failed.lost)
 
 
 def _fitting(record: TrialRecord) -> TrialRecord:

@@ -73,6 +73,19 @@ def bind_sweep(
     return _Binder(item, chain, names, tuple(drivers)).bind()
 
 
+#: What people call a measure, and what to write.
+_MEASURES_MEANT = {
+    **{p: f"write `latency_{p}`, or `service_{p}`, `batch_latency_{p}`...: kvscen explain {p}" for p in ("p50", "p99")},
+    "latency": "write `latency_p50`, `latency_p99`, `latency_mean`...: kvscen explain latency",
+    "bandwidth": "write `throughput`",
+    "bw": "write `throughput`",
+    "iops": "write `operations_per_s`",
+    "ops": "write `operations_per_s`",
+    "qps": "write `request_rate`, or `operations_per_s`",
+    "ttft": "write `ttft_p50`, `ttft_p99` or `ttft_mean`",
+}
+
+
 @attrs.define
 class _Binder:
     item: syntax.Block
@@ -257,12 +270,12 @@ class _Binder:
             if name in columns:
                 help_text = f"write `{columns[name].name}`: a measure is called by its column without the unit"
             else:
-                help_text = did_you_mean(
+                help_text = _MEASURES_MEANT.get(name) or did_you_mean(
                     name,
                     [*MEASURES, *own],
                     "write `qos_missed == 0`: no kind of users missed its target"
                     if name.startswith("qos")
-                    else "measures are `throughput`, `latency_p99`, `hit_rate`, `errors` and other columns",
+                    else "measures are `throughput`, `latency_p99`, `hit_rate`, `errors` ...: kvscen explain measures",
                 )
             raise problem("KVS121", f"no measure is called `{name}`", path.span, help=help_text)
         tier, name = ".".join(path.parts[:-1]), path.parts[-1]

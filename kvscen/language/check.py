@@ -6,7 +6,7 @@ the points are made: kvscen.plan.expand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import attrs
@@ -37,13 +37,29 @@ _ONLY_IN_SWEEPS: dict[type, str] = {
 
 
 @attrs.frozen(eq=False)
+class Known:
+    """What a text says by its names, whether it has errors or not. `lets` holds those that have a value."""
+
+    loaded: Loaded
+    definitions: Definitions
+    universe: Universe
+    lets: Mapping[str, LetDef]
+
+    def names(self) -> ScopeNames:
+        """Names with the values that the text itself gives them."""
+        return _file_names(self.universe, self.lets)
+
+
+@attrs.frozen(eq=False)
 class Checked:
     """What a check found. `scenario` is None where there is an error; warnings may stand beside a scenario. `document`
-    is the syntax of the scenario's own text, as far as it could be understood."""
+    is the syntax of the scenario's own text, as far as it could be understood. `known` is None where nothing could be
+    said of the text's names: it cannot be read, or is nested too deeply."""
 
     scenario: Scenario | None
     diagnostics: tuple[Diagnostic, ...]
     document: syntax.Document | None = None
+    known: Known | None = None
 
 
 def check_file(path: Path, registry: Registry | None = None) -> Checked:
@@ -58,13 +74,15 @@ def check_source(source: Source, folder: Path | None, registry: Registry | None 
     """Check a text. `folder` is what its `use "file"` is relative to; None: it cannot use files. `registry` holds the
     drivers."""
     try:
-        return _check(source, folder, registry or installed())
+        return check_loaded(load(source, folder), registry)
     except RecursionError:
         return Checked(None, (nested_too_deeply(),))
 
 
-def _check(source: Source, folder: Path | None, registry: Registry) -> Checked:
-    loaded = load(source, folder)
+def check_loaded(loaded: Loaded, registry: Registry | None = None) -> Checked:
+    """Check what was parsed already. RecursionError: its values need each other too deeply."""
+    registry = registry or installed()
+    source = loaded.own.source
     definitions = define(loaded, registry)
     diagnostics = [*loaded.diagnostics, *definitions.diagnostics]
     universe, lets, found = _universe(loaded, definitions)
@@ -94,7 +112,8 @@ def _check(source: Source, folder: Path | None, registry: Registry) -> Checked:
             definitions.runs,
             definitions.drivers,
         )
-    return Checked(scenario, tuple(_in_order(diagnostics, source)), loaded.own)
+    known = Known(loaded, definitions, universe, lets)
+    return Checked(scenario, tuple(_in_order(diagnostics, source)), loaded.own, known)
 
 
 def _nothing_to_run(source: Source) -> Diagnostic:
@@ -183,7 +202,7 @@ def _let_type(value: Value, universe: Universe) -> LetType:
     return LetType(value)
 
 
-def _file_names(universe: Universe, lets: dict[str, LetDef]) -> ScopeNames:
+def _file_names(universe: Universe, lets: Mapping[str, LetDef]) -> ScopeNames:
     """Names with the values that the text itself gives them."""
 
     def value_of(name: str) -> Value:

@@ -30,6 +30,7 @@ _TABLE = (
     Code("KVS002", "The file is empty"),
     Code("KVS003", "The file is not text"),
     Code("KVS004", "The file is too large"),
+    Code("KVS005", "A character that cannot be seen"),
     # ---- the first line
     Code("KVS010", "The `kvs 1` line is missing"),
     Code("KVS011", "The version of the language is unknown"),
@@ -91,6 +92,7 @@ _TABLE = (
     Code("KVS136", "A word that has another name now", _WARNING),
     Code("KVS137", "A name hides a model of the catalogue", _WARNING),
     Code("KVS138", "The same is expected twice", _WARNING),
+    Code("KVS140", "Some points stand for a large plan", Severity.INFO),
     # ---- models and sizes (KVS2xx)
     Code("KVS201", "KV heads cannot be shared by so many ranks"),
     Code("KVS202", "KV that does not fill whole bytes"),

@@ -19,6 +19,16 @@ from kvscen.language.values import UNITS
 from kvscen.plugin.contract import Driver
 from kvscen.plugin.registry import PluginError, Registry
 
+#: What people call a driver.
+_DRIVERS_MEANT = {
+    "posix": ("nvme", "ssd", "disk", "file", "files", "fs", "local", "nfs", "path"),
+    "memory": ("dram", "ram", "cpu", "host", "mem"),
+    "gpu": ("vram", "hbm", "cuda"),
+    "redis": ("valkey",),
+    "tiered": ("cache", "tier"),
+    "sim": ("simulated", "virtual"),
+}
+
 #: The package whose drivers are shipped with the language, so that their names belong to it.
 SHIPPED_BY = "kvscen"
 
@@ -54,6 +64,28 @@ def define(loaded: Loaded, registry: Registry) -> Definitions:
 def catalogue_names() -> tuple[str, ...]:
     """The models of the shipped catalogue."""
     return tuple(item.name.name for item in parse_catalogue().items if isinstance(item, syntax.Block))
+
+
+def reserved(name: str, item: syntax.Block | syntax.Let, registry: Registry) -> str | None:
+    """What of the language, or of what is shipped with it, has this name already, so that `item` cannot have it."""
+    ref = registry.refs.get(name)
+    if (ref is not None and ref.distribution == SHIPPED_BY) or name in registry.problems:
+        return "a driver"
+    if name in FAMILIES:
+        return "a family of models"
+    if name in PATTERN_TYPES:
+        return "a type of pattern"
+    # `chat` is what many would call a pattern.
+    if name in USER_TYPES and isinstance(item, syntax.Block) and item.kind == "users":
+        return "a type of users"
+    if name in FUNCTIONS or name == BASE_FUNCTION:
+        return "a function"
+    is_let = isinstance(item, syntax.Let)
+    if is_let and name in settings_of(SweepSettings):
+        return "a setting of sweeps"
+    if is_let and name in UNITS:
+        return "a unit"
+    return None
 
 
 @attrs.define
@@ -110,7 +142,7 @@ class _Definer:
                 ((first.name.span, f"the {what} `{name}` is here"),),
             )
             return
-        taken = self._taken(name, item)
+        taken = reserved(name, item, self.registry)
         if taken:
             self.taken.add(name)
             self._say("KVS115", f"`{name}` is the name of {taken}", item.name.span, "choose another name")
@@ -118,26 +150,6 @@ class _Definer:
             self.blocks[name] = item
         else:
             self.lets[name] = item
-
-    def _taken(self, name: str, item: syntax.Block | syntax.Let) -> str | None:
-        ref = self.registry.refs.get(name)
-        if (ref is not None and ref.distribution == SHIPPED_BY) or name in self.registry.problems:
-            return "a driver"
-        if name in FAMILIES:
-            return "a family of models"
-        if name in PATTERN_TYPES:
-            return "a type of pattern"
-        # `chat` is what many would call a pattern.
-        if name in USER_TYPES and isinstance(item, syntax.Block) and item.kind == "users":
-            return "a type of users"
-        if name in FUNCTIONS or name == BASE_FUNCTION:
-            return "a function"
-        is_let = isinstance(item, syntax.Let)
-        if is_let and name in settings_of(SweepSettings):
-            return "a setting of sweeps"
-        if is_let and name in UNITS:
-            return "a unit"
-        return None
 
     # ---- bases
 
@@ -288,7 +300,8 @@ class _Definer:
         except PluginError as error:
             help_text = error.remedy
             if name not in self.registry.refs and name not in self.registry.problems:
-                near = did_you_mean(name, self._bases("tier"))
+                meant = next((driver for driver, words in _DRIVERS_MEANT.items() if name.lower() in words), None)
+                near = f"did you mean `{meant}`?" if meant else did_you_mean(name, self._bases("tier"))
                 help_text = near or error.remedy
             self.diagnostics.append(
                 diagnostic("KVS301", str(error), base.span, help=help_text, severity=Severity.ERROR)

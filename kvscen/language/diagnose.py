@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import enum
+import re
 from collections.abc import Iterable
 
 import attrs
@@ -14,12 +15,12 @@ class Source:
     """One text and the name under which a reader knows it."""
 
     name: str
-    text: str
+    text: str = attrs.field(repr=False)
     _starts: list[int] = attrs.field(init=False, repr=False)
 
     @_starts.default
     def _find_starts(self) -> list[int]:
-        return [0, *(i + 1 for i, c in enumerate(self.text) if c == "\n")]
+        return [0, *(found.end() for found in re.finditer("\n", self.text))]
 
     def position(self, offset: int) -> tuple[int, int]:
         """(line, column) of a character offset, both from 1."""

@@ -102,7 +102,8 @@ def _number(expr: syntax.Number) -> Quantity:
         help_text, better = _unit_help(expr.unit)
         fix = Fix(span, better) if better is not None else None
         raise ScenarioError([diagnostic("KVS104", f"`{expr.unit}` is not a unit", span, help=help_text, fix=fix)])
-    return _bounded(Quantity(expr.value * unit.factor, unit.dimension, unit.percent), expr.span)
+    value = expr.value if unit.factor == 1 else expr.value * unit.factor
+    return _bounded(Quantity(value, unit.dimension, unit.percent), expr.span)
 
 
 def _unit_help(unit: str) -> tuple[str, str | None]:
@@ -118,6 +119,19 @@ def _unit_help(unit: str) -> tuple[str, str | None]:
         "Kb": ("write `kbit` for bits or `KiB` for bytes", None),
         "Mb": ("write `Mbit` for bits or `MiB` for bytes", None),
         "Gb": ("write `Gbit` for bits or `GiB` for bytes", None),
+        "Kb/s": ("write `kbit/s` for bits or `KiB/s` for bytes", None),
+        "Mb/s": ("write `Mbit/s` for bits or `MiB/s` for bytes", None),
+        "Gb/s": ("write `Gbit/s` for bits or `GiB/s` for bytes", None),
+        "kb": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
+        "mb": ("write `MiB` (1024^2 bytes) or `MB` (1000^2 bytes)", None),
+        "gb": ("write `GiB` (1024^3 bytes) or `GB` (1000^3 bytes)", None),
+        "tb": ("write `TiB` (1024^4 bytes) or `TB` (1000^4 bytes)", None),
+        "ops/s": ("write `/s`", "/s"),
+        "req/s": ("write `/s`", "/s"),
+        "requests/s": ("write `/s`", "/s"),
+        "toks": ("write `tokens`", "tokens"),
+        "toks/s": ("write `tokens/s`", "tokens/s"),
+        "tok/s": ("write `tokens/s`", "tokens/s"),
         "Gbps": ("write `Gbit/s`", "Gbit/s"),
         "Mbps": ("write `Mbit/s`", "Mbit/s"),
         "µs": ("write `us`", "us"),
@@ -142,12 +156,16 @@ def _unit_help(unit: str) -> tuple[str, str | None]:
     near = closest(unit, UNITS)
     if near:
         return f"did you mean `{near}`?", near
-    return f"the units are {listed(UNITS, most=len(UNITS))}", None
+    return (
+        "the units are `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`, `ms`, `s`, `tokens` and more: kvscen explain units",
+        None,
+    )
 
 
 def _bounded(value: Quantity, span: Span) -> Quantity:
     scale = 10**9 if value.dimension == TIME else 1
-    if abs(value.value) * scale > LARGEST:
+    # As abs(value.value) * scale > LARGEST, and without making fractions.
+    if abs(value.value.numerator) * scale > LARGEST * value.value.denominator:
         raise problem(
             "KVS107",
             "this number is too large",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import difflib
+import os
 import re
 import stat
 import sys
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 from kvscen.language.codes import diagnostic
@@ -22,10 +26,29 @@ _BOMS_OF_OTHERS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]|\r(?!\n)")
 
 
+#: Texts that an editor holds and has not saved, by the absolute path of the file that they stand for.
+_UNSAVED: ContextVar[Mapping[str, str]] = ContextVar("_UNSAVED", default={})  # noqa: B039 - nobody changes it
+
+
+@contextlib.contextmanager
+def unsaved(texts: Mapping[str, str]) -> Iterator[None]:
+    """Within it these texts are read in place of the files at these absolute paths."""
+    token = _UNSAVED.set(texts)
+    try:
+        yield
+    finally:
+        _UNSAVED.reset(token)
+
+
 def read_source(path: Path) -> Source | Diagnostic:
     """The text of a file, or why there is none. The path `-` is the standard input. A byte order mark is left out."""
     if path == STDIN:
         return decode("<stdin>", sys.stdin.buffer.read(MAX_BYTES + 1))
+    held = _UNSAVED.get()
+    if held:
+        text = held.get(os.path.abspath(path))  # noqa: PTH100 - the name as written counts
+        if text is not None:
+            return decode(str(path), text.encode("utf-8", "surrogatepass"))
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):

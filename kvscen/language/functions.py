@@ -13,14 +13,16 @@ from kvscen.language.values import Value
 
 #: What a model's base may be, and a value may not: `model m : hf("config.json") {}`.
 BASE_FUNCTION = "hf"
+BASE_FUNCTION_ABOUT = "a model, by its Hugging Face configuration; the base of a model, never a value"
 
 
 @attrs.frozen
 class Function:
-    """`usage` is how it is called; what stands in [ ] at its end may be left out. `make` gives the value of a call with
-    as many arguments as that says, or raises ScenarioError."""
+    """`usage` is how it is called; what stands in [ ] at its end may be left out. `about` says in a few words what it
+    gives. `make` gives the value of a call with as many arguments as the usage says, or raises ScenarioError."""
 
     usage: str
+    about: str
     make: Callable[[syntax.Call, Sequence[Value]], Value]
 
     @property
@@ -33,18 +35,30 @@ class Function:
 
 #: Every function of the language by its name.
 FUNCTIONS: Mapping[str, Function] = {
-    "pow2": Function("pow2(from, to)", ranges.pow2),
-    "linear": Function("linear(from, to, count)", ranges.linear),
-    "log": Function("log(from, to, count)", ranges.log),
-    "uniform": Function("uniform(from, to)", distributions.uniform),
-    "normal": Function("normal(mean, deviation)", distributions.normal),
-    "lognormal": Function("lognormal(median, p95)", distributions.lognormal),
-    "exponential": Function("exponential(mean)", distributions.exponential),
-    "poisson": Function("poisson(mean)", distributions.poisson),
-    "zipf": Function("zipf(count, skew)", distributions.zipf),
-    "empirical": Function("empirical(values[, weights])", distributions.empirical),
-    "trace": Function("trace(file)", outside.trace_file),
-    "secret": Function("secret(file)", outside.secret_file),
+    "pow2": Function("pow2(from, to)", "values that double from one to the other", ranges.pow2),
+    "linear": Function("linear(from, to, count)", "so many values at equal distances", ranges.linear),
+    "log": Function("log(from, to, count)", "so many values at equal ratios", ranges.log),
+    "uniform": Function("uniform(from, to)", "drawn: any value between the two, all as likely", distributions.uniform),
+    "normal": Function("normal(mean, deviation)", "drawn: by mean and standard deviation", distributions.normal),
+    "lognormal": Function(
+        "lognormal(median, p95)",
+        "drawn: half of it below the one, a twentieth above the other",
+        distributions.lognormal,
+    ),
+    "exponential": Function(
+        "exponential(mean)", "drawn: times between events that do not know of each other", distributions.exponential
+    ),
+    "poisson": Function("poisson(mean)", "drawn: whole numbers, how many such events there are", distributions.poisson),
+    "zipf": Function(
+        "zipf(count, skew)", "drawn: ranks 1 to count, rank k with a weight of k^-skew", distributions.zipf
+    ),
+    "empirical": Function(
+        "empirical(values[, weights])", "drawn: one of a list, each as likely or by its weight", distributions.empirical
+    ),
+    "trace": Function("trace(file)", "a trace of requests, by the name of its file", outside.trace_file),
+    "secret": Function(
+        "secret(file)", "one line of a file, which only the process that uses it reads", outside.secret_file
+    ),
 }
 
 

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import functools
+
 from kvscen.language.diagnose import Diagnostic, Source
+from kvscen.language.hidden import hidden
 from kvscen.language.syntax import Document, Expr
 
 
+@functools.lru_cache(maxsize=4)  # a source is itself alone; several ask for its document, one after the other
 def parse(source: Source) -> tuple[Document, tuple[Diagnostic, ...]]:
     """The document and the problems of its syntax, in the order of the text. Never raises, for any text."""
     # lark takes longer to import than most of the program: only who parses waits for it.
     from kvscen.language.pieces import parse_piece
 
+    unseen = hidden(source)
     document, problems = parse_piece("document", source)
     if not problems:
         assert isinstance(document, Document)
-        return document, ()
+        return document, unseen
     from kvscen.language.recover import recover
 
     document, found = recover(source)
     # Should the pieces all be right by themselves, the whole is wrong all the same.
-    return document, found or problems
+    return document, _together(unseen, found or problems)
+
+
+def _together(unseen: tuple[Diagnostic, ...], problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    """In the order of the text, without what is only said of a line because of a character that cannot be seen."""
+    if not unseen:
+        return problems
+    lines = {item.span.source.position(item.span.start)[0] for item in unseen if item.span}
+    others = [item for item in problems if item.span and item.span.source.position(item.span.start)[0] not in lines]
+    return tuple(sorted((*unseen, *others), key=lambda item: item.span.start if item.span else 0))
 
 
 def parse_value(source: Source) -> tuple[Expr | None, tuple[Diagnostic, ...]]:

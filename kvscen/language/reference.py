@@ -7,18 +7,41 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kvscen.language.blocks import FAMILIES, PATTERN_TYPES, USER_TYPES, SweepSettings
 from kvscen.language.codes import CODES
+from kvscen.language.constructs import KINDS_OF_BLOCK, STATEMENTS, TOP, Statement
 from kvscen.language.conversations import UsersSettings
 from kvscen.language.functions import FUNCTIONS
 from kvscen.language.schema import SettingInfo, Word, settings_of
 from kvscen.language.values import NUMBER, UNITS
-from kvscen.plugin.registry import registry
+from kvscen.plugin.registry import DriverRef, registry
 
 _MARKED = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def kinds() -> str:
+    shipped = {"tier": tuple(ref.name for ref in _shipped_drivers())}
+    rows = (
+        f"| `{kind.name}` | {kind.about} | {_cell(kind.base)} | "
+        f"{' '.join(f'`{name}`' for name in shipped.get(kind.name, kind.built_in))} |\n"
+        for kind in KINDS_OF_BLOCK.values()
+    )
+    return _table("kind", "is", "its bases", "that come with it") + "".join(rows)
+
+
+def top() -> str:
+    return _statements(TOP)
+
+
+def statements() -> str:
+    return _statements(STATEMENTS)
+
+
+def _statements(listed: Iterable[Statement]) -> str:
+    return "".join(f"- {', '.join(f'`{usage}`' for usage in each.usages)}: {each.about}.\n" for each in listed)
 
 
 def units() -> str:
@@ -33,7 +56,7 @@ def units() -> str:
 
 
 def functions() -> str:
-    return "".join(f"- `{function.usage}`\n" for function in FUNCTIONS.values())
+    return "".join(f"- `{function.usage}`: {function.about}\n" for function in FUNCTIONS.values())
 
 
 def codes() -> str:
@@ -51,10 +74,14 @@ def _sections() -> Iterator[str]:
     yield from _grouped("Patterns", PATTERN_TYPES)
     names = " and ".join(f"`{name}`" for name in USER_TYPES)
     yield _section(f"Users: {names}", UsersSettings, _about(UsersSettings))
-    shipped = [ref for ref in registry().refs.values() if ref.distribution == "kvscen"]
-    for ref in sorted(shipped, key=lambda ref: ref.name):
+    for ref in _shipped_drivers():
         driver = ref.load()
         yield _section(f"Tiers: `{driver.name}`", driver.settings, driver.summary)
+
+
+def _shipped_drivers() -> list[DriverRef]:
+    shipped = [ref for ref in registry().refs.values() if ref.distribution == "kvscen"]
+    return sorted(shipped, key=lambda ref: ref.name)
 
 
 def _grouped(title: str, declarations: Mapping[str, type]) -> Iterator[str]:
@@ -96,6 +123,9 @@ def _cell(text: str) -> str:
 
 
 _PARTS: Mapping[str, Callable[[], str]] = {
+    "kinds": kinds,
+    "top": top,
+    "statements": statements,
     "units": units,
     "functions": functions,
     "codes": codes,

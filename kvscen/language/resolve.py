@@ -68,7 +68,7 @@ class Universe:
                 "KVS101",
                 f"no block is called `{block}`",
                 path.span,
-                help=did_you_mean(block, self.kinds, f"the blocks here are {listed(self._own_blocks())}"),
+                help=did_you_mean(block, self.kinds, self._blocks_like(block, name)),
             )
         if block not in self.blocks:
             raise broken()
@@ -78,6 +78,17 @@ class Universe:
             raise unknown_setting(name, definition.kind, definition.built_in, settings, path.span)
         info = settings[name]
         return Target(f"{block}.{name}", info.type, info, block)
+
+    def _blocks_like(self, said: str, setting: str) -> str:
+        """What was meant by somebody who wrote a kind, a type or a driver: `pattern.op`, `posix.direct`."""
+        alike = [
+            block
+            for block, kind in self.kinds.items()
+            if said == kind or said == getattr(self.blocks.get(block), "built_in", "")
+        ]
+        if alike:
+            return f"a setting is named by its block: {listed((f'{block}.{setting}' for block in alike), 4)}"
+        return f"the blocks here are {listed(self._own_blocks())}"
 
     def _own(self, name: str, path: syntax.Path) -> Target:
         if name not in OWN:
@@ -105,7 +116,16 @@ class Universe:
         candidates = [*self.lets, *(OWN if sweep is not None else ())]
         if sweep is not None:
             message = f"a sweep has no setting `{name}`, and no `let` is called so"
+            paths = [
+                f"{block}.{name}"
+                for block, kind in self.kinds.items()
+                if kind != "sweep" and name in self._settings(block)
+            ]
             otherwise = f"a sweep's settings are {listed(OWN, len(OWN))}; a block's are written `block.setting`"
+            if paths:
+                otherwise = f"did you mean {listed(paths, 4)}? A block's settings are written `block.setting`"
+            elif _MEANT.get(name) in OWN:
+                otherwise = f"did you mean `{_MEANT[name]}`?"
         else:
             message = f"no `let` is called `{name}`"
             paths = [f"{block}.{name}" for block in self.kinds if name in self._settings(block)]
@@ -140,6 +160,39 @@ _MEANT = {
     "qps": "rate",
     "rps": "rate",
     "block_size": "block",
+    "blocksize": "block",
+    "bs": "block",
+    "io_size": "block",
+    "size": "working_set",
+    "filesize": "working_set",
+    "iodepth": "depth",
+    "queue_depth": "depth",
+    "qd": "depth",
+    "numjobs": "threads",
+    "jobs": "threads",
+    "rw": "op",
+    "operation": "op",
+    "batch_size": "batch",
+    "page_size": "page",
+    "isl": "prompt",
+    "osl": "output",
+    "input_len": "prompt",
+    "output_len": "output",
+    "runtime": "time",
+    "duration": "time",
+    "ramp_time": "warmup",
+    "iterations": "trials",
+    "repeats": "trials",
+    "runs": "trials",
+    "ioengine": "engine",
+    "o_direct": "direct",
+    "dir": "path",
+    "directory": "path",
+    "filename": "path",
+    "host": "endpoint",
+    "port": "endpoint",
+    "address": "endpoint",
+    "url": "endpoint",
     "dtype": "kv_dtype",
     "tiers": "levels",
 }
@@ -230,6 +283,8 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
         python = kind.convert(fitting)
     except Unfit as unfit:
         help_text = unfit.help or f"write {kind.describe()}"
+        if isinstance(value, tuple) and not isinstance(kind, ListOf):
+            help_text = f"one value stands behind `=`: {kind.describe()}; in a sweep `in` varies it over a list"
         raise problem("KVS105", str(unfit), expr.span, help=help_text) from None
     if kind.refers_to is not None:
         for name in _symbols(fitting):

@@ -16,6 +16,7 @@ point.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from typing import Any, ClassVar
 import attrs
 
 from kvscen.language.diagnose import Severity
+from kvscen.language.sealed import placeholder
 from kvscen.language.suggest import one_of
 from kvscen.language.values import (
     BANDWIDTH,
@@ -113,7 +115,8 @@ class Measured(SettingType):
     def fit(self, value: Value) -> Value:
         if not (self.whole and isinstance(value, Quantity) and value.loose) or value.dimension != self.dimension:
             return value
-        return attrs.evolve(value, value=Fraction(round(value.value * self.scale), self.scale))
+        exact = value.value if self.scale == 1 else value.value * self.scale
+        return value if exact.denominator == 1 else attrs.evolve(value, value=Fraction(round(exact), self.scale))
 
     def convert(self, value: Value) -> Any:
         value = self.fit(value)
@@ -124,19 +127,21 @@ class Measured(SettingType):
                 raise Unfit("a unit is missing here", f"write {self.describe()}")
             found = "a percentage" if value.percent else str(value.dimension)
             raise Unfit(f"expected {self.noun}, found {found} (`{value}`)", f"write {self.describe()}")
-        scaled = value.value * self.scale
+        exact = value.value if self.scale == 1 else value.value * self.scale
+        # Most are whole, and those are compared many times as fast.
+        scaled = exact.numerator if exact.denominator == 1 else exact
         if scaled < self.minimum:
             raise Unfit(f"`{value}` is below the smallest value, {self.show(self.minimum)}")
         if self.maximum is not None and scaled > self.maximum:
             raise Unfit(f"`{value}` is above the largest value, {self.show(self.maximum)}")
         if not self.whole:
-            return scaled
-        if scaled.denominator != 1:
+            return exact
+        if exact.denominator != 1:
             raise Unfit(
                 f"{float(scaled):.12g} {self.unit_word or 'is'} {'is ' if self.unit_word else ''}not a whole number",
                 "quantities are exact and nothing is rounded silently: write a value that comes out whole",
             )
-        return scaled.numerator
+        return exact.numerator
 
     def show(self, value: Any) -> str:
         return format_quantity(Quantity(Fraction(value) / self.scale, self.dimension))
@@ -288,6 +293,11 @@ class PathText(String):
         text = super().convert(value)
         if not text:
             raise Unfit("the path is empty", f"write {self.describe()}")
+        if re.match(r"~|\$[A-Za-z_{]", text):
+            raise Unfit(
+                f"a path is taken as it stands: `{text[0]}` is not replaced",
+                f"write it in full; a folder that is called so is `./{text.partition('/')[0]}`",
+            )
         return text
 
 
@@ -321,6 +331,8 @@ class Word(SettingType):
         return "one of " + ", ".join(f"`{word}`" for word in self.current)
 
     def convert(self, value: Value) -> str:
+        if isinstance(value, str) and value in self.words:
+            raise Unfit(f"a word stands without quotes, and this is the text {format_value(value)}", f"write `{value}`")
         if not isinstance(value, Symbol) or value.name not in self.words:
             raise Unfit(f"expected {self.describe()}, found {_kind_of(value)}")
         return self.renamed.get(value.name, value.name)
@@ -339,6 +351,8 @@ class Reference(SettingType):
         return f"the name of {one_of(self.refers_to or '')}"
 
     def convert(self, value: Value) -> str:
+        if isinstance(value, str) and value.isidentifier():
+            raise Unfit(f"a name stands without quotes, and this is the text {format_value(value)}", f"write `{value}`")
         if not isinstance(value, Symbol):
             raise Unfit(f"expected {self.describe()}, found {_kind_of(value)}")
         return value.name
@@ -456,5 +470,5 @@ def show_settings(settings: Any) -> dict[str, str]:
     for name, info in settings_of(type(settings)).items():
         value = getattr(settings, info.field)
         if value is not None:
-            shown[name] = info.type.show(value)
+            shown[name] = placeholder(value) or info.type.show(value)
     return shown

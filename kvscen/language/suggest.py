@@ -8,15 +8,18 @@ from collections.abc import Iterable
 def closest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `name` was probably meant to be: at most a third of it differs. None where nothing is near."""
     wanted = name.casefold()
-    best: tuple[int, str] | None = None
+    best: tuple[int, int, str] | None = None
     for candidate in sorted(set(candidates)):
         limit = max(1, min(len(name), len(candidate)) // 3)
         if abs(len(candidate) - len(name)) > limit:
             continue
         found = _distance(wanted, candidate.casefold())
-        if found <= limit and found < max(len(name), len(candidate)) and (best is None or found < best[0]):
-            best = found, candidate
-    return best[1] if best else None
+        if found <= limit and found < max(len(name), len(candidate)):
+            # Of several that are as near, the one that begins and ends most alike: `llama3_8b` is `llama3_1_8b`.
+            alike = _common(wanted, candidate.casefold()) + _common(wanted[::-1], candidate.casefold()[::-1])
+            if best is None or (found, -alike) < best[:2]:
+                best = found, -alike, candidate
+    return best[2] if best else None
 
 
 def did_you_mean(name: str, candidates: Iterable[str], otherwise: str = "") -> str:
@@ -36,6 +39,11 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     if len(shown) > most:
         return ", ".join(shown[:most]) + f" and {len(shown) - most} more"
     return ", ".join(shown)
+
+
+def _common(a: str, b: str) -> int:
+    """How many characters two texts begin with alike."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _distance(a: str, b: str) -> int:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 import attrs
 
@@ -20,6 +22,9 @@ from kvscen.language.functions import BASE_FUNCTION
 from kvscen.language.outside import configuration
 from kvscen.language.parse import parse
 from kvscen.language.suggest import did_you_mean
+
+#: Makes a document of a text, and says what is wrong with its syntax.
+Parse: TypeAlias = Callable[[Source], tuple[syntax.Document, tuple[Diagnostic, ...]]]
 
 #: What `use NAME` can bring in.
 LIBRARIES = ("models",)
@@ -47,9 +52,9 @@ def parse_catalogue() -> syntax.Document:
     return document
 
 
-def load(source: Source, folder: Path | None) -> Loaded:
+def load(source: Source, folder: Path | None, parse: Parse = parse) -> Loaded:
     """Parse a scenario and everything that it uses. `folder` is where it stands; None: it can use no files."""
-    return _Loader().load(source, folder)
+    return _Loader(parse).load(source, folder)
 
 
 def file_name(source: Source) -> str:
@@ -59,6 +64,7 @@ def file_name(source: Source) -> str:
 
 @attrs.define
 class _Loader:
+    parse: Parse
     diagnostics: list[Diagnostic] = attrs.field(factory=list)
     used: list[syntax.Document] = attrs.field(factory=list)
     files: list[tuple[str, str]] = attrs.field(factory=list)
@@ -79,7 +85,7 @@ class _Loader:
         return Loaded(own, tuple(self.used), catalogue, tuple(self.files), self.complete, tuple(self.diagnostics))
 
     def _parse(self, source: Source) -> syntax.Document:
-        document, problems = parse(source)
+        document, problems = self.parse(source)
         self.diagnostics.extend(problems)
         self.complete = self.complete and not has_errors(problems)
         return document

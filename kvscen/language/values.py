@@ -6,6 +6,7 @@ from the text to a driver: a setting that needs a whole number refuses another o
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -223,6 +224,7 @@ def _decimal(value: Fraction, digits: int) -> str | None:
     return f"{sign}{whole}.{text}" if text else f"{sign}{whole}"
 
 
+@functools.lru_cache(maxsize=16_384)  # plans spell the same few over and over
 def format_quantity(quantity: Quantity) -> str:
     """The shortest exact spelling; it parses back to the same quantity."""
     if quantity.percent:

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from kvscen.language.check import check_source
-from kvscen.language.codes import CODES, RuleText
+from kvscen.language.codes import CODES, RuleText, diagnostic
 from kvscen.language.diagnose import Diagnostic, Source
 from kvscen.language.files import read_source
 from kvscen.language.render import sorted_by_place
@@ -20,7 +20,7 @@ from kvscen.lint.here import LOOKED_AT, Look, look_at
 from kvscen.lint.rule import Budget, PointRule, Rule, Subject
 from kvscen.lint.rules import POINT_RULES, TEXT_RULES
 from kvscen.plan.expand import expand
-from kvscen.plan.point import Plan
+from kvscen.plan.point import Large, Plan
 from kvscen.plugin.contract import Driver
 from kvscen.plugin.registry import PluginError, registry
 
@@ -45,16 +45,19 @@ def lint_file(
     sweeps: Sequence[str] = (),
     budget: Budget | None = None,
     look: Look | None = None,
+    *,
+    whole: bool = False,
 ) -> Linted:
     """Everything that can be said about a scenario without looking at the machine; with `look` also what it finds.
 
     `pins` are the `--set path=value`s of the command and `sweeps` its `--sweep`s: what is missing, and what is warned
-    of, depends on them.
+    of, depends on them. Unless the plan is to be held `whole` it may be large: then the rules look at some of its
+    points, and that is said.
     """
     source = read_source(path)
     if isinstance(source, Diagnostic):
         return Linted(None, None, (source,))
-    return lint_source(source, path.parent, pins, sweeps, budget, look)
+    return lint_source(source, path.parent, pins, sweeps, budget, look, whole=whole)
 
 
 def lint_source(
@@ -64,6 +67,8 @@ def lint_source(
     sweeps: Sequence[str] = (),
     budget: Budget | None = None,
     look: Look | None = None,
+    *,
+    whole: bool = False,
 ) -> Linted:
     """The same for a text. `folder` is what its `use "file"` is relative to; None: it cannot use files."""
     checked = check_source(source, folder)
@@ -71,21 +76,34 @@ def lint_source(
     scenario, plan = checked.scenario, None
     asked: set[str] = set()
     if scenario is not None:
-        expanded = expand(scenario, pins, sweeps)
+        expanded = expand(scenario, pins, sweeps, whole=whole or look is not None)
         found += expanded.diagnostics
         plan = expanded.plan
     if scenario is not None and plan is not None:
         assert checked.document is not None, "there is a scenario"
-        subject = Subject(scenario, checked.document, plan, budget or Budget())
+        subject = Subject(scenario, checked.document, plan.looked_at, budget or Budget(), plan)
+        if plan.large is not None:
+            found.append(_some(scenario, plan, plan.large))
         found += said(subject)
         if look is not None:
             found += look_at(subject, look)
             asked |= {rule.code for rule in LOOKED_AT}
     # Whether an `allow` is of any use is seen where all rules have seen all of the plan that the file itself has.
-    whole = plan is not None and not pins and not sweeps
-    judged = {rule.code for rule in RULES if not rule.asked or rule.code in asked} if whole else set()
+    seen = plan is not None and plan.large is None and not pins and not sweeps
+    judged = {rule.code for rule in RULES if not rule.asked or rule.code in asked} if seen else set()
     shown, allowed, wrong = allow(source, found, _is_code(scenario), judged)
     return Linted(scenario, plan, sorted_by_place([*shown, *wrong], source), allowed)
+
+
+def _some(scenario: Scenario, plan: Plan, large: Large) -> Diagnostic:
+    there = {point.sweep for point in large.points}
+    sweep = next(sweep for sweep in scenario.sweeps.values() if sweep.name in there)
+    return diagnostic(
+        "KVS140",
+        f"the plan has {len(plan.points):,} points, and {len(large.points):,} of them were looked at",
+        sweep.span,
+        help="values of every axis are among them; fix some axes with `--set` to look at all points of the rest",
+    )
 
 
 def said(subject: Subject) -> Iterator[Diagnostic]:

@@ -13,7 +13,7 @@ from kvscen.plugin.registry import registry
 
 @functools.lru_cache(maxsize=1)
 def cost_of(subject: Subject) -> PlanCost:
-    return plan_cost(subject.plan, registry())
+    return plan_cost(subject.whole, registry())
 
 
 @functools.lru_cache(maxsize=1)
@@ -26,7 +26,9 @@ def _load_by_sweep(subject: Subject) -> dict[str, int]:
 
 def least_load_ns(subject: Subject) -> int:
     """The load of all points, whatever a search leaves out, with room for what comes on top: a plan that is far below
-    its budget need not be priced."""
+    its budget need not be priced. A large plan is priced by the points that stand for all of it."""
+    if subject.whole.large is not None:
+        return 2**63
     return 4 * sum(_load_by_sweep(subject).values()) + 600 * 10**9
 
 

@@ -36,12 +36,16 @@ class Budget:
 
 @attrs.frozen(eq=False)
 class Subject:
-    """What a rule looks at: a scenario, the document of its own file, and the plan that the scenario comes to."""
+    """What a rule looks at: a scenario, the document of its own file, and the plan that the scenario comes to.
+
+    Of a large plan, `whole`, the points of `plan` stand for all: going through them is always cheap.
+    """
 
     scenario: Scenario
     document: Document
     plan: Plan
     budget: Budget = attrs.field(factory=Budget)
+    whole: Plan = attrs.field(default=attrs.Factory(lambda self: self.plan, takes_self=True))
 
     @property
     def source(self) -> Source:

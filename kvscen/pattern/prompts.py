@@ -11,7 +11,8 @@ from kvscen.pattern.elementary import Floats, log
 def normal_prompts(count: int, mean: int, spread: int, least: int, most: int | None, seed: int) -> tuple[int, ...]:
     """`count` lengths in tokens. The same seed gives the same lengths, on every machine; the first of them do not
     depend on `count`."""
-    lengths = np.rint(mean + spread * _normals(count, seed)).astype(np.int64)
+    # What is beyond all that 64 bits hold is far beyond any prompt: sizes are refused before they come near it.
+    lengths = np.clip(np.rint(mean + spread * _normals(count, seed)), -(2.0**62), 2.0**62).astype(np.int64)
     clipped: npt.NDArray[np.int64] = np.clip(lengths, least, most)
     return tuple(clipped.tolist())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 
 import attrs
 
@@ -53,7 +54,10 @@ class PlanCost:
     operations take; where the plan searches, it is of the points that it runs at most, and so are the others.
     `ceiling_ns` is for the programs beside the trials. `allowance_ns` is for layout, verification,
     preconditioning and the start of workers, reckoned at ALLOWED_BYTES_PER_S.
-    `writes` is by tier that keeps its blocks on a disk."""
+    `writes` is by tier that keeps its blocks on a disk.
+
+    Of a large plan `points` are those of its points that were looked at; what is the most of any is that of these, and
+    sums are reckoned from theirs, but for a `load_ns` and `ceiling_ns` that the plan knows."""
 
     points: tuple[PointCost, ...]
     disk_bytes: int
@@ -66,24 +70,32 @@ class PlanCost:
 
 
 def plan_cost(plan: Plan, registry: Registry) -> PlanCost:
-    drivers = {name: registry.driver(name) for name in sorted({name for p in plan.points for name in _drivers(p.tier)})}
-    costs = tuple(point_cost(point, drivers) for point in plan.points)
+    looked_at = plan.looked_at
+    names = sorted({name for point in looked_at.points for name in _drivers(point.tier)})
+    drivers = {name: registry.driver(name) for name in names}
+    costs = tuple(point_cost(point, drivers) for point in looked_at.points)
     disk: dict[str, int] = {}
     layout: dict[str, int] = {}
-    taken = taken_at_most(plan, costs)
+    taken = taken_at_most(looked_at, costs)
     for point, cost in taken:
         disk[point.tier.name] = max(disk.get(point.tier.name, 0), cost.disk_bytes)
         layout[point.tier.name] = max(layout.get(point.tier.name, 0), cost.layout_bytes)
-    moved = sum(layout.values()) + sum(cost.verify_bytes + cost.precondition_bytes for _, cost in taken)
+    share = Fraction(len(plan.points), max(1, len(looked_at.points)))
+    moved = sum(layout.values()) + int(share * sum(cost.verify_bytes + cost.precondition_bytes for _, cost in taken))
+    load_ns = sum(cost.load_ns or 0 for _, cost in taken)
+    ceiling_ns = sum(cost.ceiling_ns or 0 for _, cost in taken)
+    if plan.large is not None:
+        load_ns = int(share * load_ns) if plan.large.load_ns is None else plan.large.load_ns
+        ceiling_ns = int(share * ceiling_ns) if plan.large.ceiling_ns is None else plan.large.ceiling_ns
     return PlanCost(
         costs,
         sum(disk.values()),
         max((cost.memory_bytes for _, cost in taken), default=0),
-        sum(cost.load_ns or 0 for _, cost in taken),
-        sum(cost.ceiling_ns or 0 for _, cost in taken),
+        load_ns,
+        ceiling_ns,
         moved * 10**9 // ALLOWED_BYTES_PER_S + ALLOWED_START_NS * len(disk),
-        sum(cost.load_ns is None for _, cost in taken),
-        writes([point for point, _ in taken], drivers),
+        int(share * sum(cost.load_ns is None for _, cost in taken)),
+        tuple(each.times(share) for each in writes([point for point, _ in taken], drivers)),
     )
 
 

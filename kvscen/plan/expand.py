@@ -10,22 +10,20 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from kvscen.language.bind import expectation_value
-from kvscen.language.codes import diagnostic, problem
-from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
+from kvscen.language.codes import diagnostic
+from kvscen.language.diagnose import Diagnostic, ScenarioError, has_errors
 from kvscen.language.evaluate import nested_too_deeply
-from kvscen.language.format import one_line
 from kvscen.language.resolve import universe_of
-from kvscen.language.scenario import ExpectDef, Scenario, SkipDef, SweepDef
+from kvscen.language.scenario import Scenario, SweepDef
 from kvscen.language.suggest import did_you_mean, listed
 from kvscen.pattern.matrix_file import MatrixFile
-from kvscen.plan.condition import holds
-from kvscen.plan.find import searched
-from kvscen.plan.late import Late, Trace, Unchosen, flatten
+from kvscen.plan.grid import Grid
+from kvscen.plan.judge import Judged, judge, large_of
+from kvscen.plan.large import MOST_HELD, MOST_RUN, joined
+from kvscen.plan.late import Late, flatten
 from kvscen.plan.pins import Pin, read_pins
-from kvscen.plan.point import Expectation, Find, PatternBlock, Plan, Point, Skipped, UsersBlock
-from kvscen.plan.reach import work_of
-from kvscen.plan.search import Leaf, Said, Search, search_points
+from kvscen.plan.point import Plan
+from kvscen.plan.search import Said, search_points
 
 
 @attrs.frozen(eq=False)
@@ -37,32 +35,32 @@ class Expanded:
 
 
 def make_plan(scenario: Scenario, pins: Sequence[str] = (), sweeps: Sequence[str] = ()) -> Plan:
-    """The plan of the named sweeps (none: all that run), with `path=value` pins. Raises ScenarioError with every
+    """The plan of the named sweeps (none: all that run), with `path=value` pins, whole. Raises ScenarioError with every
     problem found."""
-    expanded = expand(scenario, pins, sweeps)
+    expanded = expand(scenario, pins, sweeps, whole=True)
     if expanded.plan is None:
         raise ScenarioError(expanded.diagnostics)
     return expanded.plan
 
 
-def expand(scenario: Scenario, pins: Sequence[str] = (), sweeps: Sequence[str] = ()) -> Expanded:
-    """Like make_plan, with the warnings, and without raising."""
+def expand(
+    scenario: Scenario, pins: Sequence[str] = (), sweeps: Sequence[str] = (), *, whole: bool = False
+) -> Expanded:
+    """Like make_plan, with the warnings, and without raising. Unless the plan is to be held `whole` it may be large."""
     try:
-        return _expand(scenario, pins, sweeps)
+        return _expand(scenario, pins, sweeps, whole)
     except RecursionError:
         return Expanded(None, (nested_too_deeply(),))
 
 
-def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> Expanded:
+def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str], whole: bool) -> Expanded:
     universe = universe_of(scenario)
     try:
         read = read_pins(scenario, universe, pins)
         chosen = _chosen(scenario, sweeps, read)
     except ScenarioError as error:
         return Expanded(None, error.diagnostics)
-    points: list[Point] = []
-    skipped: list[Skipped] = []
-    finds: list[Find] = []
+    parts: list[Judged] = []
     found: list[Diagnostic] = []
     used: set[str] = set()
     named: dict[MatrixFile, None] = {}
@@ -73,26 +71,47 @@ def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str]) -> E
             found += error.diagnostics
             continue
         late = Late(scenario, universe, flat)
-        search = search_points(late)
+        search = search_points(late, MOST_RUN if whole else MOST_HELD)
         found += search.diagnostics
         used |= search.used
-        named.update(dict.fromkeys(file for leaf in search.leaves for file in leaf.point.matrices))
-        if not has_errors(search.diagnostics):
-            judge = _Judge(late, search)
-            judge.judge(len(points))
-            points += judge.points
-            skipped += judge.skipped
-            finds += judge.finds
-            found += judge.said.diagnostics
+        if has_errors(search.diagnostics):
+            continue
+        if search.grid is not None and whole:
+            found.append(_too_many_to_run(search.grid))
+            continue
+        said = Said()
+        parts.append(judge(late, search, sum(len(part.points) for part in parts), said))
+        found += said.diagnostics
+        named.update(dict.fromkeys(parts[-1].files))
     if not has_errors(found):
         found += idle_pins(read, used)
-    if not has_errors(found) and not points:
+    if not has_errors(found) and not any(len(part.points) for part in parts):
         found.append(_all_skipped(chosen))
     if has_errors(found):
         return Expanded(None, tuple(found))
     shown = tuple((pin.key, pin.shown) for pin in read.values())
     files = (*scenario.files, *((file.name, file.source.text) for file in named))
-    return Expanded(Plan(scenario.name, files, shown, tuple(points), tuple(skipped), tuple(finds)), tuple(found))
+    plan = Plan(
+        scenario.name,
+        files,
+        shown,
+        joined([part.points for part in parts]),
+        joined([part.skipped for part in parts]),
+        tuple(find for part in parts for find in part.finds),
+        large_of(parts),
+    )
+    return Expanded(plan, tuple(found))
+
+
+def _too_many_to_run(grid: Grid) -> Diagnostic:
+    sweep = grid.flat.sweep
+    return diagnostic(
+        "KVS107",
+        f"the sweep `{sweep.name}` has {len(grid):,} points before any is skipped, and at most {MOST_RUN:,} can be run "
+        "or shown one by one",
+        sweep.span,
+        help="fix some of the axes with `--set`, or vary in coarser steps; `kvscen plan` shows what all would cost",
+    )
 
 
 def _chosen(scenario: Scenario, names: Sequence[str], pins: Mapping[str, Pin]) -> list[SweepDef]:
@@ -149,91 +168,3 @@ def _all_skipped(sweeps: Sequence[SweepDef]) -> Diagnostic:
         spans[0] if spans else None,
         help="let the conditions after `skip when` spare some",
     )
-
-
-@attrs.define
-class _Judge:
-    """Skips the points of one sweep, and gives the others their work and their expectations."""
-
-    late: Late
-    search: Search
-    said: Said = attrs.field(factory=Said)
-    points: list[Point] = attrs.field(factory=list)
-    skipped: list[Skipped] = attrs.field(factory=list)
-    finds: tuple[Find, ...] = ()
-    _leaves: list[Leaf] = attrs.field(factory=list)
-
-    def judge(self, first_index: int) -> None:
-        flat = self.late.flat
-        skips = [skip for level in reversed(flat.levels) for skip in level.skips]
-        expects = [expect for level in reversed(flat.levels) for expect in level.expects]
-        idle: dict[int, Span] = {id(skip): skip.span for skip in flat.sweep.skips}
-        idle.update({id(expect): expect.span for expect in flat.sweep.expects})
-        for leaf in self.search.leaves:
-            answers = leaf.point.answers
-            hit = next((skip for skip in skips if holds(skip.condition, answers, self.late, leaf.choice)), None)
-            if hit is not None:
-                idle.pop(id(hit), None)
-                self.skipped.append(Skipped(leaf.id, flat.sweep.name, leaf.axes(flat), _condition_text(hit)))
-                continue
-            due = [e for e in expects if e.when is None or holds(e.when, answers, self.late, leaf.choice)]
-            for expect in due:
-                idle.pop(id(expect), None)
-            self._point(leaf, due, first_index)
-        if not has_errors(self.said.diagnostics):
-            pairs = list(zip(self._leaves, self.points, strict=True))
-            self.finds = searched(self.late, pairs, self._expectation, self.said)
-        if has_errors(self.said.diagnostics):
-            return
-        for span in idle.values():
-            help_text = "correct its condition, or take it out"
-            self.said.say([diagnostic("KVS125", "this applies to no point", span, help=help_text)])
-
-    def _point(self, leaf: Leaf, due: Sequence[ExpectDef], first_index: int) -> None:
-        work, problems = work_of(leaf.point, self.late.scenario.drivers)
-        if problems:
-            self.said.say(problems, leaf.place(self.late.flat))
-        expectations = []
-        for expect in due:
-            try:
-                expectations.append(self._expectation(expect, leaf))
-            except ScenarioError as error:
-                self.said.say(error.diagnostics, leaf.place(self.late.flat))
-        if work is None:
-            return
-        point = leaf.point
-        self._leaves.append(leaf)
-        self.points.append(
-            Point(
-                leaf.id,
-                first_index + len(self.points),
-                self.late.flat.sweep.name,
-                leaf.axes(self.late.flat),
-                PatternBlock(point.pattern.name, point.pattern.built_in, point.pattern.settings),
-                point.tier,
-                point.model,
-                point.own.settings,
-                work,
-                tuple(expectations),
-                tuple(UsersBlock(each.name, each.built_in, each.settings) for each in point.users),
-            )
-        )
-
-    def _expectation(self, expect: ExpectDef, leaf: Leaf) -> Expectation:
-        """Raises ScenarioError where its value depends on what the point does not reach."""
-        try:
-            value = expectation_value(expect.value, expect.info, self.late.names(leaf.choice, Trace()))
-        except Unchosen as unchosen:
-            keys = listed(self.late.flat.axes[unchosen.axis].keys)
-            raise problem(
-                "KVS120",
-                f"this value follows {keys}, which not every point reaches",
-                expect.value.span,
-                help="say with `when` which points it is for, or give it a value that does not vary",
-            ) from None
-        return Expectation(expect.measure, expect.operator, value, one_line(expect.span.text))
-
-
-def _condition_text(skip: SkipDef) -> str:
-    """The condition of a `skip when`, on one line."""
-    return one_line(skip.span.text).removeprefix("skip when ")

@@ -12,11 +12,12 @@ from kvscen.language.format import one_line
 from kvscen.language.resolve import read_value
 from kvscen.language.scenario import ExpectDef, FindDef
 from kvscen.language.schema import Share
+from kvscen.language.sealed import Unchosen
 from kvscen.language.suggest import listed
 from kvscen.language.syntax import Expr
 from kvscen.language.values import Quantity, format_value, show_value
 from kvscen.plan.cost import each_tier
-from kvscen.plan.late import Axis, Flat, Late, Trace, Unchosen
+from kvscen.plan.late import Axis, Flat, Late, Trace
 from kvscen.plan.point import Candidate, Expectation, Find, Point, Work
 from kvscen.plan.replay import Replay
 from kvscen.plan.search import Leaf, Said

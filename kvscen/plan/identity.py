@@ -11,21 +11,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from kvscen.plan.resolve import Resolved
+if TYPE_CHECKING:
+    from kvscen.plan.resolve import Resolved
 
 
 def point_id(sweep: str, varied: Mapping[str, str], blocks: Iterable[Resolved], contents: Sequence[str] = ()) -> str:
     """12 hex digits. `varied`: the sweep's own settings that an axis gives their value, as text. `contents`: digests of
     what is in the files that the blocks name."""
-    reached = {
-        block.name: {"kind": block.kind, "is": block.built_in, "settings": dict(block.shown)} for block in blocks
-    }
-    whole = {"sweep": sweep, "varied": dict(varied), "blocks": reached}
-    text = json.dumps(
-        whole | ({"contents": list(contents)} if contents else {}),
-        sort_keys=True,
-        ensure_ascii=True,
-        separators=(",", ":"),
-    )
+    # One JSON object with sorted keys; the parts of it that are blocks are the same at many points.
+    reached = ",".join(spelled for _, spelled in sorted({block.name: block.spelled for block in blocks}.items()))
+    files = f'"contents":{_json(list(contents))},' if contents else ""
+    text = f'{{"blocks":{{{reached}}},{files}"sweep":{_json(sweep)},"varied":{_json(dict(varied))}}}'
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:12]
+
+
+def spell_block(name: str, kind: str, built_in: str, shown: Mapping[str, str]) -> str:
+    """A block as it is in the text that is hashed."""
+    return f"{_json(name)}:{_json({'kind': kind, 'is': built_in, 'settings': dict(shown)})}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))

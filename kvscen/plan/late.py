@@ -20,6 +20,7 @@ from kvscen.language.order import Cycle, names_in, needed_first
 from kvscen.language.resolve import Reading, ScopeNames, Universe, axis_rows, read_value
 from kvscen.language.scenario import Assigned, AxisDef, Scenario, SweepDef
 from kvscen.language.schema import SettingType
+from kvscen.language.sealed import Sealed, Unchosen
 from kvscen.language.values import Value
 from kvscen.plan.pins import Pin
 
@@ -45,14 +46,6 @@ class Flat:
     fixed: Mapping[str, Assigned | Pin]
     axes: tuple[Axis, ...]
     axis_of: Mapping[str, tuple[int, int]]
-
-
-class Unchosen(Exception):
-    """The value depends on an axis of which no row is chosen yet."""
-
-    def __init__(self, axis: int) -> None:
-        super().__init__(axis)
-        self.axis = axis
 
 
 @attrs.define
@@ -162,20 +155,32 @@ def _fixed_names(
 
 @attrs.frozen(eq=False)
 class Late:
-    """Looks up paths for the points of one flat sweep. `choice` maps axes to rows, as far as they are chosen."""
+    """Looks up paths for the points of one flat sweep. `choice` maps axes to rows, as far as they are chosen. Of the
+    axes in `sealable` that have no row yet the values are sealed."""
 
     scenario: Scenario
     universe: Universe
     flat: Flat
+    sealable: frozenset[int] = frozenset()
     _let_axes: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
     _let_values: dict[tuple[str, tuple[int, ...]], tuple[Value, Trace]] = attrs.field(factory=dict)
+    _everywhere: dict[tuple[str, str], Found | None] = attrs.field(factory=dict)
 
-    def own(self, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
-        """The value of the sweep's own setting; None: nothing gives one."""
+    def value(self, block: str | None, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
+        """The value of a block's setting, of the sweep's own where `block` is None; None: nothing gives one. What
+        follows no axis is read once."""
+        key = (block or "", setting)
+        if key in self._everywhere:
+            return self._everywhere[key]
+        found = self._own(setting, kind, choice) if block is None else self._of_block(block, setting, kind, choice)
+        if found is None or not any(used in self.flat.axis_of for used in found.trace.used):
+            self._everywhere[key] = found
+        return found
+
+    def _own(self, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
         return self._given((setting,), setting, kind, choice)
 
-    def of_block(self, block: str, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
-        """The value of a block's setting; None: nothing gives one."""
+    def _of_block(self, block: str, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
         asked: tuple[str, ...] = ()
         for level in self.scenario.blocks[block].chain:
             key = f"{level}.{setting}"
@@ -201,7 +206,10 @@ class Late:
             index, column = self.flat.axis_of[key]
             axis, row = self.flat.axes[index], choice.get(index)
             if row is None:
-                raise Unchosen(index)
+                if index not in self.sealable:
+                    raise Unchosen(index)
+                sealed: Any = Sealed(index, key, type(axis.rows[0][column].python))
+                return Found(Reading(sealed, sealed), axis.row_spans[0], asked, Trace({key}))
             return Found(axis.rows[row][column], axis.row_spans[row], asked, Trace({key}))
         return None
 

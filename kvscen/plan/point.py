@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias
 
@@ -198,13 +198,34 @@ class Find:
 
 
 @attrs.frozen
+class Large:
+    """What is known of a large plan without making it: `points` stand for all. `trials`, `load_ns` and `ceiling_ns` are
+    of all its points, the latter two None where they are not known."""
+
+    points: tuple[Point, ...]
+    trials: int
+    load_ns: int | None
+    ceiling_ns: int | None
+
+
+@attrs.frozen
 class Plan:
     """Everything that a run will do. `files` are the texts it was made from: (name, text), the scenario first. Of the
-    points that a search of `finds` has as candidates only those are run that it needs; all others are."""
+    points that a search of `finds` has as candidates only those are run that it needs; all others are.
+
+    A plan is large where it has too many points to hold them (kvscen.plan.large): then `large` says what is known of
+    it, and each of `points` and `skipped` is made when it is asked for.
+    """
 
     scenario: str
     files: tuple[tuple[str, str], ...]
     pins: tuple[tuple[str, str], ...]
-    points: tuple[Point, ...]
-    skipped: tuple[Skipped, ...] = ()
+    points: Sequence[Point]
+    skipped: Sequence[Skipped] = ()
     finds: tuple[Find, ...] = ()
+    large: Large | None = None
+
+    @property
+    def looked_at(self) -> Plan:
+        """The plan with points that stand for all of its points, where it is large; else itself."""
+        return self if self.large is None else attrs.evolve(self, points=self.large.points, skipped=(), large=None)

@@ -14,7 +14,8 @@ from rich.text import Text
 from kvscen.language.values import Quantity, format_value, show_value
 from kvscen.plan.columns import Cell, axes, describe, settings
 from kvscen.plan.cost import ALLOWED_BYTES_PER_S, PlanCost, PointCost, taken_at_most
-from kvscen.plan.point import Expectation, Find, Plan, Point, Skipped, Tier
+from kvscen.plan.large import FIRST_POINTS
+from kvscen.plan.point import Expectation, Find, Large, Plan, Point, Skipped, Tier
 from kvscen.plan.seek import at_most
 from kvscen.plan.show_traffic import steps_tables, traffic_columns, traffic_json
 from kvscen.plan.writes import TierWrites
@@ -123,6 +124,8 @@ def rows(plan: Plan, cost: PlanCost) -> Iterator[dict[str, Cell]]:
 
 def plan_table(plan: Plan, cost: PlanCost) -> RenderableType:
     """The plan for a person: for each sweep its points and what it skips, then what all of it will cost."""
+    if plan.large is not None:
+        return _large_table(plan, cost)
     parts: list[RenderableType] = []
     priced = list(zip(plan.points, cost.points, strict=True))
     all_points: tuple[Point | Skipped, ...] = (*plan.points, *plan.skipped)
@@ -135,16 +138,32 @@ def plan_table(plan: Plan, cost: PlanCost) -> RenderableType:
     return Group(*parts)
 
 
+def _large_table(plan: Plan, cost: PlanCost) -> RenderableType:
+    """A large plan: its first points, and what was reckoned from those that were looked at."""
+    assert plan.large is not None
+    parts: list[RenderableType] = []
+    own = [each for each in zip(plan.large.points, cost.points, strict=True) if each[0].index < FIRST_POINTS]
+    for sweep in dict.fromkeys(point.sweep for point, _ in own):
+        of_sweep = [each for each in own if each[0].sweep == sweep]
+        parts += _sweep(plan.scenario, sweep, of_sweep, (), (), f"{plural(len(of_sweep), 'point')} to begin with")
+    left = len(plan.points) - len(own)
+    parts += [Padding(Text(f"... and {plural(left, 'more point')}", "dim"), (0, 0, 0, 2)), Text()]
+    parts += [Text(line) for line in _large_summary(plan, plan.large, cost)]
+    return Group(*parts)
+
+
 def _sweep(
     scenario: str,
     sweep: str,
     points: Sequence[tuple[Point, PointCost]],
     skipped: Sequence[Skipped],
     finds: Sequence[Find],
+    count: str = "",
 ) -> Iterator[RenderableType]:
     trials = {point.trials for point, _ in points}
     each = f", {plural(trials.pop(), 'trial')} each" if len(trials) == 1 else ""
-    yield Text.assemble((scenario, "bold"), "  sweep ", (sweep, "bold"), f"  {plural(len(points), 'point')}{each}")
+    count = count or plural(len(points), "point")
+    yield Text.assemble((scenario, "bold"), "  sweep ", (sweep, "bold"), f"  {count}{each}")
     columns, shared = _columns([point for point, _ in points], [price for _, price in points])
     if shared:
         yield Padding(Text("   ").join(Text.assemble((f"{k} ", "dim"), v) for k, v in shared), (0, 0, 0, 2))
@@ -258,6 +277,30 @@ def summary(plan: Plan, cost: PlanCost) -> Iterable[str]:
     yield f"time     {_time(plan, cost, len(taken))}"
 
 
+def _large_summary(plan: Plan, large: Large, cost: PlanCost) -> Iterable[str]:
+    """Of all points their number and, where it is known, the time; the rest is reckoned from those that were looked
+    at."""
+    looked_at = list(zip(large.points, cost.points, strict=True))
+    skipped = f", {len(plan.skipped):,} skipped" if plan.skipped else ""
+    yield f"points   {len(plan.points):,}{skipped}; {plural(large.trials, 'trial')}"
+    yield f"looked   at {plural(len(looked_at), 'point')}, values of every axis among them: sums are reckoned"
+    counted = [(p, c) for p, c in looked_at if c.measured_bytes is not None]
+    share = len(plan.points) / len(looked_at)
+    if counted:
+        moved = int(share * sum(p.trials * (c.measured_bytes or 0) for p, c in counted))
+        yield f"moves    about {show_one(moved, 'B')} in measured windows"
+    if len(counted) < len(looked_at):
+        least = int(share * sum(p.trials * c.batch_bytes for p, c in looked_at))
+        yield f"moves    about {show_one(least, 'B')} at least, a batch a trial; how much more, the device decides"
+    for written in cost.writes:
+        yield f"writes   about: {_writes(written)}"
+    if cost.disk_bytes:
+        yield f"disk     {show_one(cost.disk_bytes, 'B')} at most of those; points on one tier share a data set"
+    if cost.memory_bytes:
+        yield f"memory   {show_one(cost.memory_bytes, 'B')} at most of those, for one point's buffers and data"
+    yield f"time     {'' if large.load_ns is not None else 'about: '}{_time(plan.looked_at, cost, len(plan.points))}"
+
+
 def _writes(written: TierWrites) -> str:
     """What goes to one tier, each part with what it is for."""
     parts = {
@@ -303,4 +346,6 @@ def _seconds(time_ns: int) -> str:
         return f"{tenths // 10}.{tenths % 10} s" if tenths % 10 else f"{tenths // 10} s"
     minutes, seconds = divmod(-(-time_ns // 10**9), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours >= 100:
+        return f"{hours // 24:,} days"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,12 +13,16 @@ from kvscen.language.codes import CODES, diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
 from kvscen.language.resolve import OWN
 from kvscen.language.scenario import Assigned
-from kvscen.language.schema import Finding, SettingInfo, SettingType, settings_of, show_settings
+from kvscen.language.schema import Finding, SettingInfo, settings_of, show_settings
 from kvscen.language.values import Value
+from kvscen.plan.identity import spell_block
 from kvscen.plan.late import Found, Late
 from kvscen.plan.matrices import MatrixFiles
 from kvscen.plan.pins import Pin
 from kvscen.plan.traces import TraceFiles
+
+#: Blocks that are kept; of a large plan there are as many as points.
+MOST_KNOWN = 50_000
 
 
 @attrs.frozen(eq=False)
@@ -43,6 +48,11 @@ class Resolved:
     kept: frozenset[Assigned | Pin]
     dropped: frozenset[Assigned | Pin]
     problems: tuple[Diagnostic, ...]
+
+    @functools.cached_property
+    def spelled(self) -> str:
+        """Its part of a point's identity."""
+        return spell_block(self.name, self.kind, self.built_in, self.shown)
 
     def span_of(self, setting: str | None) -> Span:
         """Where a setting's value is written, else where the block is defined."""
@@ -74,7 +84,7 @@ class Resolver:
     files: MatrixFiles = attrs.field(factory=MatrixFiles)
     traces: TraceFiles = attrs.field(factory=TraceFiles)
     _axes: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
-    _known: dict[tuple[str, tuple[int, ...]], Resolved] = attrs.field(factory=dict)
+    _known: dict[tuple[str, tuple[int | None, ...]], Resolved] = attrs.field(factory=dict)
 
     def sweep(self, choice: Mapping[int, int]) -> Resolved:
         """The sweep's own settings. Raises ScenarioError, and Unchosen."""
@@ -95,8 +105,9 @@ class Resolver:
 
     def _cached(self, name: str, choice: Mapping[int, int], make: Callable[[], Resolved]) -> Resolved:
         axes = self._axes.get(name)
-        if axes is not None and all(axis in choice for axis in axes):
-            known = self._known.get((name, tuple(choice[axis] for axis in axes)))
+        if axes is not None:
+            # Of a sealed axis, which has no row, the state is one for all its rows.
+            known = self._known.get((name, tuple(map(choice.get, axes))))
             if known is not None:
                 return known
         resolved = make()
@@ -104,7 +115,9 @@ class Resolver:
         used = {key for found in resolved.found.values() for key in found.trace.used if key in axis_of}
         axes = tuple(sorted({axis_of[key][0] for key in used}))
         self._axes[name] = axes
-        self._known[name, tuple(choice[axis] for axis in axes)] = resolved
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[name, tuple(map(choice.get, axes))] = resolved
         return resolved
 
     def _make(
@@ -122,7 +135,7 @@ class Resolver:
         failed_one = False
         for setting, info in declared.items():
             try:
-                value = self._find(kind, name, setting, info.type, choice)
+                value = self.late.value(None if kind == "sweep" else name, setting, info.type, choice)
             except ScenarioError as error:
                 failed_one = True
                 problems.extend(error.diagnostics)
@@ -134,11 +147,6 @@ class Resolver:
         if problems or failed_one:
             raise ScenarioError(problems)
         return self._finish(kind, name, built_in, span, declared, declaration, found)
-
-    def _find(self, kind: str, name: str, setting: str, type: SettingType, choice: Mapping[int, int]) -> Found | None:
-        if kind == "sweep":
-            return self.late.own(setting, type, choice)
-        return self.late.of_block(name, setting, type, choice)
 
     def _finish(
         self,

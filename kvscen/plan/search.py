@@ -2,12 +2,13 @@
 
 Axes are crossed on demand: a point is resolved with the rows chosen so far, and where a value asks for an axis that has
 no row yet, the search branches there. So the axes that a point does not reach cost nothing, and nothing holds all raw
-combinations. Points come in the order of the axes as they are written, the first one slowest; of points that come out
-equal the first stays.
+combinations. Of a sweep that may have very many points the boxes are searched instead (kvscen.plan.grid). Points come
+in the order of the axes as they are written, the first one slowest; of points that come out equal the first stays.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import attrs
@@ -15,16 +16,16 @@ import attrs
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
 from kvscen.language.scenario import Assigned
+from kvscen.language.sealed import Unchosen
 from kvscen.language.values import Value, format_value
 from kvscen.plan import matrices, traces
+from kvscen.plan.grid import MOST_BOXES, MOST_PLANNED, Grid, TooMany, boxes_of, lay_out, sealable
 from kvscen.plan.identity import point_id
-from kvscen.plan.late import Flat, Late, Unchosen
+from kvscen.plan.late import Flat, Late
 from kvscen.plan.pins import Pin
 from kvscen.plan.reach import Reached, reach
 from kvscen.plan.resolve import Resolver
 
-#: Points of one sweep before merging; beyond that a scenario is a mistake.
-MOST_POINTS = 100_000
 #: Different problems in the points of one sweep before the search for more is given up.
 MOST_PROBLEMS = 50
 
@@ -68,11 +69,12 @@ class Said:
 @attrs.frozen(eq=False)
 class Search:
     """What was found: the points, and what is wrong. `used` are the keys of axes, pins and settings that some point
-    uses."""
+    uses. Of more points than can be held there is the `grid`, and no leaf."""
 
     leaves: tuple[Leaf, ...]
     used: frozenset[str]
     diagnostics: tuple[Diagnostic, ...]
+    grid: Grid | None = None
 
 
 def place(flat: Flat, choice: Mapping[int, int]) -> str:
@@ -85,13 +87,32 @@ def place(flat: Flat, choice: Mapping[int, int]) -> str:
     return f"at {', '.join(parts)}" if parts else ""
 
 
-def search_points(late: Late) -> Search:
-    """Every point of the sweep."""
-    flat, resolver, said = late.flat, Resolver(late), Said()
+@attrs.define
+class _Counts:
+    """What counts somewhere: keys of axes, pins and settings, and the statements whose value does, or does not."""
+
+    used: set[str] = attrs.field(factory=set)
+    kept: set[Assigned | Pin] = attrs.field(factory=set)
+    dropped: set[Assigned | Pin] = attrs.field(factory=set)
+
+    def add(self, point: Reached) -> None:
+        self.used |= point.used
+        self.kept |= point.kept
+        self.dropped |= point.dropped
+
+    def say_idle(self, flat: Flat, said: Said) -> None:
+        if not has_errors(said.diagnostics):
+            said.say(_unreached(flat, self.used))
+        if not has_errors(said.diagnostics):
+            said.say(_idle(flat, self.used, self.kept, self.dropped))
+
+
+def search_points(late: Late, most: int) -> Search:
+    """Every point of the sweep, one by one, or its grid where there are more than `most`."""
+    if math.prod(len(axis.rows) for axis in late.flat.axes) > most:
+        return _search_grid(late, most)
+    flat, resolver, said, counts = late.flat, Resolver(late), Said(), _Counts()
     found: list[tuple[tuple[int, ...], Leaf]] = []
-    used: set[str] = set()
-    kept: set[Assigned | Pin] = set()
-    dropped: set[Assigned | Pin] = set()
     open_choices: list[dict[int, int]] = [{}]
     while open_choices and len(said.diagnostics) < MOST_PROBLEMS:
         choice = open_choices.pop()
@@ -104,26 +125,68 @@ def search_points(late: Late) -> Search:
         except ScenarioError as error:
             said.say(error.diagnostics, place(flat, choice))
             continue
-        used |= point.used
-        kept |= point.kept
-        dropped |= point.dropped
+        counts.add(point)
         order = tuple(choice.get(axis, 0) for axis in range(len(flat.axes)))
-        found.append((order, Leaf(_identity(flat, point), point, choice)))
-        if len(found) > MOST_POINTS:
-            said.say([_too_many(flat)])
-            break
-    if not has_errors(said.diagnostics):
-        said.say(_unreached(flat, used))
-    if not has_errors(said.diagnostics):
-        said.say(_idle(flat, used, kept, dropped))
+        found.append((order, Leaf(identity(flat, point), point, choice)))
+    counts.say_idle(flat, said)
     found.sort(key=lambda item: item[0])
     merged: dict[str, Leaf] = {}
     for _, leaf in found:
         merged.setdefault(leaf.id, leaf)
-    return Search(tuple(merged.values()), frozenset(used), tuple(said.diagnostics))
+    return Search(tuple(merged.values()), frozenset(counts.used), tuple(said.diagnostics))
 
 
-def _identity(flat: Flat, point: Reached) -> str:
+def _search_grid(late: Late, most: int) -> Search:
+    """Of a sweep whose axes, all crossed, have more combinations than `most`."""
+    flat, plain, said, counts = late.flat, Resolver(late), Said(), _Counts()
+
+    def failed(choice: Mapping[int, int], error: ScenarioError) -> bool:
+        """Says what is wrong with the first point of a choice, if that has a problem at all."""
+        found = _first_problem(plain, choice)
+        if found is None:
+            return False
+        said.say(found[1].diagnostics, place(flat, found[0]))
+        if len(said.diagnostics) >= MOST_PROBLEMS:
+            raise TooMany
+        return [item.message for item in found[1].diagnostics] == [item.message for item in error.diagnostics]
+
+    sealed = Resolver(attrs.evolve(late, sealable=sealable(flat)))
+    try:
+        boxes = list(boxes_of(sealed, lambda point: identity(flat, point), failed))
+        for box in boxes:
+            counts.add(box.point)
+        counts.say_idle(flat, said)
+        grid = lay_out(flat, boxes)
+    except TooMany:
+        if not has_errors(said.diagnostics):
+            said.say([_too_many(flat)])
+        return Search((), frozenset(counts.used), tuple(said.diagnostics))
+    leaves: tuple[Leaf, ...] = ()
+    if len(grid) <= most:
+        leaves = tuple(leaf_of(plain, grid.choice(index)) for index in range(len(grid)))
+    return Search(leaves, frozenset(counts.used), tuple(said.diagnostics), grid if len(grid) > most else None)
+
+
+def leaf_of(resolver: Resolver, choice: Mapping[int, int]) -> Leaf:
+    """The point of a choice that has a row for every axis that it asks for."""
+    point = reach(resolver, resolver.late, choice)
+    return Leaf(identity(resolver.late.flat, point), point, choice)
+
+
+def _first_problem(resolver: Resolver, choice: Mapping[int, int]) -> tuple[Mapping[int, int], ScenarioError] | None:
+    """The problem of the first point of a choice, with the rows that it asked for before; None where it has none."""
+    asked: dict[int, int] = {}
+    while True:
+        try:
+            reach(resolver, resolver.late, asked)
+            return None
+        except Unchosen as unchosen:
+            asked = {**asked, unchosen.axis: choice.get(unchosen.axis, 0)}
+        except ScenarioError as error:
+            return asked, error
+
+
+def identity(flat: Flat, point: Reached) -> str:
     varied = {
         setting: text
         for setting, text in point.own.shown.items()
@@ -142,9 +205,10 @@ def _identity(flat: Flat, point: Reached) -> str:
 def _too_many(flat: Flat) -> Diagnostic:
     return diagnostic(
         "KVS107",
-        f"the sweep `{flat.sweep.name}` has more than {MOST_POINTS} points",
+        f"the sweep `{flat.sweep.name}` has too many points to be planned",
         flat.sweep.span,
-        help="vary less, or in coarser steps",
+        help=f"vary less, or in coarser steps: at most {MOST_PLANNED:,} points, "
+        f"of which {MOST_BOXES:,} differ in more than numbers",
     )
 
 

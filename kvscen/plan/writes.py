@@ -38,6 +38,16 @@ class TierWrites:
         """What is written at least, to a folder that is empty yet."""
         return self.layout_bytes + self.verify_bytes + self.precondition_bytes + self.trial_bytes
 
+    def times(self, share: Fraction) -> TierWrites:
+        """Of so many times as many points; they share the layout."""
+        return attrs.evolve(
+            self,
+            verify_bytes=int(share * self.verify_bytes),
+            precondition_bytes=int(share * self.precondition_bytes),
+            trial_bytes=int(share * self.trial_bytes),
+            open_ns=int(share * self.open_ns),
+        )
+
 
 def writes(points: Iterable[Point], drivers: Mapping[str, Driver]) -> tuple[TierWrites, ...]:
     """For each tier with a footprint of its own on a disk. What a cache sends down to such a tier is not known."""

@@ -53,7 +53,7 @@ _SERIES = pa.struct(
 
 
 def _rows_of(columns: Iterable[schema.Column]) -> pa.DataType:
-    return pa.list_(pa.struct([(c.name, c.type) for c in columns if c.name not in _IDENTITY]))
+    return pa.list_(pa.struct([(c.name, schema.arrow_type(c.type)) for c in columns if c.name not in _IDENTITY]))
 
 
 _SCHEMA = pa.schema(
@@ -270,11 +270,11 @@ def _full(columns: Iterable[schema.Column], rows: Iterable[Mapping[str, Any]]) -
     def cell(column: schema.Column, value: Any) -> Any:
         if value is None:
             return None
-        if pa.types.is_string(column.type):
+        if column.type == "string":
             return _clean(value)
-        if pa.types.is_boolean(column.type):
+        if column.type == "bool":
             return bool(value)
-        return float(value) if pa.types.is_floating(column.type) else int(value)
+        return float(value) if column.type == "float64" else int(value)
 
     return [{c.name: cell(c, row.get(c.name)) for c in own} for row in rows]
 

@@ -81,7 +81,8 @@ def _measure(
     return MeasureInfo(name, column, type, unit, dimension, description, scale, percent, count, percentile)
 
 
-_LATENCY = {
+#: Families of times -> what each is the time of, and which statistics it has.
+LATENCIES: Mapping[str, tuple[str, str]] = {
     "latency": ("of one block, from when it was due (open loop) or submitted (closed loop) to its completion", "all"),
     "read_latency": ("of one block that was read, where reads and writes are mixed", "p50 p99"),
     "write_latency": ("of one block that was written, where reads and writes are mixed", "p50 p99"),
@@ -111,7 +112,8 @@ _LATENCY = {
     "service": ("of one block from submission to completion", "p50 p95 p99 p999 p9999"),
     "delay": ("of one block's submission behind the time at which it was due", "p99"),
 }
-_STATISTICS = {
+#: The last part of a measure's name -> what it says of a distribution.
+STATISTICS: Mapping[str, str] = {
     "mean": "mean",
     "min": "shortest",
     **{name: f"{float(share * 100):g}th percentile" for name, share in PERCENTILES.items()},
@@ -119,7 +121,8 @@ _STATISTICS = {
 }
 
 
-_NOUNS = {
+#: Families of times that are not called a latency.
+NOUNS: Mapping[str, str] = {
     "service": "service time",
     "delay": "delay",
     "request_wait": "wait",
@@ -130,11 +133,11 @@ _NOUNS = {
 
 
 def _latencies() -> Iterator[MeasureInfo]:
-    for family, (what, which) in _LATENCY.items():
-        noun = _NOUNS.get(family, "latency")
-        for statistic in _STATISTICS if which == "all" else which.split():
+    for family, (what, which) in LATENCIES.items():
+        noun = NOUNS.get(family, "latency")
+        for statistic in STATISTICS if which == "all" else which.split():
             type: NumberType = "float64" if statistic == "mean" else "int64"
-            yield _measure(f"{family}_{statistic}_ns", "ns", f"{_STATISTICS[statistic]} of the {noun} {what}", type)
+            yield _measure(f"{family}_{statistic}_ns", "ns", f"{STATISTICS[statistic]} of the {noun} {what}", type)
 
 
 def _all() -> Iterator[MeasureInfo]:

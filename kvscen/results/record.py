@@ -8,7 +8,17 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 Status: TypeAlias = Literal["ok", "incomplete", "hang", "error", "corrupt", "unavailable", "interrupted"]
-STATUSES: tuple[Status, ...] = ("ok", "incomplete", "hang", "error", "corrupt", "unavailable", "interrupted")
+#: What became of a trial that has this status: "the trial ...".
+STATUSES: Mapping[Status, str] = {
+    "ok": "ran, and every operation was right",
+    "incomplete": "ended before it had done what was asked",
+    "hang": "made no progress for the sweep's `timeout`, or had not made its writes durable after `sync_timeout`; its "
+    "worker was killed",
+    "error": "failed: an operation did, or the driver, or its worker",
+    "corrupt": "brought back other bytes than were written",
+    "unavailable": "could not run on this machine; no failure",
+    "interrupted": "was stopped by Ctrl-C",
+}
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""The reference of the tables in docs/results.md, made from the schema.
+"""The reference of the tables and statuses in docs/results.md, made from the schema.
 
 `python -m kvscen.results.reference docs/results.md` brings the page up to date.
 """
@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import pyarrow as pa
-
 from kvscen.results import schema
+from kvscen.results.record import STATUSES
 from kvscen.results.schema import Column
 
-BEGIN, END = "<!-- columns: made by kvscen.results.reference -->", "<!-- end of columns -->"
+_MADE = "<!-- {}: made by kvscen.results.reference -->", "<!-- end of {} -->"
 
-_ROWS = {
+#: What one row of each table is for.
+ROWS: Mapping[str, str] = {
     "trials": "each trial of each point",
     "latency": "each bucket of each histogram",
     "timeline": "each interval of each trial",
@@ -44,16 +44,24 @@ def columns_markdown() -> str:
 
 
 def up_to_date(page: str) -> str:
-    """The page with the part between its marks made anew. ValueError where the marks are missing."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks `{BEGIN}` or `{END}`")
-    return f"{before}{BEGIN}\n\n{columns_markdown()}\n{END}{after}"
+    """The page with the parts between its marks made anew. ValueError where the marks are missing."""
+    for name, made in (("statuses", statuses_markdown()), ("columns", columns_markdown())):
+        opening, closing = (mark.format(name) for mark in _MADE)
+        before, begin, rest = page.partition(opening)
+        _, end, after = rest.partition(closing)
+        if not begin or not end:
+            raise ValueError(f"the page lacks `{opening}` or `{closing}`")
+        page = f"{before}{opening}\n\n{made}\n{closing}{after}"
+    return page
+
+
+def statuses_markdown() -> str:
+    rows = (f"| `{status}` | {meaning} |\n" for status, meaning in STATUSES.items())
+    return "| status | the trial... |\n|---|---|\n" + "".join(rows)
 
 
 def _table(name: str, columns: Iterable[Column]) -> str:
-    lines = [f"### {name}.parquet: one row for {_ROWS[name]}", ""]
+    lines = [f"### {name}.parquet: one row for {ROWS[name]}", ""]
     return "\n".join([*lines, *rows(columns)]) + "\n"
 
 
@@ -62,18 +70,16 @@ def rows(columns: Iterable[Column]) -> list[str]:
     lines = ["| column | type | unit | what it is |", "|---|---|---|---|"]
     for column in columns:
         description = column.description.replace("|", "\\|")
-        lines.append(f"| `{column.name}` | {_type(column.type)} | {column.unit or ''} | {description} |")
+        lines.append(f"| `{column.name}` | {type_name(column)} | {column.unit or ''} | {description} |")
     return lines
 
 
-def _type(type: pa.DataType) -> str:
-    if pa.types.is_map(type):
-        return "map of text"
-    if pa.types.is_list(type):
-        return f"list of {_type(type.value_type)}"
-    if pa.types.is_dictionary(type):
-        type = type.value_type
-    return {"string": "text", "double": "float64"}.get(str(type), str(type))
+_TYPES = {"string": "text", "dictionary": "text", "map": "map of text"}
+
+
+def type_name(column: Column) -> str:
+    """The type of a column as the pages call it."""
+    return _TYPES.get(column.type, column.type)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
-import pyarrow as pa
 
 from kvscen.results.measures import MEASURES, OPERATIONS_ABOVE, PERCENTILES, MeasureInfo
 from kvscen.results.record import STATUSES, TrialRecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "CANDIDATES",
@@ -42,7 +44,13 @@ __all__ = [
 #: Of the tables and of the journal. A reader refuses another one.
 SCHEMA_VERSION = "1"
 
-_TEXT, _INT, _SMALL, _FLOAT = pa.string(), pa.int64(), pa.int32(), pa.float64()
+#: `map` is one of texts to texts, and a `dictionary` one text out of few.
+ColumnType: TypeAlias = Literal["string", "int64", "int32", "float64", "bool", "map", "dictionary", "list of int64"]
+_TEXT: ColumnType = "string"
+_INT: ColumnType = "int64"
+_SMALL: ColumnType = "int32"
+_FLOAT: ColumnType = "float64"
+_FLAG: ColumnType = "bool"
 
 
 @attrs.frozen
@@ -50,15 +58,28 @@ class Column:
     """One column of a table. `unit` is None for text, names and plain numbers."""
 
     name: str
-    type: pa.DataType
+    type: ColumnType
     unit: str | None
     description: str
 
 
+def arrow_type(type: ColumnType) -> pa.DataType:
+    """The type as pyarrow knows it."""
+    import pyarrow as pa  # here: who only asks what a column means does not wait for it
+
+    if type == "map":
+        return pa.map_(pa.string(), pa.string())
+    if type == "dictionary":
+        return pa.dictionary(pa.int32(), pa.string())
+    return pa.list_(pa.int64()) if type == "list of int64" else pa.type_for_alias(type)
+
+
 def field(column: Column) -> pa.Field:
     """The column as pyarrow knows it, with its description and unit in the metadata."""
+    import pyarrow as pa
+
     metadata = {"description": column.description} | ({"unit": column.unit} if column.unit else {})
-    return pa.field(column.name, column.type, metadata=metadata)
+    return pa.field(column.name, arrow_type(column.type), metadata=metadata)
 
 
 _RUN = Column("run_id", _TEXT, None, "the run; unique, the same in every table")
@@ -149,7 +170,7 @@ _FACTS = (
     Column("path_evidence", _TEXT, None, "how that is known"),
     Column("note", _TEXT, None, "what must be known of these figures, by the driver or by how they were measured"),
     Column("sequence", _TEXT, None, "of a replay: hash of its operations in their order; equal ones did the same work"),
-    Column("steady", pa.bool_(), None, "whether the load was steady (`until = steady`); false: the cap was reached"),
+    Column("steady", _FLAG, None, "whether the load was steady (`until = steady`); false: the cap was reached"),
     Column("pages", _TEXT, None, "what the buffers are made of: huge, small, pinned..."),
     Column("depth_used", _INT, None, "operations in flight in a lane, after the driver's limit"),
     Column("alignment_bytes", _INT, "B", "alignment that the tier asks for"),
@@ -159,7 +180,7 @@ _FACTS = (
 )
 
 
-def _number_type(info: MeasureInfo) -> pa.DataType:
+def _number_type(info: MeasureInfo) -> ColumnType:
     return _INT if info.type == "int64" else _FLOAT
 
 
@@ -178,9 +199,7 @@ _MEASURED = tuple(
 TRIALS: tuple[Column, ...] = (*_IDENTITY, *VARIABLES, *_MEASURED, *_FACTS)
 
 #: The last fixed column of trials.parquet; after it come `axis.<path>` and the drivers' own.
-SETTINGS = Column(
-    "settings", pa.map_(_TEXT, _TEXT), None, "every setting that the point reaches, as the language spells it"
-)
+SETTINGS = Column("settings", "map", None, "every setting that the point reaches, as the language spells it")
 
 #: latency.parquet: one row for each bucket of each histogram.
 LATENCY: tuple[Column, ...] = (
@@ -325,7 +344,7 @@ USERS: tuple[Column, ...] = (
     Column("target_p99_ns", _INT, "ns", "the target for 99 % of the requests; null: none"),
     Column("within_p95_share", _FLOAT, "1", "requests whose latency is within target_p95 / requests"),
     Column("within_p99_share", _FLOAT, "1", "requests whose latency is within target_p99 / requests"),
-    Column("qos_met", pa.bool_(), None, "whether 95 and 99 % are within their targets; null without a target"),
+    Column("qos_met", _FLAG, None, "whether 95 and 99 % are within their targets; null without a target"),
 )
 
 #: found.parquet: what was looked up and found, by kind and by level.
@@ -477,16 +496,16 @@ _TAKEN = {column.name for column in (*_IDENTITY, *VARIABLES, SETTINGS)}
 _INT64 = range(-(2**63), 2**63)
 
 
-def _wrong(name: str, type: pa.DataType, value: Any) -> str | None:
+def _wrong(name: str, type: ColumnType, value: Any) -> str | None:
     if value is None:
         return None
-    if pa.types.is_string(type):
+    if type == "string":
         fits = isinstance(value, str)
-    elif pa.types.is_boolean(type):
+    elif type == "bool":
         fits = isinstance(value, bool)
     elif isinstance(value, bool):
         fits = False
-    elif pa.types.is_integer(type):
+    elif type in ("int64", "int32"):
         fits = isinstance(value, Integral) and int(value) in _INT64
     else:
         fits = isinstance(value, Real)

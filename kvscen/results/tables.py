@@ -20,13 +20,11 @@ from kvscen.results.journal import merge
 from kvscen.results.judge import Verdict
 from kvscen.results.points import PointColumns, columns_of_plan
 from kvscen.results.record import TrialRecord
-from kvscen.results.schema import Column
+from kvscen.results.schema import Column, ColumnType, arrow_type
 from kvscen.results.searches import Searched, candidate_rows, search_row
 
 #: The tables that are made at the end of a run; the rows of all others are parts of a trial's record.
 _AT_THE_END = frozenset({"verdicts", "searches", "candidates"})
-
-_DRIVER_TYPES = {"int64": pa.int64(), "float64": pa.float64(), "string": pa.string()}
 
 
 def write_tables(
@@ -89,7 +87,9 @@ def read_table(path: Path) -> pa.Table:
     """One of the tables. Raises ResultsError for what is no table of ours, is damaged, or has another schema
     version."""
     try:
-        table = pq.read_table(path, partitioning=None)
+        # Not read_table, which imports all of pyarrow's datasets for one file.
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except OSError as error:
         raise ResultsError(f"cannot read {path}: {why(error)}") from error
     except (pa.ArrowException, ValueError) as error:
@@ -176,7 +176,7 @@ def _own_columns(fixed: set[str], points: Sequence[PointColumns], records: Seque
             continue
         for measure in declared:
             if measure.name not in fixed:
-                column = Column(measure.name, _DRIVER_TYPES[measure.type], measure.unit or None, measure.description)
+                column = Column(measure.name, measure.type, measure.unit or None, measure.description)
                 found.setdefault(measure.name, column)
     values: dict[str, list[Any]] = {}
     for record in records:
@@ -187,15 +187,15 @@ def _own_columns(fixed: set[str], points: Sequence[PointColumns], records: Seque
     return [*found.values(), *undeclared]
 
 
-def _type_of(values: Iterable[Any]) -> pa.DataType:
+def _type_of(values: Iterable[Any]) -> ColumnType:
     kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:
-        return pa.bool_()
+        return "bool"
     if kinds == {int}:
-        return pa.int64()
+        return "int64"
     if kinds and kinds <= {int, float}:
-        return pa.float64()
-    return pa.string()
+        return "float64"
+    return "string"
 
 
 def _unit_of_axis(path: str, points: Sequence[PointColumns]) -> str | None:
@@ -217,9 +217,9 @@ def _array(column: Column, rows: Sequence[Mapping[str, Any]]) -> pa.Array:
     convert = _converter(column.type)
     values = [row.get(column.name) for row in rows]
     try:
-        return pa.array([None if value is None else convert(value) for value in values], column.type)
+        return pa.array([None if value is None else convert(value) for value in values], arrow_type(column.type))
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        wrong = next(value for value in values if _does_not_fit(value, convert, column.type))
+        wrong = next(value for value in values if _does_not_fit(value, convert, arrow_type(column.type)))
         raise ResultsError(
             f"the column `{column.name}` holds {column.type} values, and {wrong!r} is none",
             "this is a mistake of the driver that measured it; the journal keeps every trial",
@@ -234,10 +234,10 @@ def _does_not_fit(value: Any, convert: Callable[[Any], Any], type: pa.DataType) 
     return False
 
 
-def _converter(type: pa.DataType) -> Callable[[Any], Any]:
-    if pa.types.is_string(type):
+def _converter(type: ColumnType) -> Callable[[Any], Any]:
+    if type == "string":
         return _text
-    if pa.types.is_floating(type):
+    if type == "float64":
         return float
     return lambda value: value
 

@@ -21,22 +21,17 @@ VERSION = "1"
 
 Int64s = npt.NDArray[np.int64]
 
-_TEXT = pa.dictionary(pa.int32(), pa.string())
 COLUMNS: tuple[Column, ...] = (
     Column(
-        "arrival_ns", pa.int64(), "ns", "when the request came, since the first one; null where the trace has no times"
+        "arrival_ns", "int64", "ns", "when the request came, since the first one; null where the trace has no times"
     ),
-    Column(
-        "session", pa.int64(), None, "conversation, user or agent, numbered from 0; null where the trace names none"
-    ),
-    Column("turn", pa.int32(), None, "number of the request in its session, from 1; null where it is not known"),
-    Column("input_tokens", pa.int64(), "tokens", "the prompt, what earlier turns left in it included"),
-    Column("output_tokens", pa.int64(), "tokens", "generated tokens"),
-    Column("type", _TEXT, None, "kind of the request, as the trace has it"),
-    Column("model", _TEXT, None, "model that was asked, as the trace has it"),
-    Column(
-        "block_ids", pa.list_(pa.int64()), None, "blocks of the prompt in order; equal ids, one block; null without any"
-    ),
+    Column("session", "int64", None, "conversation, user or agent, numbered from 0; null where the trace names none"),
+    Column("turn", "int32", None, "number of the request in its session, from 1; null where it is not known"),
+    Column("input_tokens", "int64", "tokens", "the prompt, what earlier turns left in it included"),
+    Column("output_tokens", "int64", "tokens", "generated tokens"),
+    Column("type", "dictionary", None, "kind of the request, as the trace has it"),
+    Column("model", "dictionary", None, "model that was asked, as the trace has it"),
+    Column("block_ids", "list of int64", None, "blocks of the prompt in order; equal ids, one block; null without any"),
 )
 SCHEMA = pa.schema([field(column) for column in COLUMNS])
 

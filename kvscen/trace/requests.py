@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from kvscen.trace.canonical import Int64s
 from kvscen.trace.errors import TraceError
-from kvscen.trace.trace import Trace, open_trace
+
+if TYPE_CHECKING:
+    from kvscen.trace.trace import Trace
+
+Int64s = npt.NDArray[np.int64]
 
 #: What a step of a request does: look its blocks up, read those that are found and write the others, which is also what
 #: a request does that has no steps (LOAD); the same again while it decodes (REREAD); write blocks without looking them
@@ -122,6 +125,8 @@ def read_requests(path: Path, page_tokens: int | None = None) -> Requests:
 
 def _opened(path: Path, page_tokens: int | None) -> Trace:
     """A size that the trace tells by itself is believed, and another one refused when blocks are asked for."""
+    from kvscen.trace.trace import open_trace  # here: a worker takes requests that were read, and needs no pyarrow
+
     if page_tokens is None:
         return open_trace(path)
     try:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from kvscen.plan.talk import Turns
 from kvscen.trace.errors import TraceError
-from kvscen.trace.trace import open_trace
 
 
 def read_turns(path: Path, most: int) -> Turns:
     """The first `most` conversations, in the order in which they begin. A prompt that is shorter than the one before it
     (a trace may cut it) is taken as one of its own. Raises TraceError."""
+    from kvscen.trace.trace import open_trace
+
     trace = open_trace(path)
     found: dict[int, list[tuple[int, int]]] = {}
     before: dict[int, int] = {}

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from kvscen.lint import lint_file
 from kvscen_drivers.gds import cufile
 from tests.e2e.support import ROOT, kvscen, trials
 
 SHORT = [
     word
-    for pin in ("pages.model=deepseek", "pages.requests=1", "study.trials=1", "study.time=50 ms", "study.warmup=0 s")
+    for pin in ("pages.model=deepseek", "pages.requests=1", "study.trials=1", "study.time=1 s", "study.warmup=0 s")
     for word in ("--set", pin)
 ]
 
@@ -22,10 +23,24 @@ def test_without_a_gpu_the_disk_is_measured_and_the_rest_is_unavailable(tmp_path
     done = kvscen(tmp_path, "run", str(ROOT / "scenarios/gds/study.kvs"), "--out", "run", *SHORT)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = trials(tmp_path / "run")
-    assert Counter((row["tier"], row["status"]) for row in rows) == {("disk", "ok"): 2, ("direct", "unavailable"): 4}
-    reasons = {row["reason"] for row in rows if row["tier"] == "direct"}
-    assert len(reasons) == 1
-    assert "libcuda.so.1" in reasons.pop() or "cuda-bindings" in str(rows)
+    assert Counter((row["tier"], row["memory"], row["status"]) for row in rows) == {
+        ("disk", "dram", "ok"): 2,
+        ("disk", "vram", "unavailable"): 2,
+        ("direct", "dram", "unavailable"): 2,
+        ("direct", "vram", "unavailable"): 2,
+    }
+    for row in rows:
+        if row["status"] == "unavailable":
+            assert ("memory = vram" in row["reason"]) == (row["tier"] == "disk")
+            assert "libcuda.so.1" in row["reason"] or "cuda-bindings" in row["reason"]
+
+
+def test_lint_names_the_points_that_would_hang_with_the_default_configuration() -> None:
+    found = lint_file(ROOT / "scenarios/gds/batch_sweep.kvs").diagnostics
+    assert {diagnostic.code for diagnostic in found} == {"KVS341"}
+    named = {diagnostic.label.rpartition("pages.batch = ")[2] for diagnostic in found}
+    assert named == {"64", "128", "256", "512"}, [diagnostic.label for diagnostic in found]
+    assert all("posix_pool_slab_count" in diagnostic.help for diagnostic in found), "the setting to raise"
 
 
 def test_a_gpu_as_a_level_of_a_cache_is_unavailable_or_measured(tmp_path: Path) -> None:

@@ -50,6 +50,9 @@ class ScriptedChannel:
                     await trio.sleep(0.1)
         return messages.Armed(7)
 
+    def last_words(self) -> str:
+        raise NotImplementedError
+
     def pulse(self) -> Pulse:
         return self.beat.read()
 

@@ -198,7 +198,7 @@ OUTSIDE = [
     ("use models, x", "KVS020", ",", "one for a line"),
     ("kvs 1", "KVS010", "kvs 1", "once"),
     ('"text"', "KVS020", '"text"', "begins nothing"),
-    ("# fine\n\u200btier a : posix { }", "KVS028", "\u200b", "zero width space"),
+    ("# fine\n\u200btier a : posix { }", "KVS005", "\u200b", "zero width space"),
 ]
 
 

@@ -311,4 +311,6 @@ sweep s { pattern = pages; tier = t; seed = 1; t.mode in [common, own]; skip whe
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_shipped_gives_no_warning(path: Path) -> None:
     said = lint_file(path).diagnostics
-    assert not [d for d in said if d.code != "KVS123"], [d.message for d in said]
+    # Which points of it would hang with cuFile's default configuration is what `lint` is asked there.
+    meant = {"KVS123"} | ({"KVS341"} if path.name == "batch_sweep.kvs" else set())
+    assert not [d for d in said if d.code not in meant], [d.message for d in said]

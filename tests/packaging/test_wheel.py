@@ -44,6 +44,7 @@ def test_the_wheel_runs_in_a_fresh_environment(tmp_path: Path) -> None:
     (tmp_path / "test.kvs").write_text(SCENARIO)
     kvscen = tmp_path / "venv" / "bin" / "kvscen"
     assert "no problems" in call(kvscen, "lint", "--strict", "test.kvs", cwd=tmp_path)
+    assert "\nRemedy\n" in call(kvscen, "explain", "KVS203", cwd=tmp_path)
     assert "GiB/s" in call(kvscen, "run", "test.kvs", "--out", "out", cwd=tmp_path)
     assert (tmp_path / "out" / "trials.parquet").exists()
     assert {line.split()[0] for line in call(kvscen, "drivers", cwd=tmp_path).splitlines() if "kvscen 0" in line} == {

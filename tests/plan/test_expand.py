@@ -337,12 +337,6 @@ def test_many_points_and_axes_that_are_not_reached_cost_nothing() -> None:
     assert len(found.points) == 12 * 3 + 1
 
 
-def test_too_many_points_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kvscen.plan.search.MOST_POINTS", 100)
-    [found] = problems(sweep("tier = disk; pages.threads in linear(1, 500, 500); pages.depth in linear(1, 500, 500)"))
-    assert found.code == "KVS107"
-
-
 def test_a_skipped_point_may_be_one_that_could_not_run() -> None:
     text = sweep("tier in [disk, dram]; pages.processes in [1, 2]; skip when tier == dram and pages.processes == 2")
     assert len(plan(text).points) == 3

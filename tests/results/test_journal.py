@@ -37,7 +37,7 @@ records = st.builds(
     point_id=st.sampled_from(["a", "b"]),
     trial=st.integers(1, 3),
     trial_order=st.integers(1, 9),
-    status=st.sampled_from(STATUSES),
+    status=st.sampled_from(list(STATUSES)),
     reason=texts,
     started_unix_ns=ints,
     measures=st.dictionaries(names, values, max_size=4),

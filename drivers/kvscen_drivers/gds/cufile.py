@@ -62,6 +62,19 @@ def bindings_version() -> str:
     return metadata.version("cuda-bindings")
 
 
+def version_installed() -> int:
+    """Of cuFile, by the wheel that brought it: 1171 is 1.17.1. 0 where none did."""
+    from importlib import metadata
+
+    for name in ("nvidia-cufile", "nvidia-cufile-cu12"):
+        try:
+            major, minor, patch = (int(part) for part in metadata.version(name).split(".")[:3])
+        except (metadata.PackageNotFoundError, ValueError):
+            continue
+        return 1000 * major + 10 * minor + min(patch, 9)
+    return 0
+
+
 def mismatched(cufile: int, bindings: str) -> str:
     """Why a version of cuFile (1170 is 1.17) and one of the bindings ("13.2.0") do not go together, or ""."""
     major, minor = (int(part) for part in bindings.split(".")[:2])
@@ -82,7 +95,6 @@ class Options:
     """What is set before cuFile's driver is opened, once in a process."""
 
     compat: bool = True
-    batch: int = 0
 
 
 @attrs.frozen
@@ -108,8 +120,6 @@ class CuFile:
         bools, sizes = api.BoolConfigParameter, api.SizeTConfigParameter
         try:
             api.set_parameter_bool(int(bools.PROPERTIES_ALLOW_COMPAT_MODE), options.compat)
-            if options.batch:
-                api.set_parameter_size_t(int(sizes.PROPERTIES_IO_BATCHSIZE), options.batch)
             api.driver_open()
         except Exception as error:
             raise Unavailable(
@@ -119,6 +129,7 @@ class CuFile:
         self.configuration = Configuration(
             version=number,
             batch=self._size(sizes.PROPERTIES_IO_BATCHSIZE),
+            queue=self._size(sizes.EXECUTION_MAX_IO_QUEUE_DEPTH),
             cache_kib=self._size(sizes.PROPERTIES_MAX_DEVICE_CACHE_SIZE_KB),
             buffer_kib=self._size(sizes.PROPERTIES_PER_BUFFER_CACHE_SIZE_KB),
             pool=self._pool(),
@@ -204,7 +215,7 @@ def open_cufile(options: Options) -> CuFile:
     if _open[0].options != options:
         raise DriverError(
             "cuFile is open in this process with other settings, and it has one set for all its files",
-            "give all `gds` tiers under one `tiered` the same `compat` and `unclamped`",
+            "give all `gds` tiers under one `tiered` the same `compat`",
         )
     return _open[0]
 
@@ -212,3 +223,13 @@ def open_cufile(options: Options) -> CuFile:
 def failed(result: int) -> OSError:
     """What a negative result of cuFileRead or cuFileWrite means."""
     return OSError(errno.EIO, f"cuFile error {-result}")
+
+
+def explain(api: Any, moved: int) -> str:
+    """What cuFile says that it moved: bytes, or a negative error of its own."""
+    if moved >= 0:
+        return str(moved)
+    try:
+        return f"cuFile error {-moved} ({api.op_status_error(-moved)})"
+    except Exception:  # it has no name for it
+        return f"cuFile error {-moved}"

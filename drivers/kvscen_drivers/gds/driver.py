@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from kvscen.plugin import Availability, Driver, Finding, Footprint, Severity, Store, Tier, Work, buffers_for
-from kvscen_drivers.gds.clamp import Configuration, clamp
+from kvscen_drivers.gds.room import too_much, too_much_here
 from kvscen_drivers.gds.settings import MEASURES, GdsSettings
 
 #: What a block takes in a file or a buffer is rounded up to this.
@@ -36,27 +36,10 @@ class GdsDriver(Driver):
                 help="the padding is moved but not counted: throughput is of the block alone",
                 severity=Severity.INFO,
             )
-        if settings.mode != "batch":
-            return
-        wanted = buffers_for(work, settings.max_in_flight)
-        room = clamp(
-            Configuration(),
-            work.block_bytes,
-            work.threads,
-            registered=settings.registered,
-            bounced=settings.compat == "allow",
-        )
-        if wanted > room.limit:
-            what = "it may hang" if settings.unclamped else f"at most {room.limit} are in flight"
-            when = "" if room.setting == "io_batchsize" else "before cuFile 1.18 "
-            yield Finding(
-                "KVS341",
-                f"{wanted} operations in flight in a lane are more than cuFile's default configuration has room for "
-                f"({room.setting}): {when}{what}",
-                "unclamped" if settings.unclamped else None,
-                help=f"raise `{room.setting}` in cufile.json, or use a smaller `depth` or `batch`",
-                severity=Severity.WARNING,
-            )
+        yield from too_much(settings, work)
+
+    def lint_here(self, tier: Tier, work: Work) -> Iterable[Finding]:
+        return too_much_here(tier.settings, work)
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         slot = -(-work.block_bytes // _GRAIN) * _GRAIN

@@ -8,22 +8,27 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from kvscen.plugin import ERROR, OK, READ, WRITE, Arena, Clock, Lane, Layout, Rows, ThreadLane
+from kvscen_drivers.gds.clamp import DEFAULT_BATCH
 from kvscen_drivers.gds.cufile import BATCH, COMPLETE, PENDING, WAITING, CuFile, failed
 from kvscen_drivers.gpu.cuda import Gpu, calling
 
 # Never without a limit: a wait that is not told when to end does not see that the load has ended.
 _WAIT_NS = 1_000_000
-_CLOSE_S = 1.0
+# While several batches are busy, how long we wait for one before we look at the next.
+_SLICE_NS = 50_000
+CLOSE_S = 1.0
 _log = logging.getLogger("kvscen.driver")
 
-_Row: TypeAlias = "tuple[int, int, int, int, int, int, int, int, int]"
+Row: TypeAlias = "tuple[int, int, int, int, int, int, int, int, int]"
+#: An operation's id, its bytes, its kind, and (base, byte of the file, byte of the buffer, bytes).
+_Entry: TypeAlias = "tuple[int, int, int, tuple[int, int, int, int]]"
 
 
 @attrs.define
@@ -63,6 +68,18 @@ class SyncLane(ThreadLane):
         return moved
 
 
+class Teller:
+    """Says a thing of a lane once, in the worker's log."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def __call__(self, what: str) -> None:
+        if not self._told:
+            self._told = True
+            _log.error("%s (further ones are only counted)", what)
+
+
 @attrs.define
 class Figures:
     """What happened since the trial's beginning: numbers of calls, and times in ns."""
@@ -74,11 +91,32 @@ class Figures:
     moving_ns: int = 0
 
 
+@attrs.define(eq=False)
+class _Batch:
+    """One of cuFile's, with the slots of it that are free."""
+
+    handle: int
+    free: list[int]
+    flying: int = 0
+
+
+class _Flying(NamedTuple):
+    """`params` are kept as long as one of them is in flight: nobody says how long cuFile looks at them."""
+
+    number: int
+    begun_ns: int
+    nbytes: int
+    posted_ns: int
+    batch: _Batch
+    params: Any
+
+
 class BatchLane(Lane):
-    """One batch of cuFile's, refilled as its entries end. What is submitted together goes in one call."""
+    """Batches of cuFile's, refilled as their entries end: one, or as many as `depth` takes of those that its
+    configuration allows. What is submitted together goes in one call, as far as there is room in one batch."""
 
     def __init__(self, cufile: CuFile, gpu: Gpu, file: File, arena: Arena, depth: int, clock: Clock) -> None:
-        """Raises cuFile's own error where it makes no batch of `depth`."""
+        """Raises cuFile's own error where it makes no batch."""
         self._cufile, self._gpu, self._file, self._clock = cufile, gpu, file, clock
         self._arena_bytes, self._depth = arena.nbytes, depth
         api = cufile.api
@@ -86,16 +124,28 @@ class BatchLane(Lane):
         self._events = np.zeros(depth, api.io_events_dtype)
         self._number = np.zeros(1, np.uint32)
         self._timeout = np.zeros(2, np.int64)
-        # By the slot that an operation has while it is in flight, which is its cookie.
-        self._free = list(range(depth))
-        self._flying: dict[int, tuple[int, int, int, int, Any]] = {}
-        self._done: deque[_Row] = deque()
+        #: By the slot that an operation has while it is in flight, which is its cookie.
+        self._flying: dict[int, _Flying] = {}
+        self._done: deque[Row] = deque()
         self.figures = Figures()
         self._busy = threading.Lock()
         self._closed = False
-        self._told = False
+        self._tell = Teller()
         gpu.enter()
-        self._batch = int(api.batch_io_set_up(depth))
+        room = cufile.configuration.batch or DEFAULT_BATCH
+        self._batches: list[_Batch] = []
+        try:
+            for first in range(0, depth, room):
+                count = min(room, depth - first)
+                slots = list(range(first, first + count))
+                self._batches.append(_Batch(int(api.batch_io_set_up(count)), slots))
+        except BaseException:
+            self.close()
+            raise
+        self._turn = 0
+
+    def reset(self) -> None:
+        self.figures = Figures()
 
     # ---- in
 
@@ -109,51 +159,46 @@ class BatchLane(Lane):
     def _submit(self, ops: Rows) -> int:
         begun = self._clock()
         file, arena_bytes = self._file, self._arena_bytes
-        entries: list[tuple[int, int, int]] = []
-        places, kinds = [], []
+        entries: list[_Entry] = []
         for number, key, offset, nbytes, buffer, _, _, _, kind, _ in ops.tolist():
             at = file.at(key, offset, nbytes, kind)
             if at < 0 or buffer + nbytes > arena_bytes:
                 self._done.append((number, begun, begun, 0, 0, -at if at < 0 else errno.EINVAL, ERROR, 0, 0))
-                continue
-            entries.append((self._free.pop(), number, nbytes))
-            places.append((self._address, at, buffer, nbytes))
-            kinds.append(kind)
+            else:
+                entries.append((number, nbytes, kind, (self._address, at, buffer, nbytes)))
+        while entries:
+            batch = max(self._batches, key=lambda each: len(each.free))
+            count = min(len(entries), len(batch.free))
+            self._post(batch, entries[:count], begun)
+            del entries[:count]
+            begun = self._clock()
+        return len(ops)
+
+    def _post(self, batch: _Batch, entries: list[_Entry], begun: int) -> None:
         count = len(entries)
-        if not count:
-            return len(ops)
-        # Kept until the last of them has ended: nobody says how long cuFile looks at it.
+        slots = [batch.free.pop() for _ in entries]
         params = np.zeros(count, self._cufile.api.io_params_dtype)
-        params["mode"], params["fh"] = BATCH, file.handle
-        params["u"]["batch"] = places
-        params["opcode"] = kinds
-        params["cookie"] = [slot for slot, _, _ in entries]
+        params["mode"], params["fh"] = BATCH, self._file.handle
+        params["u"]["batch"] = [place for _, _, _, place in entries]
+        params["opcode"] = [kind for _, _, kind, _ in entries]
+        params["cookie"] = slots
         made = self._clock()
         try:
-            self._cufile.api.batch_io_submit(self._batch, count, params.ctypes.data, 0)
+            self._cufile.api.batch_io_submit(batch.handle, count, params.ctypes.data, 0)
         except Exception as error:  # the bindings have errors of their own
-            self._refuse(entries, begun, error)
-            return len(ops)
+            self._tell(f"cuFile refuses a submission of {count} operations: {error}")
+            now = self._clock()
+            batch.free += slots
+            self._done += [(number, begun, now, 0, 0, errno.EIO, ERROR, 0, 0) for number, _, _, _ in entries]
+            return
         posted = self._clock()
-        for slot, number, nbytes in entries:
-            self._flying[slot] = number, begun, nbytes, posted, params
+        batch.flying += count
+        for slot, (number, nbytes, _, _) in zip(slots, entries, strict=True):
+            self._flying[slot] = _Flying(number, begun, nbytes, posted, batch, params)
         figures = self.figures
         figures.submissions += 1
         figures.making_ns += made - begun
         figures.posting_ns += posted - made
-        return len(ops)
-
-    def _refuse(self, entries: list[tuple[int, int, int]], begun: int, error: Exception) -> None:
-        self._tell(f"cuFile refuses a submission of {len(entries)} operations: {error}")
-        now = self._clock()
-        for slot, number, _ in entries:
-            self._free.append(slot)
-            self._done.append((number, begun, now, 0, 0, errno.EIO, ERROR, 0, 0))
-
-    def _tell(self, what: str) -> None:
-        if not self._told:
-            self._told = True
-            _log.error("%s (further ones are only counted)", what)
 
     # ---- out
 
@@ -182,14 +227,28 @@ class BatchLane(Lane):
                 return
 
     def _look(self, at_least: int, timeout_ns: int) -> None:
-        self._number[0] = len(self._flying)
+        busy = [batch for batch in self._batches if batch.flying]
+        if len(busy) == 1:
+            self._ask(busy[0], at_least, timeout_ns)
+            return
+        before = len(self._done)
+        for batch in busy:
+            self._ask(batch, 0, 0)
+        if at_least and timeout_ns and len(self._done) == before:
+            self._turn += 1
+            batch = busy[self._turn % len(busy)]
+            self._ask(batch, min(1, batch.flying), min(timeout_ns, _SLICE_NS))
+
+    def _ask(self, batch: _Batch, at_least: int, timeout_ns: int) -> None:
+        """What has ended of a batch."""
+        self._number[0] = batch.flying
         self._timeout[1] = timeout_ns
         try:
             self._cufile.api.batch_io_get_status(
-                self._batch, at_least, self._number.ctypes.data, self._events.ctypes.data, self._timeout.ctypes.data
+                batch.handle, at_least, self._number.ctypes.data, self._events.ctypes.data, self._timeout.ctypes.data
             )
         except Exception as error:
-            self._lose(error)
+            self._lose(batch, error)
             return
         count = int(self._number[0])
         if not count:
@@ -198,10 +257,12 @@ class BatchLane(Lane):
         for cookie, status, result in self._events[:count].tolist():
             if status in (WAITING, PENDING):
                 continue
-            number, begun, nbytes, posted, _ = self._flying.pop(cookie)
-            self._free.append(cookie)
+            flown = self._flying.pop(cookie)
+            batch.free.append(cookie)
+            batch.flying -= 1
+            number, begun, nbytes = flown.number, flown.begun_ns, flown.nbytes
             self.figures.operations += 1
-            self.figures.moving_ns += now - posted
+            self.figures.moving_ns += now - flown.posted_ns
             if status == COMPLETE and result == nbytes:
                 self._done.append((number, begun, now, nbytes, 0, 0, OK, 0, 0))
                 continue
@@ -209,30 +270,32 @@ class BatchLane(Lane):
             self._tell(f"an operation ended with status {status} and {result} of {nbytes} bytes")
             self._done.append((number, begun, now, moved, 0, errno.EIO, ERROR, 0, 0))
 
-    def _lose(self, error: Exception) -> None:
+    def _lose(self, batch: _Batch, error: Exception) -> None:
         """Nobody knows what became of what is in flight: all of it failed."""
         self._tell(f"cuFile does not say what has ended: {error}")
         now = self._clock()
-        for slot, (number, begun, _, _, _) in self._flying.items():
-            self._free.append(slot)
-            self._done.append((number, begun, now, 0, 0, errno.EIO, ERROR, 0, 0))
-        self._flying.clear()
+        for slot in [slot for slot, flown in self._flying.items() if flown.batch is batch]:
+            flown = self._flying.pop(slot)
+            batch.free.append(slot)
+            self._done.append((flown.number, flown.begun_ns, now, 0, 0, errno.EIO, ERROR, 0, 0))
+        batch.flying = 0
 
     # ---- the end
 
     def close(self) -> None:
         """Waits a second for what is in flight; what hangs longer is left behind and goes with the process."""
-        if self._closed or not self._busy.acquire(timeout=_CLOSE_S):
+        if self._closed or not self._busy.acquire(timeout=CLOSE_S):
             self._closed = True
             return
         try:
             self._closed = True
             with contextlib.suppress(Exception):  # of a GPU that was lost
                 self._gpu.enter()
-                deadline = time.monotonic() + _CLOSE_S
+                deadline = time.monotonic() + CLOSE_S
                 while self._flying and time.monotonic() < deadline:
                     self._look(1, _WAIT_NS)
-                if not self._flying:
-                    self._cufile.api.batch_io_destroy(self._batch)
+                for batch in self._batches:
+                    if not batch.flying:
+                        self._cufile.api.batch_io_destroy(batch.handle)
         finally:
             self._busy.release()

@@ -12,6 +12,7 @@ import attrs
 from kvscen.plugin import (
     Arena,
     DriverError,
+    Histogram,
     Lane,
     Layout,
     Limits,
@@ -27,6 +28,7 @@ from kvscen_drivers.gds.clamp import clamp
 from kvscen_drivers.gds.cufile import Options, bindings_version, open_cufile
 from kvscen_drivers.gds.lanes import BatchLane, Figures, File, SyncLane
 from kvscen_drivers.gds.settings import GdsSettings
+from kvscen_drivers.gds.stream import StreamLane
 from kvscen_drivers.gds.trial import examine
 from kvscen_drivers.gds.ways import NVIDIA_FS, Witness
 from kvscen_drivers.gpu.arenas import make_arena
@@ -35,6 +37,8 @@ from kvscen_drivers.posix import honesty
 from kvscen_drivers.posix.folder import DATA, folder_error
 from kvscen_drivers.posix.settings import PosixSettings
 from kvscen_drivers.posix.store import PosixStore
+
+_PAGE_BYTES = 4096
 
 
 class GdsStore(Store):
@@ -65,14 +69,20 @@ class GdsStore(Store):
             self._cufile.configuration,
             work.block_bytes,
             work.threads,
+            mode=settings.mode,
             registered=settings.registered,
             bounced=settings.compat == "allow" and not NVIDIA_FS.exists(),
         )
         most = settings.max_in_flight
-        if settings.mode == "batch" and not settings.unclamped:
+        if settings.mode != "sync" and not settings.unclamped:
             most = min(most, self._clamp.limit)
         pipelined = settings.mode == "sync" and work.wait == "operation"
-        self.limits = Limits(self._files.limits.alignment_bytes, most, pipelined)
+        alignment = self._files.limits.alignment_bytes
+        # cuFile's streams are quicker where they know that all is of whole pages. What is so anyway is promised.
+        self._page_aligned = -(-work.block_bytes // alignment) * alignment % _PAGE_BYTES == 0
+        if settings.mode == "stream" and self._page_aligned:
+            alignment = max(alignment, _PAGE_BYTES)
+        self.limits = Limits(alignment, most, pipelined)
 
     def _open_file(self) -> None:
         folder = Path(self._settings.path)
@@ -124,8 +134,8 @@ class GdsStore(Store):
         self._files.reset()
         self._witness.reset()
         for lane in self._lanes:
-            if isinstance(lane, BatchLane):
-                lane.figures = Figures()
+            if isinstance(lane, BatchLane | StreamLane):
+                lane.reset()
 
     def counters(self) -> Mapping[str, int]:
         return self._files.counters()
@@ -152,6 +162,9 @@ class GdsStore(Store):
         lane: Lane
         if self._settings.mode == "sync":
             lane = SyncLane(*common, buffers_for(self._work, depth), self.clock)
+        elif self._settings.mode == "stream":
+            streams = min(self._settings.streams or 1, buffers_for(self._work, depth))
+            lane = StreamLane(*common, self.clock, streams=streams, page_aligned=self._page_aligned)
         else:
             try:
                 lane = BatchLane(*common, self.clock)
@@ -169,18 +182,24 @@ class GdsStore(Store):
         return self._witness.report()
 
     def measures(self) -> Mapping[str, int | float | str | None]:
-        figures = [lane.figures for lane in self._lanes if isinstance(lane, BatchLane)]
+        figures = [lane.figures for lane in self._lanes if isinstance(lane, BatchLane | StreamLane)]
+        times = Histogram()
+        for lane in self._lanes:
+            if isinstance(lane, StreamLane):
+                times.merge(lane.times)
         total = Figures(*(sum(column) for column in zip(*map(attrs.astuple, figures), strict=True)) if figures else ())
-        batched = self._settings.mode == "batch"
+        limited = self._settings.mode != "sync"
         return {
             "cufile_version": f"{self._cufile.version}, cuda-bindings {bindings_version()}",
             "gds_mode": self._settings.mode,
-            "in_flight_limit": self._clamp.limit if batched else None,
-            "in_flight_limit_reason": self._clamp.setting if batched else None,
+            "in_flight_limit": self._clamp.limit if limited else None,
+            "in_flight_limit_reason": self._clamp.setting if limited else None,
             "buffers_registered": self._unregistered or "yes",
             "prep_mean_ns": _mean(total.making_ns, total.submissions),
             "post_mean_ns": _mean(total.posting_ns, total.submissions),
             "transfer_mean_ns": _mean(total.moving_ns, total.operations),
+            "stream_mean_ns": times.mean,
+            "stream_p99_ns": times.percentile(0.99),
         }
 
     def close(self) -> None:
@@ -201,7 +220,7 @@ def _mean(time_ns: int, count: int) -> float | None:
 
 def options(settings: GdsSettings) -> Options:
     """What cuFile is told before it is opened."""
-    return Options(settings.compat == "allow", settings.max_in_flight if settings.unclamped else 0)
+    return Options(settings.compat == "allow")
 
 
 def posix_settings(settings: GdsSettings) -> PosixSettings:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-import subprocess
 import sys
-from typing import Any
 
 import attrs
 
@@ -19,9 +17,15 @@ from kvscen.plugin import DriverError
 from kvscen_drivers.gds import cufile
 from kvscen_drivers.gds.ways import NVIDIA_FS
 from kvscen_drivers.gpu.cuda import open_gpu
-from kvscen_drivers.gpu.trial import LIMIT_S, child_environment
+from kvscen_drivers.gpu.steps import Failed, Step, say, walk
+from kvscen_drivers.gpu.trial import OPENING
 
-_STEPS = ("loading libcufile", "opening the GPU", "opening cuFile's driver")
+_LOADING = Step("loading libcufile", 6.0, cufile.INSTALL)
+_CUFILE = Step(
+    "opening cuFile's driver",
+    10.0,
+    "look at cuFile's log (cufile.json says where it is), at `lsmod` for nvidia_fs, and at what `gdscheck -p` says",
+)
 
 
 @attrs.frozen
@@ -39,46 +43,17 @@ def examine(device: int) -> Verdict:
     reason = cufile.why_not()
     if reason is not None:
         return Verdict({}, *reason)
-    return run([sys.executable, "-P", "-m", "kvscen_drivers.gds.trial", str(device)], LIMIT_S)
-
-
-def run(command: list[str], limit_s: float) -> Verdict:
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, env=child_environment(), timeout=limit_s
-        )
-    except subprocess.TimeoutExpired as late:
-        steps = _lines(late.stdout or b"")
-        last = steps[-1].get("step", _STEPS[0]) if steps else "starting Python"
-        return Verdict(
-            {}, f"{last} did not end within {limit_s:g} s", "look at `nvidia-smi`, nvidia-fs and cufile.json"
-        )
-    lines = _lines(done.stdout)
-    if lines and "reason" in lines[-1]:
-        return Verdict(**lines[-1])
-    last = f" while {lines[-1]['step']}" if lines else ""
-    told = done.stderr.decode(errors="replace").strip().splitlines()
-    why = f": {told[-1]}" if told else ""
-    return Verdict({}, f"the process that tries cuFile ended with status {done.returncode}{last}{why}", cufile.INSTALL)
-
-
-def _lines(text: bytes) -> list[dict[str, Any]]:
-    found = []
-    for line in text.splitlines():
-        try:
-            found.append(json.loads(line))
-        except ValueError:  # what the library prints
-            continue
-    return [line for line in found if isinstance(line, dict)]
+    found = walk([sys.executable, "-P", "-m", "kvscen_drivers.gds.trial", str(device)])
+    return Verdict({}, found.reason, found.remedy) if isinstance(found, Failed) else Verdict(**found)
 
 
 def answer(device: int) -> Verdict:
-    _say(_STEPS[0])
+    say(_LOADING)
     try:
         api = cufile.bindings()
-        _say(_STEPS[1])
+        say(OPENING)
         gpu = open_gpu(device)
-        _say(_STEPS[2])
+        say(_CUFILE)
         opened = cufile.CuFile(api, cufile.Options())
     except DriverError as error:
         return Verdict({}, str(error), error.remedy)
@@ -88,16 +63,13 @@ def answer(device: int) -> Verdict:
         "GPU": str(gpu.card(device)),
         "CUDA": gpu.cuda,
         "cuFile": f"{opened.version}, cuda-bindings {cufile.bindings_version()}",
-        "nvidia-fs": "loaded" if NVIDIA_FS.exists() else "not loaded",
+        "nvidia-fs": "loaded" if NVIDIA_FS.exists() else "not loaded: blocks go peer to peer or through host memory",
         "io_batchsize": str(configuration.batch or "unknown"),
+        "max_io_queue_depth": str(configuration.queue or "unknown"),
         "bounce buffers in host memory": pool or "unknown",
         "counts by way": opened.stats or "yes",
     }
     return Verdict(facts)
-
-
-def _say(step: str) -> None:
-    print(json.dumps({"step": step}), flush=True)
 
 
 if __name__ == "__main__":

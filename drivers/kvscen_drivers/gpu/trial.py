@@ -7,47 +7,32 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from typing import Any
 
 import attrs
 
 from kvscen.plugin import DriverError
+from kvscen_drivers.gpu import cuda
 from kvscen_drivers.gpu.cuda import Card, open_gpu, why_not
+from kvscen_drivers.gpu.steps import Failed, Step, say, walk
 
+_LOADING = Step("loading CUDA's bindings", 6.0, cuda.INSTALL)
 #: The first call into a cold driver takes several seconds.
-LIMIT_S = 15.0
-
-
-def child_environment() -> dict[str, str]:
-    """For a child that finds what we find, wherever that was found."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
-
-
-def ask(module: str, *arguments: str, limit_s: float = LIMIT_S) -> dict[str, Any] | str:
-    """What the child `python -m MODULE ARGUMENTS` answers, or how it failed."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", module, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=child_environment(),
-            timeout=limit_s,
-        )
-    except subprocess.TimeoutExpired:
-        return f"does not answer within {limit_s:g} s"
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return answer
-    except (ValueError, IndexError):
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        return f"ends the process that asks it (status {done.returncode}{f': {lines[-1]}' if lines else ''})"
+OPENING = Step(
+    "opening the GPU",
+    12.0,
+    "look at `nvidia-smi` and at Xid messages in the kernel's log: the driver may hang, or a GPU was lost",
+)
+_LISTING = Step("asking what each GPU is", 6.0, OPENING.remedy)
 
 
 def look(device: int) -> tuple[list[Card], str]:
     """All GPUs, and the newest CUDA that the driver knows; `device` is really opened. Raises Unavailable."""
+    say(_LOADING)
+    cuda.bindings()
+    say(OPENING)
     gpu = open_gpu(device)
+    say(_LISTING)
     return [gpu.card(number) for number in range(gpu.count)], gpu.cuda
 
 
@@ -66,10 +51,9 @@ def examine(device: int) -> Verdict:
     reason = why_not()
     if reason is not None:
         return Verdict((), "", *reason)
-    found = ask("kvscen_drivers.gpu.trial", str(device))
-    if isinstance(found, str):
-        remedy = "look at `nvidia-smi`: the driver may hang, or wait for a GPU that was lost"
-        return Verdict((), "", f"CUDA {found}", remedy)
+    found = walk([sys.executable, "-P", "-m", "kvscen_drivers.gpu.trial", str(device)])
+    if isinstance(found, Failed):
+        return Verdict((), "", found.reason, found.remedy)
     return Verdict(tuple(found["gpus"]), found["cuda"], found["reason"], found["remedy"])
 
 

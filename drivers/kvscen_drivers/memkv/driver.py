@@ -15,10 +15,10 @@ from kvscen.plugin import (
     Store,
     Tier,
     Work,
-    buffers_for,
     read_secret,
     show_bytes,
 )
+from kvscen_drivers.gpu.bounce import lane_buffers, through_host
 from kvscen_drivers.memkv.settings import MEASURES, MemkvSettings, split_endpoint
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class MemkvDriver(Driver):
     name = "memkv"
     summary = "Blocks in key-value servers over TCP, RDMA or shared memory: its own, or `kvscen serve memkv` elsewhere."
     settings = MemkvSettings
+    memory = frozenset({"dram", "vram"})
     measures = MEASURES
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
@@ -57,7 +58,8 @@ class MemkvDriver(Driver):
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         settings: MemkvSettings = tier.settings
-        memory = work.threads * work.processes * buffers_for(work, settings.max_in_flight) * work.block_bytes
+        lanes, block = work.threads * work.processes, work.block_bytes
+        memory = lanes * lane_buffers(work, block, settings.max_in_flight) * block
         if settings.endpoints is not None:
             return Footprint(memory_bytes=memory)
         if settings.values == "files":
@@ -98,4 +100,4 @@ class MemkvDriver(Driver):
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
         from kvscen_drivers.memkv.store import MemkvStore
 
-        return MemkvStore(tier, work)
+        return through_host(tier.settings.gpu, work, lambda own: MemkvStore(tier, own))

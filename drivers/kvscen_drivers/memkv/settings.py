@@ -22,6 +22,7 @@ from kvscen.plugin import (
     Word,
     setting,
 )
+from kvscen_drivers.gpu import bounce
 
 #: What only servers that the driver starts itself are told.
 _OF_OWN = ("servers", "values", "path", "capacity_bytes", "eviction")
@@ -99,6 +100,7 @@ class MemkvSettings:
     max_in_flight: int = setting(
         Count(1, 4096), default=128, help="most operations in flight in a lane, and its buffers"
     )
+    gpu: int | None = bounce.gpu_setting()
 
     def check(self) -> Iterator[Finding]:
         if self.transport != "rdma":
@@ -188,4 +190,5 @@ MEASURES = (
     ),
     Measure("device_packets", "int64", "packets", "packets that they sent and received"),
     Measure("server_cpu_ns", "int64", "ns", "CPU time of all servers from the start of the load to its end"),
+    *bounce.MEASURES,
 )

@@ -17,8 +17,8 @@ from kvscen.plugin import (
     Store,
     Tier,
     Work,
-    buffers_for,
 )
+from kvscen_drivers.gpu.bounce import lane_buffers, through_host, vram_fact
 from kvscen_drivers.posix import aio, fio, here, honesty, uring
 from kvscen_drivers.posix.folder import examine, folder_error
 from kvscen_drivers.posix.settings import MEASURES, PosixSettings
@@ -34,6 +34,7 @@ class PosixDriver(Driver):
     name = "posix"
     summary = "Blocks in files on a local or mounted file system, by io_uring, libaio or threads, direct or buffered."
     settings = PosixSettings
+    memory = frozenset({"dram", "vram"})
     measures = MEASURES
     ceilings = frozenset({"fio"})
 
@@ -76,12 +77,13 @@ class PosixDriver(Driver):
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         slot = -(-work.block_bytes // _DISK_GRAIN) * _DISK_GRAIN
-        buffers = work.threads * work.processes * buffers_for(work, tier.settings.max_in_flight)
+        buffers = work.threads * work.processes * lane_buffers(work, slot, tier.settings.max_in_flight)
         return Footprint(memory_bytes=buffers * slot, disk_bytes=work.keys * slot)
 
     def probe(self, tier: Tier | None) -> Availability:
         reason = uring.why_not()
         facts = {"kernel": platform.release(), "io_uring": reason or "works", "libaio": aio.why_not() or "works"}
+        facts |= vram_fact()
         if tier is None:
             return Availability(True, facts=facts)
         settings: PosixSettings = tier.settings
@@ -98,7 +100,7 @@ class PosixDriver(Driver):
         return Availability(True, facts=facts)
 
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
-        return PosixStore(tier, work)
+        return through_host(tier.settings.gpu, work, lambda own: PosixStore(tier, own))
 
 
 def _look(path: Path, settings: PosixSettings) -> dict[str, str]:

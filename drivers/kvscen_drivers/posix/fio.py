@@ -47,6 +47,8 @@ class Extent:
 
 def why_not(work: Work, layout: str, engine: str) -> str | None:
     """Why fio cannot repeat this work on files of this layout, as a sentence; None where it can."""
+    if work.memory == "vram":
+        return "fio's buffers are in host memory"
     if layout == "block":
         return "fio would have to be told a file for each block"
     if work.rate_per_s is not None:

@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from kvscen.plugin import Count, Flag, Measure, PathText, Word, setting
+from kvscen_drivers.gpu import bounce
 
 
 @attrs.frozen
@@ -50,6 +51,7 @@ class PosixSettings:
     max_in_flight: int = setting(
         Count(1, 4096), default=128, help="most operations in flight in a lane, and its buffers"
     )
+    gpu: int | None = bounce.gpu_setting()
 
 
 MEASURES = (
@@ -62,4 +64,5 @@ MEASURES = (
         "bytes of the data set in the page cache before the load; null for direct I/O, or where nobody says",
     ),
     Measure("page_cache_after_bytes", "int64", "B", "the same after the load"),
+    *bounce.MEASURES,
 )

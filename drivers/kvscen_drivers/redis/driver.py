@@ -13,9 +13,9 @@ from kvscen.plugin import (
     Store,
     Tier,
     Work,
-    buffers_for,
     show_bytes,
 )
+from kvscen_drivers.gpu.bounce import lane_buffers, through_host
 from kvscen_drivers.redis import client, server
 from kvscen_drivers.redis.settings import MAX_VALUE_BYTES, MEASURES, Address, RedisSettings, too_large
 
@@ -26,6 +26,7 @@ class RedisDriver(Driver):
     name = "redis"
     summary = "Blocks as values of a Redis or Valkey server, sent from and received into the caller's buffers."
     settings = RedisSettings
+    memory = frozenset({"dram", "vram"})
     measures = MEASURES
 
     def lint(self, tier: Tier, work: Work) -> Iterable[Finding]:
@@ -53,7 +54,7 @@ class RedisDriver(Driver):
 
     def footprint(self, tier: Tier, work: Work) -> Footprint:
         settings: RedisSettings = tier.settings
-        buffers = work.threads * work.processes * buffers_for(work, settings.max_in_flight)
+        buffers = work.threads * work.processes * lane_buffers(work, work.block_bytes, settings.max_in_flight)
         kept = work.keys if settings.endpoint is None else 0
         return Footprint(memory_bytes=(buffers + kept) * work.block_bytes)
 
@@ -87,4 +88,4 @@ class RedisDriver(Driver):
     def open(self, tier: Tier, work: Work, levels: Sequence[Store]) -> Store:
         from kvscen_drivers.redis.store import RedisStore
 
-        return RedisStore(tier, work)
+        return through_host(tier.settings.gpu, work, lambda own: RedisStore(tier, own))

@@ -21,6 +21,7 @@ from kvscen.plugin import (
     setting,
     show_bytes,
 )
+from kvscen_drivers.gpu import bounce
 
 #: The longest value that Redis keeps (its default `proto-max-bulk-len`).
 MAX_VALUE_BYTES = 512 << 20
@@ -108,6 +109,7 @@ class RedisSettings:
     max_in_flight: int = setting(
         Count(1, 4096), default=128, help="most operations in flight in a lane, pipelined on its connection"
     )
+    gpu: int | None = bounce.gpu_setting()
 
     def check(self) -> Iterator[Finding]:
         if not self.prefix:
@@ -135,4 +137,5 @@ MEASURES = (
     Measure("server_cpu_ns", "int64", "ns", "CPU time of the server from the start of the load to its end"),
     Measure("server_used_bytes", "int64", "B", "memory that the server uses after the load"),
     Measure("evicted_keys", "int64", "", "keys that the server evicted from the start of the load to its end"),
+    *bounce.MEASURES,
 )

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from kvscen.plugin import Driver, DriverError, Finding, Footprint, Store, Tier, TieredCache, Work
+from kvscen_drivers.gpu import bounce
 from kvscen_drivers.tiered.bookkeeping import cache_of, slots_of
 from kvscen_drivers.tiered.settings import (
     RULES,
@@ -40,6 +41,8 @@ class TieredDriver(Driver):
     name = "tiered"
     summary = "A cache over several tiers: blocks that a level has no room for move down, level by level."
     settings = TieredSettings
+    memory = frozenset({"dram", "vram"})
+    measures = bounce.MEASURES
     max_processes = 1  # one bookkeeping
     levels_setting = "levels"
     rules = RULES
@@ -52,10 +55,11 @@ class TieredDriver(Driver):
         return Footprint(memory_bytes=0 if tier.virtual else BOUNCE_BUFFERS * work.block_bytes)
 
     def level_work(self, tier: Tier, work: Work, level: int) -> Work:
-        """The same operations on the blocks that the level may hold."""
+        """The same operations on the blocks that the level may hold. Levels have their buffers in host memory; what is
+        to be on a GPU is bounced above them."""
         capacity = capacity_of(tier, level)
         slots = work.keys if capacity is None else min(max(capacity // work.block_bytes, 1), work.keys)
-        return attrs.evolve(work, keys=slots)
+        return attrs.evolve(work, keys=slots, memory=work.memory if tier.virtual else "dram")
 
     def cache(self, tier: Tier, work: Work) -> TieredCache:
         slots = slots_of(tier, work.keys, work.block_bytes)
@@ -67,4 +71,6 @@ class TieredDriver(Driver):
             raise DriverError(
                 f"tier `{tier.name}`: {message}", "give each of them a `path` of its own, beside the others"
             )
-        return open_store(tier, work, levels)
+        if tier.virtual:
+            return open_store(tier, work, levels)
+        return bounce.through_host(tier.settings.gpu, work, lambda own: open_store(tier, own, levels))

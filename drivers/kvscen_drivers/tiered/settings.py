@@ -26,6 +26,7 @@ from kvscen.plugin import (
     setting,
     show_bytes,
 )
+from kvscen_drivers.gpu import bounce
 
 
 @attrs.frozen
@@ -62,6 +63,7 @@ class TieredSettings:
         help="of each level, from the top down, the largest request whose blocks are written into it; those of a "
         "larger one enter the next level that takes them. A level without a size takes all",
     )
+    gpu: int | None = bounce.gpu_setting()
 
 
 def capacity_of(tier: Tier, level: int) -> int | None:

@@ -95,7 +95,7 @@ class TieredStore(Store):
 
     def allocate(self, nbytes: int, memory: str) -> Arena:
         """Buffers of the level that asks for the coarsest alignment; the others take them too."""
-        if memory != "dram":
+        if memory != "dram" and not self.virtual:
             raise DriverError(f"tier `{self.tier.name}`: tiered has buffers in host memory only", "set `memory = dram`")
         start = _round_up(nbytes, max(_PAGE_BYTES, self.limits.alignment_bytes))
         level = max(self._levels, key=lambda store: store.limits.alignment_bytes)

@@ -8,6 +8,7 @@ from kvscen.language.diagnose import Diagnostic
 from kvscen.lint.rule import PointRule, at
 from kvscen.plan.point import Point
 from kvscen.plugin.arena import buffers_for
+from kvscen.plugin.contract import Tool
 
 _MOST = 1 << 62
 
@@ -32,6 +33,8 @@ be measured, say so with `keys`.
         work, settings = point.work, point.pattern.settings
         if point.pattern.type != "transfer" or work.op == "read" or settings.keys is not None or point.tier.virtual:
             return
+        if isinstance(self.subject.scenario.drivers[point.tier.driver], Tool):
+            return  # which blocks it touches is its own affair
         in_flight = work.threads * work.processes * buffers_for(work, _MOST)
         if work.keys < in_flight and self.first(point.pattern.name):
             name = point.pattern.name

@@ -75,13 +75,13 @@ NEEDS = (
     ),
     Need(
         ("offered", "achieved", "backlog", "delay_"),
-        lambda point: point.work.rate_per_s is not None,
+        lambda point: point.work.rate_per_s is not None or point.work.replay is not None,
         "nothing is due at a time",
         "give the pattern a `rate`: of a closed loop nobody can say what it was late for",
     ),
     Need(
         ("read_latency", "write_latency"),
-        lambda point: point.work.op == "mixed",
+        lambda point: point.work.op == "mixed" or point.work.replay is not None,
         "no pattern mixes reads and writes",
         "judge `latency_...`, which is that of the reads or of the writes alone",
     ),

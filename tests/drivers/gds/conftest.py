@@ -2,7 +2,8 @@
 
 import pytest
 
-from kvscen_drivers.gds import cufile, store, trial
+from kvscen_drivers.gds import cufile
+from tests.drivers.gds.in_worker import install
 from tests.drivers.gds.standin import StandInCuFile
 from tests.drivers.gpu.conftest import standin
 
@@ -12,13 +13,8 @@ __all__ = ["cufile_standin", "standin"]
 @pytest.fixture
 def cufile_standin(standin, monkeypatch):
     """cuFile that is none, on a GPU that is none."""
-    api = StandInCuFile()
-    monkeypatch.setattr(cufile, "why_not", lambda: None)
-    monkeypatch.setattr(cufile, "bindings", lambda: api)
-    monkeypatch.setattr(cufile, "bindings_version", lambda: "13.2.0")
-    monkeypatch.setattr(store, "bindings_version", lambda: "13.2.0")
-    for module in (store, trial):
-        monkeypatch.setattr(module, "examine", lambda device: trial.Verdict({"cuFile": "a stand-in"}))
+    api = StandInCuFile(standin)
+    install(api, monkeypatch.setattr)
     cufile._open.clear()
     yield api
     cufile._open.clear()

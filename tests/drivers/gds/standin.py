@@ -10,8 +10,11 @@ import itertools
 import os
 import threading
 from collections import deque
+from pathlib import Path
 
 import numpy as np
+
+from tests.drivers.gpu.standin import StandIn
 
 _place = np.dtype([("dev_ptr_base", "<i8"), ("file_offset", "<i8"), ("dev_ptr_offset", "<i8"), ("size_", "<u8")])
 _gpu = np.dtype([(f"n_{way}_{what}", "<u8") for what in ("reads", "writes") for way in ("p2p", "nvfs", "posix")])
@@ -28,9 +31,13 @@ _basic = np.dtype(
 
 
 class _Parameter(enum.IntEnum):
+    EXECUTION_MAX_IO_QUEUE_DEPTH = 1
     PROPERTIES_MAX_DEVICE_CACHE_SIZE_KB = 6
     PROPERTIES_PER_BUFFER_CACHE_SIZE_KB = 7
     PROPERTIES_IO_BATCHSIZE = 9
+
+
+class _Switch(enum.IntEnum):
     PROPERTIES_ALLOW_COMPAT_MODE = 1
 
 
@@ -40,9 +47,10 @@ class CuFileError(Exception):
 
 class StandInCuFile:
     """The calls that the driver makes. `way` is what the statistics call the way that operations take; `each_look`
-    entries of a batch end at each look. `spoil` maps an operation's number (from 0) to (status, bytes moved)."""
+    entries of a batch end at each look. `spoil` maps an operation's number (from 0) to (status, bytes moved). `rooms`
+    are the bounce buffers: a submission that finds none waits for ever, as before cuFile 1.18 in compat mode."""
 
-    BoolConfigParameter = SizeTConfigParameter = _Parameter
+    BoolConfigParameter, SizeTConfigParameter = _Switch, _Parameter
     io_params_dtype = np.dtype(
         {
             "names": ["mode", "u", "fh", "opcode", "cookie"],
@@ -71,8 +79,9 @@ class StandInCuFile:
         [("detailed", [("basic", _basic)]), ("num_gpus", "<u4"), ("per_gpu_stats", _gpu, (16,))]
     )
 
-    def __init__(self, version: int = 1170, way: str = "posix") -> None:
-        self.version, self.way = version, way
+    def __init__(self, cuda: StandIn, version: int = 1170, way: str = "posix") -> None:
+        self.cuda, self.version, self.way = cuda, version, way
+        self.streams: dict[int, int] = {}
         self.parameters = {int(_Parameter.PROPERTIES_IO_BATCHSIZE): 128}
         self.pool = ((4096, 128), (1 << 20, 64), (16 << 20, 32))
         self.files: dict[int, int] = {}
@@ -81,6 +90,7 @@ class StandInCuFile:
         self.moved = dict.fromkeys(_gpu.names, 0)
         self.spoil: dict[int, tuple[int, int]] = {}
         self.each_look = 2
+        self.rooms = 2**62
         self.refuse: dict[str, str] = {}
         self._operations = itertools.count()
         self._handles = itertools.count(1)
@@ -178,6 +188,10 @@ class StandInCuFile:
         entries, flying = self.batches[batch]
         if len(flying) + count > entries:
             raise CuFileError("BATCH_FULL")
+        if sum(len(flying) for _, flying in self.batches.values()) + count > self.rooms:
+            with Path(os.environ["CUFILE_LOGFILE_PATH"]).open("a") as log:
+                log.write(f" [pid={os.getpid()}] DEBUG 0:1 waiting for a bounce buffer\n\n")
+            threading.Event().wait()
         memory = (ctypes.c_uint8 * (count * self.io_params_dtype.itemsize)).from_address(place)
         flying.extend(np.frombuffer(memory, self.io_params_dtype).copy())
 
@@ -204,3 +218,35 @@ class StandInCuFile:
 
     def batch_io_destroy(self, batch):
         del self.batches[batch]
+
+    # ---- on streams
+
+    def stream_register(self, stream, flags):
+        self._maybe_refuse("stream_register")
+        assert stream not in self.streams
+        self.streams[stream] = flags
+
+    def stream_deregister(self, stream):
+        del self.streams[stream]
+
+    def _later(self, handle, base, places, stream, writing):
+        """What is asked for is looked at when the stream gets there, not now."""
+
+        def move():
+            size, at, offset, moved = (ctypes.c_int64.from_address(place) for place in places)
+            if self.streams[stream] & 8:
+                assert not any(number.value % 4096 for number in (size, at, offset))
+            moved.value = self._move(handle, base + offset.value, size.value, at.value, writing)[1]
+
+        self.cuda.streams[stream].append(move)
+
+    def read_async(self, handle, base, size, at, offset, moved, stream):
+        self._maybe_refuse("read_async")
+        self._later(handle, base, (size, at, offset, moved), stream, False)
+
+    def write_async(self, handle, base, size, at, offset, moved, stream):
+        self._maybe_refuse("write_async")
+        self._later(handle, base, (size, at, offset, moved), stream, True)
+
+    def op_status_error(self, status):
+        return "what cuFile calls it"

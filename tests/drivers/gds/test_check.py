@@ -56,7 +56,7 @@ def test_copies_beside_a_plain_loop(benchmark, standin):
     assert not standin.pinned
 
 
-@pytest.mark.parametrize("mode", ["batch", "sync"])
+@pytest.mark.parametrize("mode", ["batch", "stream", "sync"])
 def test_cufile_beside_a_plain_loop(benchmark, standin, cufile_standin, tmp_path, mode):
     gds = benchmark("gds")
     found, path, evidence, flying = gds.compare(tmp_path / "blocks", mode, 4096, 8, "write", "vram", 0.5, 1)

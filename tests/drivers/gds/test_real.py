@@ -26,12 +26,12 @@ class _Real(DriverContract):
 
     @pytest.fixture
     def settings(self, tmp_path):
-        return GdsSettings(path=str(tmp_path / "blocks"), mode=self.mode, allow_buffered=True)
+        return GdsSettings(path=str(tmp_path / "blocks"), mode=self.mode, allow_buffered=True).complete()
 
     @pytest.mark.parametrize("block", [5 * MIB // 2, 561_152])
     def test_every_byte_of_a_pass_of_the_core(self, tmp_path, block):
         work = Work(op="mixed", block_bytes=block, batch=8, keys=64, memory=self.memory, order="random")
-        settings = GdsSettings(path=str(tmp_path / "blocks"), mode=self.mode, allow_buffered=True)
+        settings = GdsSettings(path=str(tmp_path / "blocks"), mode=self.mode, allow_buffered=True).complete()
         session = Session()
         target = {"gds": "kvscen_drivers.gds.driver:GdsDriver"}
         opened = session.handle(messages.Open("p", Tier("direct", "gds", settings), work, 0, target, 1))
@@ -60,3 +60,11 @@ class TestBatchDram(_Real):
 
 class TestBatchVram(_Real):
     mode, memory = "batch", "vram"
+
+
+class TestStreamDram(_Real):
+    mode = "stream"
+
+
+class TestStreamVram(_Real):
+    mode, memory = "stream", "vram"

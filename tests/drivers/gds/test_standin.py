@@ -1,16 +1,28 @@
 """The driver's logic on stand-ins for the bindings: the contract, errors, the clamp, and which way blocks went."""
 
-import sys
-
 import numpy as np
 import pytest
 
-from kvscen.plugin import COMPLETION, ERROR, OK, OPERATION, READ, WRITE, DriverError, Layout, Tier, Unavailable, Work
+from kvscen.plugin import (
+    COMPLETION,
+    ERROR,
+    OK,
+    OPERATION,
+    READ,
+    WRITE,
+    DriverError,
+    Layout,
+    Lost,
+    Tier,
+    Unavailable,
+    Work,
+)
 from kvscen.testing.contract import DriverContract
 from kvscen_drivers.gds import cufile, trial
 from kvscen_drivers.gds.clamp import Configuration, clamp
 from kvscen_drivers.gds.driver import GdsDriver
 from kvscen_drivers.gds.settings import GdsSettings
+from tests.drivers.gpu.standin import CUresult
 
 MIB = 1 << 20
 
@@ -28,11 +40,26 @@ class TestBatch(DriverContract):
 
     @pytest.fixture
     def settings(self, tmp_path):
-        return GdsSettings(path=str(tmp_path / "blocks"), mode=self.mode, allow_buffered=True)
+        return GdsSettings(path=str(tmp_path / "blocks"), mode=self.mode, allow_buffered=True).complete()
 
 
 class TestBatchToTheGpu(TestBatch):
     memory = "vram"
+
+
+class TestStream(TestBatch):
+    mode = "stream"
+
+
+class TestStreamToTheGpu(TestBatch):
+    mode = "stream"
+    memory = "vram"
+
+
+class TestStreamOfPages(TestStreamToTheGpu):
+    """All of whole pages, which cuFile is told."""
+
+    block_bytes = 5 * 4096
 
 
 class TestSync(TestBatch):
@@ -54,7 +81,7 @@ def make(tmp_path, cufile_standin):
 
     def _make(memory="vram", work=None, **settings):
         work = Work(**{"op": "mixed", "block_bytes": BLOCK, "batch": 4, "keys": KEYS, "memory": memory} | (work or {}))
-        settings = GdsSettings(**{"path": str(tmp_path / "blocks"), "allow_buffered": True} | settings)
+        settings = GdsSettings(**{"path": str(tmp_path / "blocks"), "allow_buffered": True} | settings).complete()
         store = GdsDriver().open(Tier("fast", "gds", settings), work, ())
         opened.append(store)
         store.prepare(Layout(KEYS, BLOCK, BLOCK, 0, KEYS))
@@ -85,7 +112,7 @@ def _run(lane, ops):
     return out[np.argsort(out["id"])]
 
 
-@pytest.mark.parametrize("mode", ["batch", "sync"])
+@pytest.mark.parametrize("mode", ["batch", "stream", "sync"])
 @pytest.mark.parametrize("memory", ["dram", "vram"])
 def test_all_that_was_taken_is_given_back(make, standin, cufile_standin, mode, memory):
     store, lane, arena = make(memory, mode=mode)
@@ -96,15 +123,17 @@ def test_all_that_was_taken_is_given_back(make, standin, cufile_standin, mode, m
     assert not cufile_standin.buffers
     assert not cufile_standin.files
     assert not cufile_standin.batches
+    assert not cufile_standin.streams
+    assert not standin.events
     assert not standin.allocated
     assert not standin.pinned
 
 
-@pytest.mark.parametrize("mode", ["batch", "sync"])
+@pytest.mark.parametrize("mode", ["batch", "stream", "sync"])
 @pytest.mark.parametrize(("status", "moved"), [(16, BLOCK // 2), (64, BLOCK), (16, 2**64 - 5)])
 def test_an_operation_that_did_not_move_all_is_an_error(make, cufile_standin, mode, status, moved):
     """cuFile says so in two places, and a library that looks at neither counts it as done."""
-    if mode == "sync":
+    if mode != "batch":
         moved = {BLOCK // 2: BLOCK // 2, BLOCK: -5011, 2**64 - 5: -5}[moved]
     _, lane, _ = make(mode=mode, work={"batch": 1})
     _run(lane, _ops(WRITE))
@@ -180,12 +209,60 @@ def test_the_clamp_is_a_column(make):
     assert store.measures()["in_flight_limit_reason"] == "posix_pool_slab_count"
 
 
-def test_unclamped_runs_as_asked(make, cufile_standin):
-    store, lane, _ = make(work={"batch": 300}, max_in_flight=512, unclamped=True)
-    assert store.limits.max_in_flight == 512
-    assert cufile_standin.parameters[9] == 512
-    assert store.measures()["in_flight_limit"] == 64
-    assert (_run(lane, _ops(WRITE))["outcome"] == OK).all()
+def test_unclamped_runs_as_asked_in_as_many_batches_as_it_takes(make, cufile_standin):
+    cufile_standin.parameters[9] = 6
+    store, lane, _ = make(work={"batch": 300}, max_in_flight=16, unclamped=True)
+    assert store.limits.max_in_flight == 16
+    assert store.measures()["in_flight_limit"] == 6
+    assert sorted(entries for entries, _ in cufile_standin.batches.values()) == [4, 6, 6]
+    for kind in (WRITE, READ, READ):
+        assert (_run(lane, _ops(kind))["outcome"] == OK).all()
+
+
+def test_streams_of_a_lane(make, cufile_standin):
+    """Cufile is told what is so: that offsets are known, and that they are of whole pages."""
+    store, lane, _ = make(mode="stream", work={"batch": 40}, streams=5)
+    assert list(cufile_standin.streams.values()) == [15] * 5
+    assert store.limits.alignment_bytes == 4096
+    for _ in range(70):
+        assert (_run(lane, _ops(WRITE))["outcome"] == OK).all()
+    measured = store.measures()
+    assert (measured["in_flight_limit"], measured["in_flight_limit_reason"]) == (64, "posix_pool_slab_count")
+    assert min(measured[name] for name in ("prep_mean_ns", "post_mean_ns", "transfer_mean_ns", "stream_p99_ns")) > 0
+    store.reset()
+    assert store.measures()["stream_mean_ns"] is None
+    lane.close()
+    make(mode="stream", work={"block_bytes": 1000})
+    assert set(cufile_standin.streams.values()) == {7}
+
+
+@pytest.mark.parametrize("call", ["read_async", "write_async"])
+def test_an_operation_that_cufile_refuses_on_a_stream(make, cufile_standin, call):
+    _, lane, _ = make(mode="stream")
+    _run(lane, _ops(WRITE))
+    cufile_standin.refuse[call] = "IO_ERROR"
+    assert (_run(lane, _ops(READ if call == "read_async" else WRITE))["outcome"] == ERROR).all()
+    cufile_standin.refuse.clear()
+    assert (_run(lane, _ops(READ))["outcome"] == OK).all()
+
+
+def test_a_gpu_without_stream_calls_is_unavailable(make, standin, cufile_standin):
+    cufile_standin.refuse["stream_register"] = "ASYNC_NOT_SUPPORTED (5038)"
+    with pytest.raises(Unavailable, match=r"no stream calls here: ASYNC_NOT_SUPPORTED") as none:
+        make(mode="stream")
+    assert "NVreg_EnableStreamMemOPs" in none.value.remedy
+    assert not standin.events
+
+
+@pytest.mark.parametrize("call", ["cuEventRecord", "cuEventQuery", "cuEventElapsedTime"])
+def test_a_gpu_lost_in_the_middle_of_streams(make, standin, call):
+    _, lane, _ = make(mode="stream")
+    _run(lane, _ops(WRITE))
+    standin.fail(call, 2, CUresult.CUDA_ERROR_ECC_UNCORRECTABLE)
+    with pytest.raises(Lost, match=r"GPU 0 \(Stand-in\): .* failed: CUDA_ERROR_ECC_UNCORRECTABLE"):
+        _run(lane, _ops(READ))
+    for other in ("cuMemFree", "cuMemHostUnregister", "cuEventDestroy", "cuStreamDestroy", "cuEventQuery"):
+        standin.fail(other, 0, CUresult.CUDA_ERROR_ECC_UNCORRECTABLE)
 
 
 def test_buffers_that_cufile_does_not_take(make, cufile_standin):
@@ -207,13 +284,20 @@ def test_buffers_that_cufile_does_not_take(make, cufile_standin):
     ],
 )
 def test_what_the_default_configuration_has_room_for(version, block, lanes, registered, bounced, limit, setting):
-    found = clamp(Configuration(version), block, lanes, registered=registered, bounced=bounced)
+    found = clamp(Configuration(version), block, lanes, mode="batch", registered=registered, bounced=bounced)
     assert (found.limit, found.setting) == (limit, setting)
+
+
+def test_operations_on_streams_go_through_a_queue():
+    found = clamp(Configuration(1180), MIB, 2, mode="stream", registered=True, bounced=True)
+    assert (found.limit, found.setting) == (64, "max_io_queue_depth")
+    deeper = Configuration(1180, queue=256)
+    assert clamp(deeper, MIB, 1, mode="stream", registered=True, bounced=True).limit == 256
 
 
 def test_what_another_configuration_has_room_for():
     raised = Configuration(1170, batch=512, pool=((MIB, 512), (4096, 1024), (16 * MIB, 512)))
-    assert clamp(raised, MIB, 1, registered=True, bounced=True).limit == 512
+    assert clamp(raised, MIB, 1, mode="batch", registered=True, bounced=True).limit == 512
 
 
 @pytest.mark.parametrize(
@@ -229,28 +313,6 @@ def test_what_another_configuration_has_room_for():
 )
 def test_bindings_and_library_of_one_minor_version(number, version, fits):
     assert (cufile.mismatched(number, version) == "") == fits
-
-
-def _child(code):
-    return trial.run([sys.executable, "-c", code], 5)
-
-
-def test_a_child_that_hangs_is_named_by_its_step():
-    verdict = trial.run(
-        [sys.executable, "-c", 'import time; print(\'{"step": "opening it"}\', flush=True); time.sleep(60)'], 1
-    )
-    assert verdict.reason == "opening it did not end within 1 s"
-    assert verdict.remedy
-
-
-def test_a_child_that_dies_is_named_by_its_step():
-    verdict = _child("import os; print('noise'); print('{\"step\": \"opening it\"}', flush=True); os.abort()")
-    assert verdict.reason == "the process that tries cuFile ended with status -6 while opening it"
-
-
-def test_a_child_that_answers():
-    verdict = _child('print(\'{"step": "a"}\'); print(\'{"facts": {}, "reason": "no", "remedy": "go"}\')')
-    assert verdict == trial.Verdict({}, "no", "go")
 
 
 def test_what_the_child_finds(cufile_standin):

@@ -221,7 +221,7 @@ class StandIn:
                 command.done, command.time_ms = True, next(self._ticks) / 1000
             else:
                 copies -= 1
-                self._copy(*command)
+                command() if callable(command) else self._copy(*command)
 
 
 _GIVES = {

@@ -10,6 +10,8 @@ from kvscen.testing.contract import DriverContract
 from kvscen_drivers.gpu import trial
 from kvscen_drivers.gpu.driver import GpuDriver
 from kvscen_drivers.gpu.settings import GpuSettings
+from kvscen_drivers.posix.driver import PosixDriver
+from kvscen_drivers.posix.settings import PosixSettings
 
 HERE = trial.examine(0)
 pytestmark = pytest.mark.skipif(bool(HERE.reason), reason=f"no GPU: {HERE.reason}")
@@ -35,6 +37,41 @@ class TestContractOfBatches(TestContract):
     @pytest.fixture
     def work(self):
         return Work(op="mixed", block_bytes=self.block_bytes, batch=8, keys=self.keys, wait="batch", threads=2)
+
+
+class TestPosixIntoTheGpu(DriverContract):
+    """Bounced through pinned host memory."""
+
+    memory = "vram"
+
+    @pytest.fixture
+    def work(self):
+        return Work("mixed", self.block_bytes, 8, self.keys, depth=8, threads=2, memory="vram")
+
+    @pytest.fixture
+    def driver(self):
+        return PosixDriver()
+
+    @pytest.fixture
+    def settings(self, tmp_path):
+        return PosixSettings(path=str(tmp_path / "blocks"), allow_buffered=True)
+
+
+@pytest.mark.parametrize("block", [4096, 5 * MIB // 2, 64 * MIB])
+def test_every_byte_from_a_file_into_the_gpu(tmp_path, block):
+    keys = max(8, min(256, 256 * MIB // block))
+    work = Work("mixed", block, 8, keys, threads=2, memory="vram", order="random")
+    settings = PosixSettings(path=str(tmp_path / "blocks"), allow_buffered=True)
+    session = Session()
+    target = {"posix": "kvscen_drivers.posix.driver:PosixDriver"}
+    opened = session.handle(messages.Open("p", Tier("disk", "posix", settings), work, 0, target, 1))
+    assert isinstance(opened, messages.Opened), opened
+    assert isinstance(session.handle(messages.Prepare("p")), messages.Prepared)
+    verified = session.handle(messages.Verify("p", 3))
+    session.close()
+    assert isinstance(verified, messages.Verified), verified
+    assert not verified.mismatch
+    assert verified.verified_bytes >= keys * block
 
 
 @pytest.mark.parametrize("memory", ["dram", "vram"])

@@ -54,9 +54,8 @@ def test_a_slow_link_shows_what_coalescing_saves(tmp_path: Path) -> None:
         name: float(str(row["throughput_bytes_per_s"]))
         for name, row in (("one", one), ("shared", shared), ("alone", alone))
     }
-    assert rate["shared"] > 5 * rate["one"] > 4 * rate["alone"]
-    # A batch that shares takes as long as one read.
-    assert int(str(shared["latency_p50_ns"])) < 3 * int(str(one["latency_p50_ns"]))
+    assert rate["shared"] > 3 * max(rate["one"], rate["alone"]), "what is delivered is above what the link carries"
+    assert float(str(shared["wire_ratio"])) > 15 > 1.1 > float(str(alone["wire_ratio"]))
 
 
 def test_a_link_that_is_cut_costs_its_point_and_comes_back(tmp_path: Path) -> None:

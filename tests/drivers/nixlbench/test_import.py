@@ -125,7 +125,7 @@ def test_the_weights_format_is_what_kvbench_takes() -> None:
 
 
 def test_unknown_keys_of_sections_are_said() -> None:
-    result = kvbench(LLAMA70B, config(runtime={"isl": 10, "batch": 7}))
+    result = kvbench(LLAMA70B, config(runtime={"isl": 100, "batch": 7}))
     assert "not translated: runtime.batch: KVBench has no such setting, and would skip it" in result.stderr
     assert "# not translated: runtime.batch" in result.stdout and points(result.stdout)
 
