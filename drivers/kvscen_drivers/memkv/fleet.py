@@ -28,7 +28,7 @@ _START_S, _END_S = 60.0, 2.0
 
 
 class Child:
-    """A server on this machine that ends with this process. Raises DriverError where it does not come up."""
+    """A server on this machine that ends with this process. It comes up while others do: `greet` waits for it."""
 
     def __init__(self, tier: Tier, settings: dict[str, Any], secret: str) -> None:
         self._tier = tier
@@ -44,12 +44,12 @@ class Child:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps({**settings, "secret": secret}).encode() + b"\n")
             self._process.stdin.flush()
-        try:
-            said = self._first_line()
-        except DriverError:
-            self.close()
-            raise
-        self.endpoint = Endpoint("127.0.0.1", int(said["port"]), secret.encode())
+        self._secret = secret.encode()
+        self.endpoint = Endpoint("127.0.0.1", 0)
+
+    def greet(self) -> None:
+        """Raises DriverError where it does not come up."""
+        self.endpoint = Endpoint("127.0.0.1", int(self._first_line()["port"]), self._secret)
 
     def _first_line(self) -> dict[str, Any]:
         stream = self._process.stdout
@@ -170,6 +170,8 @@ class Fleet:
         }
         for _ in range(settings.servers):
             self.children.append(Child(self._tier, told, secret))
+        for child in self.children:
+            child.greet()
         self.endpoints = [child.endpoint for child in self.children]
 
     @property

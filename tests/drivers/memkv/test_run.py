@@ -18,7 +18,7 @@ TEXT = """kvs 1
 tier kv : memkv {{ {tier} }}
 pattern pages : transfer {{ block = {block}; batch = 16; wait = batch; op = read; working_set = {working_set} }}
 sweep s {{
-  pattern = pages; tier = kv; trials = 1; warmup = 20 ms; time = {time}; timeout = 10 s; seed = 1
+  pattern = pages; tier = kv; trials = 1; warmup = 20 ms; time = {time}; timeout = 60 s; seed = 1
 }}
 """
 
@@ -48,6 +48,18 @@ def test_a_batch_that_shares_a_block_is_one_read(tmp_path: Path) -> None:
     assert 15 < float(str(row["wire_ratio"])) <= 16, "a figure above line rate explains itself"
     throughput, wire = (float(str(row[name])) for name in ("throughput_bytes_per_s", "wire_throughput_bytes_per_s"))
     assert throughput / wire == pytest.approx(row["wire_ratio"])
+
+
+def test_blocks_by_shared_memory_are_verified_and_do_not_cross_the_connection(tmp_path: Path) -> None:
+    tier = "transport = shm; coalesce = true; entry = 4; servers = 2"
+    done = kvscen(tmp_path, "run", scenario(tmp_path, text(tier)), "--out", "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = trials(tmp_path / "out")
+    assert (row["status"], row["path"], row["transport"]) == ("ok", "shm", "shm"), row["path_evidence"]
+    assert int(str(row["verified_bytes"])) >= 4 << 20
+    moved, operations = int(str(row["lane_moved_bytes"])), int(str(row["lane_moved_operations"]))
+    assert moved >= operations * (64 << 10) > 0 and operations == row["wire_operations"]
+    assert int(str(row["kernel_received_bytes"])) < moved / 100
 
 
 @pytest.mark.slow
