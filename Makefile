@@ -21,7 +21,7 @@ test: check
 test-long: $(VENV)/.test
 	$(TESTED) -m long
 
-# Boots a Debian kernel with soft-RoCE under emulation, for memkv's transport `rdma`: some ten minutes. Where qemu, busybox or
+# Boots a Debian kernel with soft-RoCE under emulation, for memkv's transport `rdma`: a quarter of an hour. Where qemu, busybox or
 # the kernel's package is missing it is skipped and says why.
 test-rdma: $(VENV)/.test
 	$(TESTED) tests/drivers/memkv/soft_roce.py -rs

@@ -90,7 +90,7 @@ def gpu_setting() -> Any:
 def vram_fact() -> dict[str, str]:
     """For a probe: whether `memory = vram` may work here. Asks no GPU."""
     reason = why_not()
-    return {"memory = vram": reason[0] if reason else "through pinned host memory"}
+    return {"memory = vram": reason[0] if reason else "through pinned host memory; untested, no GPU has run it"}
 
 
 def lane_buffers(work: Work, block_bytes: int, max_in_flight: int) -> int:
