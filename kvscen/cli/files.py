@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kvscen.language.diagnose import Diagnostic
 
+#: A file of parts for other files has nothing to run, and that is no problem until somebody runs it.
+NOTHING_TO_RUN = "KVS123"
+
 
 def files(paths: Sequence[Path], suffixes: tuple[str, ...] = (".kvs",)) -> Iterator[Path | Diagnostic]:
     """The files that the arguments mean, in their order, each once: of a folder those with such a suffix. A folder

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kvscen.cli.complete import scenarios
-from kvscen.cli.files import files
+from kvscen.cli.files import NOTHING_TO_RUN, files
 from kvscen.cli.loading import show
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: The exit code where a file is not formatted in the end: it would change, or it cannot be read, understood or written.
 UNFORMATTED = 1
+
+#: Of a word that has a successor.
+RENAMED = "KVS136"
 
 _SUFFIXES = (".kvs", ".md")
 
@@ -35,7 +38,8 @@ _SUFFIXES = (".kvs", ".md")
 )
 @click.option("--check", is_flag=True, help="Write nothing, name the files that would change.")
 @click.option("--diff", "show_diff", is_flag=True, help="Write nothing, show what would change.")
-def command(paths: Sequence[Path], check: bool, show_diff: bool) -> None:
+@click.option("--upgrade", is_flag=True, help="Also write the new word for one that has a successor.")
+def command(paths: Sequence[Path], check: bool, show_diff: bool, upgrade: bool) -> None:
     """Format scenario files, the ```kvs examples in Markdown files, and both in folders (the default is this folder).
     `-` is the standard input, formatted to the standard output.
 
@@ -51,7 +55,7 @@ def command(paths: Sequence[Path], check: bool, show_diff: bool) -> None:
     dry = check or show_diff
     for path in files(paths or (Path(),), _SUFFIXES):
         source = path if isinstance(path, Diagnostic) else read_source(path)
-        formatted = (source,) if isinstance(source, Diagnostic) else _formatted(source)
+        formatted = (source,) if isinstance(source, Diagnostic) else _formatted(source, upgrade)
         if not isinstance(formatted, str):
             show(formatted)
             problems = True
@@ -81,15 +85,37 @@ def command(paths: Sequence[Path], check: bool, show_diff: bool) -> None:
         sys.exit(UNFORMATTED)
 
 
-def _formatted(source: Source) -> str | tuple[Diagnostic, ...]:
+def _formatted(source: Source, upgrade: bool) -> str | tuple[Diagnostic, ...]:
     from kvscen.language.codes import diagnostic
     from kvscen.language.format import FormatError, format_source
     from kvscen.language.format.markdown import format_page
 
+    page = source.name.endswith(".md")
+    if upgrade and not page:
+        upgraded = _upgraded(source)
+        if isinstance(upgraded, tuple):
+            return upgraded
+        source = upgraded
     try:
-        return format_page(source) if source.name.endswith(".md") else format_source(source)
+        return format_page(source) if page else format_source(source)
     except FormatError as error:
         return (diagnostic("KVS001", f"{source.name} cannot be formatted: {error}", help="please report this file"),)
+
+
+def _upgraded(source: Source) -> Source | tuple[Diagnostic, ...]:
+    """The text with the new words, or the errors that stand in the way. A file of parts for other files stays: what
+    its words are for is seen where they are used."""
+    from functools import partial
+
+    from kvscen.language.diagnose import Severity
+    from kvscen.lint import lint_source
+    from kvscen.lint.mend import mended
+
+    lint = partial(lint_source, folder=Path(source.name).parent)
+    errors = tuple(each for each in lint(source).diagnostics if each.severity is Severity.ERROR)
+    if any(each.code != NOTHING_TO_RUN for each in errors):
+        return errors
+    return mended(source, lint, RENAMED)[0]
 
 
 def write_text(path: Path, text: str) -> Diagnostic | None:

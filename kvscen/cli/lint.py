@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kvscen.cli.complete import scenarios
-from kvscen.cli.files import files
+from kvscen.cli.files import NOTHING_TO_RUN, files
 from kvscen.language.render import FORMATS, Format, render
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from kvscen.lint import Linted
     from kvscen.lint.allow import Allowed
 
-#: A file of parts for other files has nothing to run, and that is no problem until somebody runs it.
-_NOTHING_TO_RUN = "KVS123"
 #: The exit code of --diff where a file would change.
 WOULD_CHANGE = 1
 
@@ -93,7 +91,7 @@ def command(
             source = better if fix and not show_diff else source
         linted = lint(source)
         for diagnostic in linted.diagnostics:
-            if diagnostic.code != _NOTHING_TO_RUN:
+            if diagnostic.code != NOTHING_TO_RUN:
                 # A file that several others use has each of its problems once.
                 found.setdefault(_identity(diagnostic), diagnostic)
         for each in linted.allowed:

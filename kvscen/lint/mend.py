@@ -11,13 +11,13 @@ from kvscen.lint import Linted
 _ROUNDS = 10
 
 
-def mended(source: Source, lint: Callable[[Source], Linted]) -> tuple[Source, int]:
-    """(the text with its safe fixes applied, how many they are). A text with errors stays as it is, and so does one
-    that a fix would break."""
+def mended(source: Source, lint: Callable[[Source], Linted], code: str | None = None) -> tuple[Source, int]:
+    """(the text with its safe fixes applied, how many they are); with `code` those of this code alone. A text with
+    errors stays as it is, and so does one that a fix would break."""
     count = 0
     for _ in range(_ROUNDS):
         linted = lint(source)
-        fixes = safe_fixes(linted.diagnostics, source)
+        fixes = safe_fixes((d for d in linted.diagnostics if code in (None, d.code)), source)
         if linted.plan is None or not fixes:
             break
         better = Source(source.name, apply(source.text, fixes))

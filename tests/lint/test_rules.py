@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kvscen.cli.fmt import command as fmt
 from kvscen.language.diagnose import Source
 from kvscen.lint import lint_file, lint_source
 from kvscen.lint.mend import mended
@@ -306,6 +308,15 @@ sweep s { pattern = pages; tier = t; seed = 1; t.mode in [common, own]; skip whe
     assert count == 3 and "common" not in source.text
     again = lint_source(source, tmp_path)
     assert again.plan is not None and [p.id for p in again.plan.points] == [p.id for p in linted.plan.points]
+
+    # `fmt --upgrade` writes them too, and nothing else that a fix would change.
+    done = CliRunner().invoke(fmt, ["--upgrade", str(path)])
+    assert (done.exit_code, done.stdout) == (0, f"formatted {path}\n")
+    assert path.read_text().count("shared") == 3 and "common" not in path.read_text()
+    broken = "kvs 1\ntier t : old { mode = common; nonsense = 1 }\n"
+    path.write_text(broken)
+    done = CliRunner().invoke(fmt, ["--upgrade", str(path)])
+    assert done.exit_code == 1 and "nonsense" in done.stderr and path.read_text() == broken
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
