@@ -17,17 +17,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 import attrs
-import numpy as np
 
-from kvscen.plugin import ANY_BUFFER, MISS, WRITE, Arena, Clock, DriverError, Layout, Lost, Rows
+from kvscen.plugin import ANY_BUFFER, MISS, Arena, Clock, DriverError, Lost, Rows
 from kvscen.plugin import Lane as PluginLane
 from kvscen_drivers.memkv import protocol
+from kvscen_drivers.memkv.chunk import Chunk, Place
 from kvscen_drivers.memkv.client import Counted
 from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce, one_for_all
 from kvscen_drivers.memkv.lent import LentLine
 from kvscen_drivers.memkv.line import Broken, Item, Line, Unit
-from kvscen_drivers.memkv.placement import servers_of
-from kvscen_drivers.memkv.protocol import KEY_BYTES, REQUEST_MARK, REQUEST_ROW, Op
+from kvscen_drivers.memkv.protocol import REQUEST_ROW, Op
 from kvscen_drivers.memkv.redial import Redial
 from kvscen_drivers.reports import Ended, Report
 
@@ -37,23 +36,6 @@ _RETRY_NS = 100_000_000
 _MOST_FETCHED = 1 << 30
 
 _log = logging.getLogger("kvscen.driver")
-
-
-@attrs.frozen
-class Place:
-    """Where the blocks are: the values of `tag`, of `entry` blocks each."""
-
-    tag: int
-    layout: Layout
-    entry: int
-    servers: int
-
-    def key(self, value: int) -> bytes:
-        return self.tag.to_bytes(8, "little") + value.to_bytes(8, "little")
-
-    @property
-    def value_bytes(self) -> int:
-        return self.entry * self.layout.stride_bytes
 
 
 @attrs.define
@@ -71,59 +53,6 @@ class Buffers:
 
     first: int
     used: int = 0
-
-
-class Chunk:
-    """What one `submit` accepted, as lists: looking into rows of an array one by one costs as much as a system call."""
-
-    def __init__(
-        self, ops: Rows, now: int, place: Place, arena_bytes: int, held: bool, number: int, overhead_bytes: int
-    ) -> None:
-        layout, values = place.layout, ops["key"] // np.uint64(place.entry)
-        self.count = len(ops)
-        self.report = Report(ops, now)
-        self.number = number
-        offsets = ops["offset"]
-        room = np.uint64(layout.stride_bytes)
-        first, last = np.uint64(layout.first_key), np.uint64(layout.first_key + layout.keys)
-        good = (ops["key"] >= first) & (ops["key"] < last) & (ops["kind"] <= WRITE)
-        good &= (offsets <= room) & (ops["bytes"] <= room - np.minimum(offsets, room))
-        if not held:
-            good &= (ops["buffer"] <= arena_bytes) & (
-                ops["bytes"] <= arena_bytes - np.minimum(ops["buffer"], arena_bytes)
-            )
-        else:
-            good &= ops["bytes"] <= arena_bytes
-        if place.entry > 1:
-            offsets = offsets + ops["key"] % np.uint64(place.entry) * room
-        requests = np.zeros(len(ops), REQUEST_ROW)
-        requests["mark"], requests["key_bytes"] = REQUEST_MARK, KEY_BYTES
-        requests["op"] = np.where(ops["kind"] == WRITE, np.uint8(Op.PUT), np.uint8(Op.GET))
-        requests["id"] = np.arange(number, number + len(ops))
-        requests["offset"], requests["length"] = offsets, ops["bytes"]
-        requests["value_bytes"] = np.where(ops["kind"] == WRITE, np.uint64(place.value_bytes), np.uint64(0))
-        requests["tag"], requests["number"] = place.tag, values
-        self.heads = memoryview(requests.tobytes())
-        self.writes: list[bool] = (ops["kind"] == WRITE).tolist()
-        self.offsets: list[int] = offsets.tolist()
-        self.nbytes: list[int] = ops["bytes"].tolist()
-        self.buffers: list[int] = [] if held else ops["buffer"].tolist()
-        self.values: list[int] = values.tolist()
-        self.batches: list[int] = ops["batch"].tolist()
-        self.servers: list[int] | None = None if place.servers == 1 else servers_of(values, place.servers).tolist()
-        self.good: list[bool] | None = None if good.all() else good.tolist()
-        self.report.rows["wire_bytes"] = ops["bytes"] + np.uint64(overhead_bytes)
-
-    def is_one(self, first: int, last: int) -> bool:
-        """Whether rows [first, last) all read the same."""
-        count = last - first
-        return (
-            self.good is None
-            and all(
-                list_[first:last].count(list_[first]) == count for list_ in (self.values, self.offsets, self.nbytes)
-            )
-            and not any(self.writes[first:last])
-        )
 
 
 class MemkvLane(PluginLane):

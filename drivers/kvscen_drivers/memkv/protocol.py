@@ -82,6 +82,8 @@ REQUEST_ROW = np.dtype(
         ("number", "<u8"),
     ]
 )
+#: One such row, for making one.
+ROW = struct.Struct("<HBBIQQQQQQ")
 #: The bytes of a key of ours: a tag that no other run has, and the number of the value.
 KEY_BYTES = 16
 

@@ -23,9 +23,10 @@ from kvscen.plugin import (
     show_bytes,
 )
 from kvscen_drivers.memkv import engine
+from kvscen_drivers.memkv.chunk import Place
 from kvscen_drivers.memkv.client import Control, Counted, congestion_of, connect, interface_of
 from kvscen_drivers.memkv.fleet import Namespace, join, part_from
-from kvscen_drivers.memkv.lane import Figures, MemkvLane, Place
+from kvscen_drivers.memkv.lane import Figures, MemkvLane
 from kvscen_drivers.memkv.lent import LentLine
 from kvscen_drivers.memkv.line import Line
 from kvscen_drivers.memkv.placement import servers_of

@@ -32,8 +32,9 @@ from kvscen.plugin import (
     host_arena,
 )
 from kvscen_drivers.memkv import protocol
+from kvscen_drivers.memkv.chunk import Place
 from kvscen_drivers.memkv.client import Endpoint, connect
-from kvscen_drivers.memkv.lane import MemkvLane, Place
+from kvscen_drivers.memkv.lane import MemkvLane
 from kvscen_drivers.memkv.line import Line
 from kvscen_drivers.memkv.placement import servers_of
 from kvscen_drivers.memkv.protocol import ANSWER, ANSWER_MARK, REQUEST, Op, Status
