@@ -18,7 +18,7 @@ from kvscen.language.blocks import STEADY_ROUNDS
 from kvscen.language.values import show_value
 from kvscen.plan.point import Plan, Point
 from kvscen.plan.seek import most_points
-from kvscen.report.numbers import show_one
+from kvscen.report.numbers import duration, show_one
 from kvscen.results.record import TrialRecord
 
 
@@ -132,15 +132,6 @@ def asked_s(point: Point) -> float:
     # A load takes at least so long to be found steady; how much longer, the first trials tell.
     rounds = STEADY_ROUNDS * point.work.time_ns / 1e9 if point.work.until == "steady" else 0.0
     return rounds + (seconds if point.work.ceiling == "none" else 2 * seconds)
-
-
-def duration(seconds: float) -> str:
-    whole = max(1, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def describe(point: Point) -> str:

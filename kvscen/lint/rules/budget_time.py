@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kvscen.language.diagnose import Diagnostic
 from kvscen.lint.costs import cost_of, least_load_ns, longest_sweep
 from kvscen.lint.rule import TextRule
-from kvscen.report.progress import duration
+from kvscen.report.numbers import duration
 
 #: Where nobody says how long a plan may take.
 DEFAULT_NS = 8 * 3600 * 10**9
