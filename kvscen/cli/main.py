@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,10 @@ VERBS = {
 }
 
 
+#: The exit code of a command that Ctrl-C has ended; `run` ends its trial first.
+INTERRUPTED = 130
+
+
 class _Verbs(click.Group):
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
         if args is None:  # not given by somebody in whose process we are
@@ -38,6 +43,13 @@ class _Verbs(click.Group):
 
             as_program()
         return super().main(args, *more, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)

@@ -54,7 +54,7 @@ def test_every_command_runs_as_written(tmp_path: Path) -> None:
         done = kvscen(tmp_path, *given)
         assert done.returncode == 0, (given, done.stdout, done.stderr)
         seen.add(command[0])
-    assert seen == {"lint", "fmt", "doctor", "plan", "size", "predict", "run", "show", "drivers"}
+    assert seen == {"new", "explain", "lint", "fmt", "doctor", "plan", "size", "predict", "run", "show", "drivers"}
     (query,) = fences("sql")
     answer = duckdb.sql(query.replace("'runs/", f"'{tmp_path}/runs/")).fetchall()
     assert {row[0] for row in answer} == {"read", "write"}

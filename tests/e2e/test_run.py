@@ -13,7 +13,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 
+from kvscen.cli.main import main
 from kvscen.results.journal import read_journals
 from kvscen.testing.fake import register
 from tests.e2e.support import MEMORY, command, environment, kvscen, scenario, trials
@@ -67,13 +69,27 @@ def test_the_exit_code_says_how_it_ended(
     assert Counter(row["status"] for row in trials(tmp_path / "out")) == statuses
 
 
+def _first_trial_ended(process: subprocess.Popen[str]) -> None:
+    """What lint warns of comes before."""
+    assert process.stderr is not None
+    assert any("trial 1: ok" in line for line in process.stderr)
+
+
+def test_ctrl_c_before_anything_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kvscen.cli.lint.files", interrupted)
+    done = CliRunner().invoke(main, ["lint", "scenarios"])
+    assert (done.exit_code, done.stderr) == (130, "interrupted\n")
+
+
 def test_one_ctrl_c_keeps_everything_and_resume_goes_on(tmp_path: Path) -> None:
     path = scenario(tmp_path)
     process = subprocess.Popen(
         command("run", path, "--out", "out"), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
     )
-    assert process.stderr is not None
-    process.stderr.readline()
+    _first_trial_ended(process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -145,8 +161,7 @@ def test_a_run_folder_that_goes_away_ends_the_run_with_a_sentence(tmp_path: Path
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stderr is not None
-    process.stderr.readline()
+    _first_trial_ended(process)
     shutil.rmtree(tmp_path / "out")
     _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors and "error:" in errors, errors

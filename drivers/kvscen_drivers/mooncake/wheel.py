@@ -58,9 +58,9 @@ def version() -> str:
     return "of unknown version"
 
 
-def api() -> Any:
-    """The module with MooncakeDistributedStore. Raises ImportError."""
-    return importlib.import_module(_STORE)
+def api(module: str = _STORE) -> Any:
+    """A module of the wheel, such as that with MooncakeDistributedStore. Raises ImportError."""
+    return importlib.import_module(module)
 
 
 def why_not(module: str = _STORE) -> tuple[str, str]:
@@ -68,7 +68,7 @@ def why_not(module: str = _STORE) -> tuple[str, str]:
     if not installed():
         return MISSING, INSTALL
     try:
-        importlib.import_module(module)
+        api(module)
     except ImportError as error:
         library = str(error).partition(":")[0]
         package = _LIBRARIES.get(library)

@@ -158,7 +158,7 @@ def test_nobody_listens():
     ],
 )
 def test_libraries_of_the_system_that_are_missing(monkeypatch, said, reason, remedy):
-    def fail():
+    def fail(*_):
         raise ImportError(said)
 
     monkeypatch.setattr(wheel, "installed", lambda: True)
