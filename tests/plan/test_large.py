@@ -236,7 +236,7 @@ def test_too_many_are_refused(name: str, most: int, more: str) -> None:
 
 def test_a_driver_that_looks_is_asked_for_each_number() -> None:
     """The blocks of a large plan that a driver warns of, and an error that only some points have."""
-    text = BIG.replace('posix { path = "./kv-data" }', "sim { bandwidth = 1 GiB/s; latency = 9 us; parallelism = 8 }")
+    text = BIG.replace('posix { path = "./kv-data" }', "mooncake { }")
     scenario = check_source(Source("big.kvs", text.replace("MORE", "pages.memory in [dram, vram]")), None).scenario
     assert scenario is not None
     found = expand(scenario)
