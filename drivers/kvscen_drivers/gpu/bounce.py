@@ -83,7 +83,8 @@ def gpu_setting() -> Any:
     return setting(
         Count(0, 1023),
         default=None,
-        help="with `memory = vram`: the GPU of the buffers, as CUDA counts them (CUDA_VISIBLE_DEVICES); default: 0",
+        help="with `memory = vram`: the GPU of the buffers, as CUDA counts them (CUDA_VISIBLE_DEVICES); default: 0. "
+        "Untested: no GPU has run it yet",
     )
 
 
