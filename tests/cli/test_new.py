@@ -153,9 +153,17 @@ def test_a_wrong_question_names_the_right_ones() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [("--about", "model"), ("--tier", "sim"), ("--about", "compare")], ids=str)
-def test_a_handful_run(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "short"),
+    [
+        (("--about", "model"), ("requests.trials=1", "requests.time=200 ms", "pages.prompt=64 tokens")),
+        (("--tier", "sim"), ("sizes.trials=1", "sizes.time=50 ms")),
+        (("--about", "compare"), ("both.trials=1", "both.time=200 ms", "blocks.working_set=16 MiB")),
+    ],
+    ids=str,
+)
+def test_a_handful_run(tmp_path: Path, arguments: tuple[str, ...], short: tuple[str, ...]) -> None:
     assert kvscen(tmp_path, "new", "x", *arguments).returncode == 0
-    done = kvscen(tmp_path, "run", "x.kvs", "--out", "out", timeout=300)
+    done = kvscen(tmp_path, "run", "x.kvs", "--out", "out", *(word for pin in short for word in ("--set", pin)))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "trials.parquet").exists()

@@ -127,7 +127,7 @@ def test_an_order_for_a_slow_storage_is_said_to_cost(tmp_path: Path) -> None:
     """Simulated, so the same everywhere: with the order of a storage as fast as this one nobody waits much."""
     text = """kvs 1
 tier fast : sim { bandwidth = 10 GB/s; latency = 10 us; parallelism = 8 }
-pattern day : conversations { block = 64 KiB; users = 12; requests = 200 }
+pattern day : conversations { block = 64 KiB; users = 12; requests = 60 }
 sweep s { pattern = day; tier = fast; trials = 1; seed = 1; day.order_for in [50 MB/s, 5 GB/s] }
 """
     done = kvscen(tmp_path, "run", scenario(tmp_path, text), "--out", "out")

@@ -27,14 +27,14 @@ pattern pages : transfer {{ op = read; block = 4 KiB; batch = 4; working_set = 6
 sweep blocks {{
   pattern = pages
   tier in [bad, good]
-  trials = 2; warmup = 10 ms; time = 50 ms; timeout = 2 s; seed = 1
+  trials = 2; warmup = 10 ms; operations = 400; timeout = 2 s; seed = 1
   expect {expect}
 }}
 """
 
 
 def test_a_run_leaves_a_folder_that_any_tool_reads(tmp_path: Path) -> None:
-    done = kvscen(tmp_path, "run", scenario(tmp_path))
+    done = kvscen(tmp_path, "run", scenario(tmp_path), fresh=True)
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
     assert "iB/s" in done.stdout
@@ -45,9 +45,9 @@ def test_a_run_leaves_a_folder_that_any_tool_reads(tmp_path: Path) -> None:
     rows = duckdb.sql(f"select * from read_parquet('{tmp_path}/runs/*/trials.parquet', union_by_name=true)").fetchall()
     assert len(rows) == 12
     assert Counter(row["status"] for row in trials(run)) == {"ok": 12}
-    plan = json.loads(kvscen(tmp_path, "plan", "test.kvs", "--format", "json").stdout)
+    plan = json.loads(kvscen(tmp_path, "plan", "test.kvs", "--format", "json", fresh=True).stdout)
     assert {p["point_id"] for p in plan["points"]} == {row["point_id"] for row in trials(run)}
-    assert kvscen(tmp_path, "show").stdout == done.stdout
+    assert kvscen(tmp_path, "show", fresh=True).stdout == done.stdout
 
 
 @pytest.mark.parametrize(

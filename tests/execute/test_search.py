@@ -189,7 +189,7 @@ def test_a_tool_measures_together_only_what_is_asked_for(tmp_path: Path) -> None
 
 
 def test_a_run_that_was_cut_off_anywhere_goes_on_and_measures_nothing_twice(tmp_path: Path) -> None:
-    plan = planned(GOODPUT)
+    plan = planned(GOODPUT.replace("time = 1 s", "time = 200 ms"))
     whole = run(plan, tmp_path)
     keys = [(record.point_id, record.trial, record.trial_order) for record in whole]
     for cut in range(len(whole) + 1):

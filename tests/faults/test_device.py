@@ -170,7 +170,7 @@ def test_a_file_system_that_answers_nothing_costs_its_tier_alone(tmp_path: Path,
     """Nothing of the run but the tier's worker may wait for it: not the look at the machine, not the tables."""
     path = scenario(tmp_path, text(disk.path, tmp_path))
     with disk.frozen():
-        done = kvscen(tmp_path, "run", path, "--out", "out")
+        done = kvscen(tmp_path, "run", path, "--out", "out", fresh=True)
     assert done.returncode == 3, done.stdout + done.stderr
     rows = by_tier(trials(tmp_path / "out"))
     assert [row["status"] for row in rows["bad"]] == ["hang", "hang"]

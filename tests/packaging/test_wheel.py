@@ -39,8 +39,10 @@ def test_the_wheel_runs_in_a_fresh_environment(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("kvscen-*.whl")
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"kvscen", "kvscen_drivers", "kvscen_grammar"}
-    call(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
-    call(tmp_path / "venv" / "bin" / "python", *pip, "install", "--quiet", wheel, cwd=tmp_path)
+    # Our own pip fills it, and compiles nothing of which most is never imported: half of the work.
+    call(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
+    into = ["--python", tmp_path / "venv" / "bin" / "python"]
+    call(sys.executable, *pip, *into, "install", "--quiet", "--no-compile", wheel, cwd=tmp_path)
     (tmp_path / "test.kvs").write_text(SCENARIO)
     kvscen = tmp_path / "venv" / "bin" / "kvscen"
     assert "no problems" in call(kvscen, "lint", "--strict", "test.kvs", cwd=tmp_path)

@@ -60,7 +60,7 @@ def test_a_slow_link_shows_what_coalescing_saves(tmp_path: Path) -> None:
 
 def test_a_link_that_is_cut_costs_its_point_and_comes_back(tmp_path: Path) -> None:
     with linked() as link, serving_there(link, tmp_path) as (_, place):
-        text = TEXT.format(place=place, time="20 s", axes="")
+        text = TEXT.format(place=place, time="8 s", axes="")
         (record,) = run_struck(tmp_path, text, Go, lambda _: link.cut())
         assert record.status == "error" and place in record.reason, record.reason
         assert "sent nothing for 2 s" in record.reason
