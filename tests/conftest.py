@@ -17,13 +17,16 @@ _HERE = Path(__file__).parent
 _LOOPBACK = ("drivers/memkv", "drivers/mooncake", "drivers/nixl", "drivers/redis")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         place = item.path.relative_to(_HERE).as_posix()
         if place.startswith(_LOOPBACK):
             item.add_marker(pytest.mark.xdist_group("loopback"))
         elif "module" in _scopes(item):
             item.add_marker(pytest.mark.xdist_group(place))
+    if hasattr(config, "workerinput"):
+        # The long ones first: at the end no process waits for the other.
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_collection_finish() -> None:

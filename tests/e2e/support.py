@@ -50,8 +50,8 @@ def kvscen(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in `folder` and return what it printed. Fails the test on a traceback, whatever the command.
 
-    In a `fresh` process, or one with an environment of its own, as a user does; otherwise in this one, which has imported
-    all that takes a second to import. The workers are processes in either case.
+    In a `fresh` process, or one with an environment of its own, as a user does; otherwise in this one, which has
+    imported all that takes a second to import. The workers are processes in either case.
     """
     if fresh or env is not None:
         done = subprocess.run(

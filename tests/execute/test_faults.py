@@ -21,11 +21,11 @@ from kvscen.results.record import TrialRecord
 from kvscen.testing.fake import FakeDriver
 from tests.execute.support import Silent, make_plan, make_point, registry_of
 
-#: They wait for a short `timeout` to pass, and for nothing to pass it.
-pytestmark = pytest.mark.alone
+#: It waits for a short `timeout` to pass, and for nothing else to pass it.
+waits = pytest.mark.alone
 
 # Where nothing hangs, a machine that is busy with something else is no fault.
-WORK = Work(op="read", block_bytes=4096, batch=4, keys=16, time_ns=100_000_000, timeout_ns=10**10)
+WORK = Work(op="read", block_bytes=4096, batch=4, keys=16, operations=400, timeout_ns=20 * 10**9)
 HANGING = attrs.evolve(WORK, timeout_ns=1_500_000_000)
 REGISTRY = registry_of(fake=FakeDriver)
 
@@ -56,11 +56,11 @@ def run(folder: Path, work: Work, *tiers: Tier, trials: int = 1) -> list[TrialRe
         ("unavailable", 0, "unavailable", ""),
         ("refuse", 0, "error", ""),
         ("raise_open", 0, "error", "raised"),
-        ("hang_prepare", 0, "hang", "1.5 s"),
-        ("hang_submit", 100, "hang", "1.5 s"),
-        ("hang_reap", 100, "hang", "1.5 s"),
-        ("stall", 100, "hang", "1.5 s"),
-        ("lost", 100, "hang", "1.5 s"),
+        pytest.param("hang_prepare", 0, "hang", "1.5 s", marks=waits),
+        pytest.param("hang_submit", 100, "hang", "1.5 s", marks=waits),
+        pytest.param("hang_reap", 100, "hang", "1.5 s", marks=waits),
+        pytest.param("stall", 100, "hang", "1.5 s", marks=waits),
+        pytest.param("lost", 100, "hang", "1.5 s", marks=waits),
         ("exit", 100, "error", "exit code 3"),
         ("kill", 100, "error", "SIGKILL"),
         ("raise", 100, "error", "raised"),
@@ -88,10 +88,18 @@ def test_a_fault_has_its_status_and_the_run_goes_on(
 
 #: 16 operations lay the data out; what settles after the 17th is the end of the load.
 DURABLE = attrs.evolve(
-    HANGING, timeout_ns=600_000_000, op="write", durability="end", verify="off", sync_timeout_ns=10**10
+    HANGING,
+    operations=None,
+    time_ns=100_000_000,
+    timeout_ns=600_000_000,
+    op="write",
+    durability="end",
+    verify="off",
+    sync_timeout_ns=10**10,
 )
 
 
+@waits
 def test_making_it_durable_may_take_longer_than_operations_may(tmp_path: Path) -> None:
     (record,) = run(tmp_path, DURABLE, fake("slow", "slow_settle", after=17, latency_ns=8_000_000))
     assert record.status == "ok", record.reason
@@ -100,6 +108,7 @@ def test_making_it_durable_may_take_longer_than_operations_may(tmp_path: Path) -
     assert record.measures["operations_per_s"] == pytest.approx(record.measures["operations"] * 1e9 / took)
 
 
+@waits
 @pytest.mark.parametrize("after", [0, 17])
 def test_what_never_becomes_durable_is_a_hang(tmp_path: Path, after: int) -> None:
     work = attrs.evolve(DURABLE, sync_timeout_ns=400_000_000)
@@ -114,11 +123,12 @@ def _beginning(monkeypatch: pytest.MonkeyPatch, folder: Path, code: str) -> None
     monkeypatch.setenv("PYTHONPATH", str(folder))
 
 
+@waits
 def test_how_long_a_worker_takes_to_start_is_not_limited_by_the_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _beginning(monkeypatch, tmp_path, "import time; time.sleep(2)")
-    work = attrs.evolve(WORK, time_ns=None, operations=16, processes=2, timeout_ns=HANGING.timeout_ns)
+    work = attrs.evolve(WORK, operations=16, processes=2, timeout_ns=HANGING.timeout_ns)
     (record,) = run(tmp_path, work, fake("good", "none"))
     assert record.status == "ok", record.reason
 
@@ -147,7 +157,7 @@ def test_what_a_driver_prints_goes_to_its_log(tmp_path: Path) -> None:
 
 
 def test_two_processes_with_two_lanes_share_keys_and_window(tmp_path: Path) -> None:
-    work = attrs.evolve(WORK, processes=2, threads=2)
+    work = attrs.evolve(WORK, operations=None, time_ns=100_000_000, processes=2, threads=2)
     (record,) = run(tmp_path, work, fake("good", "none"))
     assert record.status == "ok", record.reason
     assert record.measures["verified_bytes"] == 16 * 4096
@@ -158,9 +168,7 @@ def test_two_processes_with_two_lanes_share_keys_and_window(tmp_path: Path) -> N
 
 def test_counted_operations_are_counted_exactly(tmp_path: Path) -> None:
     for threads, processes in ((1, 1), (2, 1), (2, 2)):
-        work = attrs.evolve(
-            WORK, time_ns=None, operations=101, warmup_ns=20_000_000, threads=threads, processes=processes
-        )
+        work = attrs.evolve(WORK, operations=101, warmup_ns=20_000_000, threads=threads, processes=processes)
         (record,) = run(tmp_path, work, fake("good", "none"))
         assert (record.status, record.measures["operations"]) == ("ok", 101), record.reason
     (record,) = run(tmp_path, attrs.evolve(work, operations=1), fake("good", "none"))
@@ -168,8 +176,9 @@ def test_counted_operations_are_counted_exactly(tmp_path: Path) -> None:
     assert 0 < record.measures["window_ns"] < 10**10
 
 
+@waits
 def test_an_open_loop_keeps_its_rate_and_reports_the_delay(tmp_path: Path) -> None:
-    work = attrs.evolve(WORK, rate_per_s=Fraction(500), time_ns=400_000_000, depth=4)
+    work = attrs.evolve(WORK, rate_per_s=Fraction(500), operations=None, time_ns=400_000_000, depth=4)
     (record,) = run(tmp_path, work, fake("good", "none"))
     measures = record.measures
     assert record.status == "ok", record.reason
@@ -179,7 +188,7 @@ def test_an_open_loop_keeps_its_rate_and_reports_the_delay(tmp_path: Path) -> No
 
 
 def test_an_open_loop_beyond_what_the_tier_can_do_shows_a_backlog(tmp_path: Path) -> None:
-    work = attrs.evolve(WORK, rate_per_s=Fraction(20_000), time_ns=200_000_000, depth=1)
+    work = attrs.evolve(WORK, rate_per_s=Fraction(20_000), operations=None, time_ns=200_000_000, depth=1)
     (record,) = run(tmp_path, work, fake("slow", "none", latency_ns=2_000_000))
     measures = record.measures
     assert measures["achieved_per_s"] < 1000 < measures["offered_per_s"]

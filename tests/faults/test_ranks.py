@@ -13,16 +13,13 @@ from kvscen.results.record import TrialRecord
 from tests.drivers.nixl.support import needs_nixl
 from tests.execute.struck import run_struck
 
-#: They wait for a short `timeout` to pass, and for nothing to pass it.
-pytestmark = pytest.mark.alone
-
 TEXT = """kvs 1
 tier a : {driver}
 tier b : memory {{ }}
 pattern traffic : matrix {{ files = ["m.txt"] }}
 sweep s {{
   pattern = traffic; tier in [a, b]
-  trials = 2; warmup = 5 ms; time = 30 ms; timeout = {timeout}; seed = 1; order = sequential
+  trials = 2; warmup = 5 ms; operations = 40; timeout = {timeout}; seed = 1; order = sequential
 }}
 """
 
@@ -44,6 +41,7 @@ def test_a_rank_that_is_killed_costs_its_trial(tmp_path: Path, when: type[Reques
     assert records[1].measures["verified_bytes"] == (64 << 10) + 1 + (1 << 20) + 2048
 
 
+@pytest.mark.alone  # it waits for a short `timeout` to pass, and for nothing else to pass it
 def test_a_rank_that_hangs_costs_its_point(tmp_path: Path) -> None:
     records = run(tmp_path, "memory { }", Go, signal.SIGSTOP, "1 s")
     assert [record.status for record in records] == ["hang", "hang", "ok", "ok"]

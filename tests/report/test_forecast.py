@@ -5,6 +5,7 @@ After a change that is meant: KVSCEN_GOLDEN=write python -m pytest tests/report,
 
 from __future__ import annotations
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@functools.cache
 def found(folder: Path, scenario: str, *pins: str) -> list[Forecast]:
     plan = lint_file(folder / scenario, pins).plan
     assert plan is not None
