@@ -18,7 +18,7 @@ pattern pages : transfer {{
 sweep blocks {{
   pattern = pages; tier = disk
   {axes}
-  trials = 2; warmup = 20 ms; time = 150 ms; seed = 1
+  trials = 2; warmup = 20 ms; operations = 400; seed = 1
   ceiling = fio
   expect {expect}
 }}
@@ -83,7 +83,7 @@ def test_without_fio_the_trials_are_ok_and_the_table_says_how_to_get_it(tmp_path
 
 def test_the_plan_counts_it(tmp_path: Path) -> None:
     text = TEXT.format(layout="file", axes="pages.op = read", expect="ceiling_ratio >= 0.9")
-    done = kvscen(tmp_path, "plan", scenario(tmp_path, text))
+    done = kvscen(tmp_path, "plan", scenario(tmp_path, text.replace("operations = 400", "time = 150 ms")))
     assert "for the programs beside it (`ceiling`)" in " ".join(done.stdout.split())
 
 

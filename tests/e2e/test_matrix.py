@@ -17,7 +17,7 @@ pattern traffic : matrix { files = ["in/a.txt", "in/b.txt"]; compute = [1 ms, 2 
 sweep steps {
   pattern = traffic; tier = shared
   traffic.mode in [isolated, sequence]
-  trials = 2; warmup = 5 ms; time = 40 ms; seed = 1
+  trials = 2; warmup = 5 ms; operations = 40; seed = 1
   expect errors == 0
 }
 """

@@ -20,7 +20,7 @@ pattern pages : transfer { op = write; block = 64 KiB; working_set = 16 MiB }
 sweep blocks {
   pattern = pages
   tier in [disk, dram]
-  trials = 2; warmup = 10 ms; time = 50 ms; seed = 1
+  trials = 2; warmup = 10 ms; operations = 300; seed = 1
 }
 """
 

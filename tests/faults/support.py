@@ -113,7 +113,7 @@ pattern pages : transfer {{ op = {op}; block = 16 KiB; batch = 4; working_set = 
 sweep blocks {{
   pattern = pages
   tier in [bad, good]
-  trials = 2; warmup = 20 ms; time = 150 ms; timeout = 1 s; seed = 1
+  trials = 2; warmup = 20 ms; operations = 400; timeout = 3 s; seed = 1
 }}
 """
 KEYS, BLOCK = 16, 16 << 10

@@ -147,7 +147,7 @@ sweep blocks {{
   pattern = pages
   tier = disk
   pages.batch in [4, 8]
-  trials = 1; warmup = 10 ms; time = 50 ms; seed = 1
+  trials = 1; warmup = 10 ms; operations = 100; seed = 1
 }}
 """
 
