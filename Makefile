@@ -17,7 +17,7 @@ test: check
 	$(TESTED) -m "not long and not alone" --numprocesses 2 --dist loadgroup
 	$(TESTED) -m "not long and alone"
 
-# Real traces of millions of look-ups, files of a gigabyte: minutes each.
+# Real traces of millions of look-ups, files of a gigabyte, random texts: minutes each.
 test-long: $(VENV)/.test
 	$(TESTED) -m long
 

@@ -16,6 +16,8 @@ _HERE = Path(__file__).parent
 #: What goes over the loopback device proves its way by that device's counters, which everybody else counts in too.
 _LOOPBACK = ("drivers/memkv", "drivers/mooncake", "drivers/nixl", "drivers/redis")
 
+_frozen_for: set[Path] = set()
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
@@ -29,11 +31,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
-def pytest_collection_finish() -> None:
-    """What all tests are made of stays to the end. Each measured window begins with a collection of what is left over,
-    which need not look through it."""
-    gc.collect()
-    gc.freeze()
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What has been imported and collected stays to the end. Each measured window begins with a collection of what is
+    left over, which need not look through it."""
+    if item.path not in _frozen_for:
+        _frozen_for.add(item.path)
+        gc.collect()
+        gc.freeze()
 
 
 def _scopes(item: pytest.Item) -> list[str]:

@@ -30,7 +30,7 @@ from tests.drivers.posix.fio import RATE, stand_in
 from tests.execute.support import InProcessChannel, Script, Silent, make_plan, make_point, registry_of
 from tests.processes import gone
 
-WORK = Work(op="read", block_bytes=4096, batch=8, keys=32, time_ns=20_000_000, verify="off", ceiling="fio")
+WORK = Work(op="read", block_bytes=4096, batch=8, keys=32, time_ns=200_000_000, verify="off", ceiling="fio")
 
 
 def fio(seconds: float = 0.1) -> FioPeer:
@@ -210,7 +210,7 @@ def test_it_comes_after_odd_trials_and_before_even_ones(tmp_path: Path, monkeypa
         ratio = record.measures["throughput_bytes_per_s"] / (RATE * 4096)  # type: ignore[operator]
         assert record.measures["ceiling_ratio"] == pytest.approx(ratio)
     assert [(load.lanes, load.depth, load.stride_bytes) for load in LOADS] == [(((0, 16), (16, 16)), 8, 4096)] * 3
-    assert {load.window_ns for load in LOADS} == {20_000_000}
+    assert {load.window_ns for load in LOADS} == {200_000_000}
 
 
 def test_counted_operations_lend_it_their_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
