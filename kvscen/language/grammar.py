@@ -12,6 +12,8 @@ from typing import Any
 
 import lark
 
+from kvscen.language.build import Builder
+
 #: What can be parsed on its own.
 STARTS = ("document", "version", "item", "header", "statement", "value")
 
@@ -44,11 +46,17 @@ def build(**options: Any) -> lark.Lark:
         parser="lalr",
         lexer="contextual",
         start=list(STARTS),
-        propagate_positions=True,
+        keep_all_tokens=True,  # the builder tells by them where a node begins and ends
         maybe_placeholders=False,
         postlex=_NewlineIsSpace(),
         **options,
     )
+
+
+@functools.cache
+def builder() -> Builder:
+    """What the parser of this process calls for each rule."""
+    return Builder()
 
 
 @functools.cache
@@ -60,8 +68,10 @@ def parser() -> lark.Lark:
     """
     folder = _cache_folder()
     if folder is None:
-        return build()
-    return build(cache=str(folder / f"grammar-{platform.python_version()}-lark-{lark.__version__}"))
+        return build(transformer=builder())
+    return build(
+        transformer=builder(), cache=str(folder / f"grammar-{platform.python_version()}-lark-{lark.__version__}")
+    )
 
 
 def _cache_folder() -> Path | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from kvscen.language.build import Builder, too_deep
-from kvscen.language.codes import diagnostic
-from kvscen.language.diagnose import Diagnostic, Source, Span
-from kvscen.language.grammar import parser
+from kvscen.language.diagnose import Diagnostic, Source
+from kvscen.language.grammar import builder, parser
 from kvscen.language.mistakes import explain
+
+#: The parser's builder knows one text at a time.
+_ONE = threading.Lock()
 
 
 def parse_piece(
@@ -18,26 +20,16 @@ def parse_piece(
 ) -> tuple[Any | None, tuple[Diagnostic, ...]]:
     """The node of source.text[begin:end] read as `start` (of grammar.STARTS), or None and what is wrong with it."""
     end = len(source.text) if end is None else end
-    try:
-        tree = parser().parse(source.text[begin:end], start=start)
-    except UnexpectedInput as error:
-        place, expected = _place(error)
-        at = end if place is None else begin + place
-        return None, (explain(source, start, begin, end, at, expected),)
-    deep = too_deep(tree)
-    if deep is not None:
-        span = Span(source, begin + deep[0], begin + deep[1])
-        return None, (
-            diagnostic(
-                "KVS033",
-                "this expression is nested too deeply",
-                span,
-                help="split it: give its parts names with `let`",
-            ),
-        )
-    builder = Builder(source, begin)
-    node = builder.transform(tree)
-    return (None if builder.problems else node), tuple(builder.problems)
+    with _ONE:
+        builder().begin(source, begin)
+        try:
+            made = parser().parse(source.text[begin:end], start=start)
+        except UnexpectedInput as error:
+            place, expected = _place(error)
+        else:
+            return builder().result(made)
+    at = end if place is None else begin + place
+    return None, (explain(source, start, begin, end, at, expected),)
 
 
 def _place(error: UnexpectedInput) -> tuple[int | None, frozenset[str]]:
