@@ -16,6 +16,7 @@ point.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -144,7 +145,12 @@ class Measured(SettingType):
         return exact.numerator
 
     def show(self, value: Any) -> str:
-        return format_quantity(Quantity(Fraction(value) / self.scale, self.dimension))
+        return _shown(value, self.scale, self.dimension)
+
+
+@functools.lru_cache(maxsize=4096)
+def _shown(value: int | Fraction, scale: int, dimension: Dimension) -> str:
+    return format_quantity(Quantity(Fraction(value) / scale, dimension))
 
 
 class Count(Measured):

@@ -40,11 +40,12 @@ class Leaf:
 
     def axes(self, flat: Flat) -> dict[str, Value]:
         """The values of the axes that the point reaches, in the order of the sweep."""
+        used = self.point.used
         return {
             key: flat.axes[i].rows[self.choice[i]][j].value
             for i, axis in enumerate(flat.axes)
             for j, key in enumerate(axis.keys)
-            if key in self.point.used
+            if key in used
         }
 
     def place(self, flat: Flat) -> str:
