@@ -69,9 +69,8 @@ def parser() -> lark.Lark:
     folder = _cache_folder()
     if folder is None:
         return build(transformer=builder())
-    return build(
-        transformer=builder(), cache=str(folder / f"grammar-{platform.python_version()}-lark-{lark.__version__}")
-    )
+    tables = folder / f"tables-{platform.python_version()}-lark-{lark.__version__}"
+    return build(transformer=builder(), cache=str(tables))
 
 
 def _cache_folder() -> Path | None:

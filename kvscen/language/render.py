@@ -5,6 +5,8 @@ Everything but json is free of control characters, whatever a scenario or a plug
 
 from __future__ import annotations
 
+import bisect
+import functools
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -138,22 +140,35 @@ def _window(span: Span) -> tuple[str, int, int]:
     line = span.source.line(number)
     first = min(column - 1, len(line))
     last = min(max(first, first + span.end - span.start), len(line))
+    cells, edges = _cells(line)
+    start, length = edges[first], max(1, edges[last] - edges[first])
+    if edges[-1] <= WINDOW:
+        return "".join(cells), start, length
+    # Keep what is marked, then what stands before it, then what follows.
+    from_column = max(0, min(start - WINDOW // 3, edges[-1] - WINDOW))
+    begin = bisect.bisect_left(edges, from_column)
+    stop = bisect.bisect_right(edges, edges[begin] + WINDOW) - 1
+    head, tail = ("…" if begin else ""), ("…" if stop < len(cells) else "")
+    shown_length = max(1, min(length, edges[stop] - start))
+    return head + "".join(cells[begin:stop]) + tail, start - edges[begin] + len(head), shown_length
+
+
+def _cells(line: str) -> tuple[Sequence[str], Sequence[int]]:
+    """How each character of a source line is shown, and the column of each and of the end."""
+    if _is_plain(line):
+        return line, range(len(line) + 1)
     cells: list[str] = []
     edges = [0]
     for character in line:
         cell = _cell(character, edges[-1])
         cells.append(cell)
         edges.append(edges[-1] + _width(cell))
-    start, length = edges[first], max(1, edges[last] - edges[first])
-    if edges[-1] <= WINDOW:
-        return "".join(cells), start, length
-    # Keep what is marked, then what stands before it, then what follows.
-    from_column = max(0, min(start - WINDOW // 3, edges[-1] - WINDOW))
-    begin = next(i for i in range(len(edges)) if edges[i] >= from_column)
-    stop = next((i for i in range(len(edges)) if edges[i] > edges[begin] + WINDOW), len(edges)) - 1
-    head, tail = ("…" if begin else ""), ("…" if stop < len(cells) else "")
-    shown_length = max(1, min(length, edges[stop] - start))
-    return head + "".join(cells[begin:stop]) + tail, start - edges[begin] + len(head), shown_length
+    return cells, edges
+
+
+def _is_plain(text: str) -> bool:
+    """Of printable ASCII, as nearly every text is: shown as it is, a column for a character."""
+    return text.isascii() and text.isprintable()
 
 
 def _cell(character: str, column: int) -> str:
@@ -163,6 +178,7 @@ def _cell(character: str, column: int) -> str:
     return _visible(character)
 
 
+@functools.lru_cache(maxsize=1024)
 def _visible(character: str) -> str:
     category = unicodedata.category(character)
     if category == "Cc":
@@ -175,6 +191,7 @@ def _visible(character: str) -> str:
     return character
 
 
+@functools.lru_cache(maxsize=1024)
 def _width(shown: str) -> int:
     """Columns that it takes on a terminal."""
     return sum(
@@ -189,6 +206,8 @@ def _width(shown: str) -> int:
 
 def _clean(text: str) -> str:
     """One line that can be printed anywhere."""
+    if _is_plain(text):
+        return text
     return "".join(" " if c in "\t\n\r\v\f" else _visible(c) for c in text)
 
 

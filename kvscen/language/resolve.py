@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
@@ -383,12 +384,17 @@ def _bad_row(expr: syntax.Expr, targets: tuple[Target, ...]) -> ScenarioError:
 
 def all_words(declarations: Iterator[type]) -> frozenset[str]:
     """The words of all settings of the core and of these declarations."""
-    words: set[str] = set()
+    return _core_words().union(*map(_words, declarations))
+
+
+@functools.cache
+def _core_words() -> frozenset[str]:
     built_ins = (declaration for known in BUILT_INS.values() for declaration in known.values())
-    for declaration in (SweepSettings, *built_ins, *declarations):
-        for info in settings_of(declaration).values():
-            words.update(info.type.words)
-    return frozenset(words)
+    return frozenset().union(*map(_words, (SweepSettings, *built_ins)))
+
+
+def _words(declaration: type) -> set[str]:
+    return {word for info in settings_of(declaration).values() for word in info.type.words}
 
 
 def universe_of(scenario: Scenario) -> Universe:
