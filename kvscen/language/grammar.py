@@ -19,12 +19,16 @@ STARTS = ("document", "version", "item", "header", "statement", "value")
 
 
 class _NewlineIsSpace:
-    """Takes out the newlines inside ( ) and [ ]."""
+    """Takes out the newlines inside ( ) and [ ]. `seen`: the tokens of the last text, so far."""
 
     always_accept = ("_NEWLINE",)
 
+    def __init__(self) -> None:
+        self.seen: list[lark.Token] = []
+
     def process(self, stream: Iterator[lark.Token]) -> Iterator[lark.Token]:
         depth = 0
+        seen = self.seen = []
         for token in stream:
             if token.type in ("LPAR", "LSQB"):
                 depth += 1
@@ -32,7 +36,16 @@ class _NewlineIsSpace:
                 depth -= 1
             elif token.type == "_NEWLINE" and depth > 0:
                 continue
+            seen.append(token)
             yield token
+
+
+_POSTLEX = _NewlineIsSpace()
+
+
+def seen_tokens() -> list[lark.Token]:
+    """Those of the text that was parsed last."""
+    return _POSTLEX.seen
 
 
 def grammar_text() -> str:
@@ -40,7 +53,7 @@ def grammar_text() -> str:
 
 
 def build(**options: Any) -> lark.Lark:
-    """The parser; `cache=path` loads it. `strict=True` (needs interegular) proves that it has no conflict."""
+    """A parser; `cache=path` loads it. `strict=True` (needs interegular) proves that it has no conflict."""
     return lark.Lark(
         grammar_text(),
         parser="lalr",
@@ -48,7 +61,7 @@ def build(**options: Any) -> lark.Lark:
         start=list(STARTS),
         keep_all_tokens=True,  # the builder tells by them where a node begins and ends
         maybe_placeholders=False,
-        postlex=_NewlineIsSpace(),
+        postlex=_POSTLEX,
         **options,
     )
 
