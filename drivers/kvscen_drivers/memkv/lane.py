@@ -35,6 +35,9 @@ _RETRY_NS = 100_000_000
 #: The most bytes that are fetched together.
 _MOST_FETCHED = 1 << 30
 
+_HEAD_BYTES = REQUEST_ROW.itemsize
+_GET, _PUT = int(Op.GET), int(Op.PUT)
+
 _log = logging.getLogger("kvscen.driver")
 
 
@@ -92,7 +95,8 @@ class MemkvLane(PluginLane):
         self._limited = False
         self._buffer_bytes = 0
         self._free: list[Buffers] = []
-        self._waiting: deque[tuple[Chunk, int]] = deque()
+        # What waits for buffers, each from its first row on that has not begun.
+        self._waiting: deque[Chunk] = deque()
         self._turn = 0
         self._closed = False
         self._redials: dict[Line, Redial] = {}
@@ -109,7 +113,7 @@ class MemkvLane(PluginLane):
             raise
         self.all_lines = [line for lines in self.lines for line in lines]
         self._only = self.all_lines[0] if len(self.all_lines) == 1 else None
-        self._overhead_bytes = self.all_lines[0].overhead_bytes
+        self._overhead_bytes, self._moves = self.all_lines[0].overhead_bytes, self.all_lines[0].moves
 
     def turn_to(self, place: Place) -> None:
         """Where the blocks are from now on. Nothing is in flight."""
@@ -137,7 +141,7 @@ class MemkvLane(PluginLane):
             chunk = Chunk(ops, 0, self._place, self._buffer_bytes, True, self._number, self._overhead_bytes)
             self._number += len(ops)
             self._accepted += len(ops)
-            self._waiting.append((chunk, 0))
+            self._waiting.append(chunk)
             self._start_waiting()
             self._send()
             return len(ops)
@@ -170,21 +174,24 @@ class MemkvLane(PluginLane):
 
     def _start_waiting(self) -> None:
         """What waits gets the buffers that are free: its time begins."""
-        while self._waiting and self._free:
-            chunk, first = self._waiting.popleft()
-            if self._batch:
-                last = next(iter(self._groups(chunk, first)))[1]
-            else:
-                last = min(first + 1, chunk.count)
-            buffers = self._free.pop()
+        waiting, free = self._waiting, self._free
+        while waiting and free:
+            chunk, buffers = waiting[0], free.pop()
+            first = chunk.begun
+            last = next(iter(self._groups(chunk, first)))[1] if self._batch else first + 1
+            chunk.begun = last
+            if last == chunk.count:
+                waiting.popleft()
             chunk.report.submits[first:last] = self._clock()
+            if last == first + 1 and chunk.good is None:
+                self.figures.operations += 1
+                self._ask(chunk, first, buffers.first, buffers)
+                continue
             size = self._buffer_bytes
             places = [buffers.first + number * size for number in range(last - first)]
             buffers.used = 1
             self._start(chunk, first, last, places, buffers)
             self._over(buffers)
-            if last < chunk.count:
-                self._waiting.appendleft((chunk, last))
 
     def _start(self, chunk: Chunk, first: int, last: int, places: Sequence[int], buffers: Buffers | None) -> None:
         """Rows [first, last) of a chunk, whose bytes go to, or come from, these places of the arena."""
@@ -203,32 +210,39 @@ class MemkvLane(PluginLane):
             self._put_on(line, [self._merged(chunk, chunk.values[first], fetch, buffers)], buffers)
             return
         merged: dict[int, list[Wanted]] | None = {} if self._merges and last - first > 1 else None
+        if merged is None and not self._batch:
+            for row in rows:
+                self._ask(chunk, row, places[row - first], buffers)
+            return
         units: dict[Line, list[Item]] = {}
         for row in rows:
-            place, nbytes = places[row - first], chunk.nbytes[row]
+            place = places[row - first]
             if merged is not None and not chunk.writes[row]:
-                merged.setdefault(chunk.values[row], []).append(Wanted(chunk.offsets[row], nbytes, place, row))
+                wanted = Wanted(chunk.offsets[row], chunk.nbytes[row], place, row)
+                merged.setdefault(chunk.values[row], []).append(wanted)
                 continue
-            view = self._view[place : place + nbytes]
-            item: Item
-            head = chunk.heads[row * REQUEST_ROW.itemsize : (row + 1) * REQUEST_ROW.itemsize]
-            if chunk.writes[row]:
-                unit = Unit(Op.PUT, chunk.number + row, nbytes, chunk.report, (row,), (), (), buffers)
-                item = unit, head, view
-            else:
-                unit = Unit(Op.GET, chunk.number + row, nbytes, chunk.report, (row,), (view,), (), buffers)
-                item = unit, head, None
             line = self._only or self._line(chunk, row)
-            if line in units:
-                units[line].append(item)
-            else:
-                units[line] = [item]
+            units.setdefault(line, []).append(self._single(chunk, row, place, buffers))
         for value, wanted in (merged or {}).items():
             for fetch in coalesce(wanted, _MOST_FETCHED):
                 line = self._only or self._line(chunk, fetch.rows[0])
                 units.setdefault(line, []).append(self._merged(chunk, value, fetch, buffers))
         for line, items in units.items():
             self._put_on(line, items, buffers)
+
+    def _ask(self, chunk: Chunk, row: int, place: int, buffers: Buffers | None) -> None:
+        """For one row, by itself."""
+        line = self._only or self._line(chunk, row)
+        self._put_on(line, (self._single(chunk, row, place, buffers),), buffers)
+
+    def _single(self, chunk: Chunk, row: int, place: int, buffers: Buffers | None) -> Item:
+        nbytes = chunk.nbytes[row]
+        view = self._view[place : place + nbytes]
+        head = chunk.heads[row * _HEAD_BYTES : (row + 1) * _HEAD_BYTES]
+        number, report = chunk.number + row, chunk.report
+        if chunk.writes[row]:
+            return Unit(_PUT, number, nbytes, report, (row,), (), (), buffers), head, view
+        return Unit(_GET, number, nbytes, report, (row,), (view,), (), buffers), head, None
 
     def _merged(self, chunk: Chunk, value: int, fetch: Fetch, buffers: Buffers | None) -> Item:
         assert self._place is not None
@@ -284,28 +298,37 @@ class MemkvLane(PluginLane):
             return 0 if self._closed else self._reap(out, min(at_least, len(out)), timeout_ns)
 
     def _reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
-        ended, began, spun = self._ended, 0, 0
-        while ended.count < at_least or not began:
-            now = time.monotonic_ns()
-            began = began or now
+        ended, spun = self._ended, 0
+        began = now = time.monotonic_ns()
+        # What was asked for alone and just now has hardly been answered yet: to look for it first is to look twice.
+        waits = at_least > ended.count and timeout_ns > 0 and self._is_alone()
+        while True:
             if self._waiting and self._free:
                 # Where a connection broke, what it held has ended and nothing moved.
                 self._start_waiting()
                 self._send()
-            if self._move():
+            if not waits and self._move():
                 spun = 0
-                continue
-            left = timeout_ns - (now - began)
-            if ended.count >= at_least or left <= 0:
+            else:
+                left = timeout_ns - (now - began)
+                if ended.count >= at_least or left <= 0:
+                    break
+                self._look_at_the_clock(now)
+                if now - (spun := spun or now) < self._spin_ns:
+                    os.sched_yield()
+                elif not self._wait(left):
+                    break
+            if ended.count >= at_least:
                 break
-            self._look_at_the_clock(now)
-            if now - (spun := spun or now) < self._spin_ns:
-                os.sched_yield()
-            elif not self._wait(left):
-                break
+            waits, now = False, time.monotonic_ns()
         count = ended.take(out)
         self._accepted -= count
         return count
+
+    def _is_alone(self) -> bool:
+        """Whether one request is in flight, all of it sent, and nobody looks for its answer without sleeping."""
+        line = self._only
+        return line is not None and not self._spin_ns and not line.moves and not line.out and len(line.flying) == 1
 
     def _move(self) -> bool:
         """Receive and send what can be; whether anything has moved."""
@@ -357,6 +380,12 @@ class MemkvLane(PluginLane):
             for target, source, nbytes in unit.copies:
                 view[target : target + nbytes] = view[source : source + nbytes]
             now = self._clock()
+        if len(rows) == 1:
+            row = rows[0]
+            report.ends[row] = now
+            self._ended.add(report, row, row + 1)
+            self._over(unit.buffers)
+            return
         stretch = _stretch(rows)
         report.ends[stretch] = now
         if isinstance(stretch, slice):
@@ -395,7 +424,7 @@ class MemkvLane(PluginLane):
             if not self._waiting:
                 time.sleep(timeout_ns / 1e9)
             return False
-        if any(line.moving for line in flying):
+        if self._moves and any(line.moving for line in flying):
             os.sched_yield()  # nothing would wake us when a device has ended
             return True
         poll = self._poll

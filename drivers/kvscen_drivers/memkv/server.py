@@ -145,10 +145,11 @@ class Server:
             if spin_ns and not events and not self._unfinished:
                 events = epoll.poll(_SWEEP_S)
             now = time.monotonic()
-            unfinished, self._unfinished = self._unfinished, set()
-            for descriptor in unfinished.difference(each for each, _ in events):
-                if descriptor in self._peers:
-                    self._ready(descriptor, now)
+            if self._unfinished:
+                unfinished, self._unfinished = self._unfinished, set()
+                for descriptor in unfinished.difference(each for each, _ in events):
+                    if descriptor in self._peers:
+                        self._ready(descriptor, now)
             for descriptor, _ in events:
                 if descriptor == listener:
                     self._accept(now)
