@@ -218,8 +218,8 @@ class MemkvLane(PluginLane):
         for row in rows:
             place = places[row - first]
             if merged is not None and not chunk.writes[row]:
-                wanted = Wanted(chunk.offsets[row], chunk.nbytes[row], place, row)
-                merged.setdefault(chunk.values[row], []).append(wanted)
+                range_ = Wanted(chunk.offsets[row], chunk.nbytes[row], place, row)
+                merged.setdefault(chunk.values[row], []).append(range_)
                 continue
             line = self._only or self._line(chunk, row)
             units.setdefault(line, []).append(self._single(chunk, row, place, buffers))

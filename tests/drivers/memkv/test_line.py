@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import socket
 
 from hypothesis import given, settings
@@ -36,7 +37,7 @@ def test_however_it_is_cut(requests: list[tuple[list[int], bool]], cuts: list[in
             value = bytes((number * 31 + at) % 251 for at in range(nbytes))
             target = memoryview(bytearray(nbytes))
             ends = [sum(parts[:upto]) for upto in range(len(parts) + 1)]
-            places = tuple(target[first:last] for first, last in zip(ends, ends[1:], strict=False))
+            places = tuple(target[first:last] for first, last in itertools.pairwise(ends))
             unit = Unit(Op.GET, number, nbytes, None, (number,), places)
             line.ask([(unit, b"", None)], False)
             if refused:
