@@ -6,11 +6,8 @@ connections, and looks again for `spin_ns` before it sleeps.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
-import os
-import select
 import threading
 import time
 from collections import deque
@@ -18,20 +15,17 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
-from kvscen.plugin import ANY_BUFFER, MISS, Arena, Clock, DriverError, Lost, Rows
+from kvscen.plugin import ANY_BUFFER, MISS, Arena, Clock, Rows
 from kvscen.plugin import Lane as PluginLane
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.chunk import Chunk, Place
-from kvscen_drivers.memkv.client import Counted
 from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce, one_for_all
-from kvscen_drivers.memkv.lent import LentLine
 from kvscen_drivers.memkv.line import Broken, Item, Line, Unit
+from kvscen_drivers.memkv.lines import Lines
+from kvscen_drivers.memkv.patience import Patience
 from kvscen_drivers.memkv.protocol import REQUEST_ROW, Op
-from kvscen_drivers.memkv.redial import Redial
 from kvscen_drivers.reports import Ended, Report
 
-#: A connection that broke is tried again after so long.
-_RETRY_NS = 100_000_000
 #: The most bytes that are fetched together.
 _MOST_FETCHED = 1 << 30
 
@@ -82,12 +76,12 @@ class MemkvLane(PluginLane):
     ) -> None:
         """Raises DriverError where a server cannot be reached."""
         self.figures = Figures()
-        self._dial = dial
         self._view = arena.view.data
         self._arena_bytes = arena.nbytes
         self._depth, self._clock = depth, clock
         self._batch, self._merges, self._evicts = batch, merges, evicts
-        self._timeout_ns, self._spin_ns = timeout_ns, spin_ns
+        self._timeout_ns = timeout_ns
+        self._patience = Patience(spin_ns)
         self._place: Place | None = None
         self._accepted = 0
         self._number = 1
@@ -97,23 +91,11 @@ class MemkvLane(PluginLane):
         self._free: list[Buffers] = []
         # What waits for buffers, each from its first row on that has not begun.
         self._waiting: deque[Chunk] = deque()
-        self._turn = 0
         self._closed = False
-        self._redials: dict[Line, Redial] = {}
         self._busy = threading.Lock()
-        self._poll = select.poll()
-        self.lines: list[list[Line]] = []
-        try:
-            for server in range(servers):
-                self.lines.append([])
-                for _ in range(connections):
-                    self.lines[server].append(dial(server))
-        except DriverError:
-            self.close()
-            raise
-        self.all_lines = [line for lines in self.lines for line in lines]
-        self._only = self.all_lines[0] if len(self.all_lines) == 1 else None
-        self._overhead_bytes, self._moves = self.all_lines[0].overhead_bytes, self.all_lines[0].moves
+        self.lines = Lines(dial, servers, connections, timeout_ns)
+        self._only = self.lines.only
+        self._overhead_bytes = self.lines.overhead_bytes
 
     def turn_to(self, place: Place) -> None:
         """Where the blocks are from now on. Nothing is in flight."""
@@ -258,11 +240,7 @@ class MemkvLane(PluginLane):
         return Unit(Op.GET, number, fetch.nbytes, chunk.report, fetch.rows, places, fetch.copies, buffers), head, None
 
     def _line(self, chunk: Chunk, row: int) -> Line:
-        lines = self.lines[0 if chunk.servers is None else chunk.servers[row]]
-        if len(lines) == 1:
-            return lines[0]
-        self._turn += 1
-        return lines[self._turn % len(lines)]
+        return self.lines.to(0 if chunk.servers is None else chunk.servers[row])
 
     def _put_on(
         self,
@@ -273,7 +251,7 @@ class MemkvLane(PluginLane):
         """On a connection, to be sent."""
         if buffers is not None:
             buffers.used += len(items)
-        if line.sock is None and not self._again(line):
+        if not self.lines.usable(line):
             now = self._clock()
             for unit, _, _ in items:
                 self._fail(unit, errno.ECONNREFUSED, now)
@@ -284,7 +262,7 @@ class MemkvLane(PluginLane):
         self.figures.requests += len(items)
 
     def _send(self) -> None:
-        for line in self.all_lines:
+        for line in self.lines.all:
             if line.out:
                 try:
                     line.send()
@@ -298,7 +276,7 @@ class MemkvLane(PluginLane):
             return 0 if self._closed else self._reap(out, min(at_least, len(out)), timeout_ns)
 
     def _reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
-        ended, spun = self._ended, 0
+        ended, patience = self._ended, self._patience
         began = now = time.monotonic_ns()
         # What was asked for alone and just now has hardly been answered yet: to look for it first is to look twice.
         waits = at_least > ended.count and timeout_ns > 0 and self._is_alone()
@@ -308,15 +286,16 @@ class MemkvLane(PluginLane):
                 self._start_waiting()
                 self._send()
             if not waits and self._move():
-                spun = 0
+                patience.came(now)
             else:
                 left = timeout_ns - (now - began)
                 if ended.count >= at_least or left <= 0:
                     break
-                self._look_at_the_clock(now)
-                if now - (spun := spun or now) < self._spin_ns:
-                    os.sched_yield()
-                elif not self._wait(left):
+                for line in self.lines.silent(now):
+                    self._break(line, Broken(errno.ETIMEDOUT, f"it has sent nothing for {self._timeout_ns / 1e9:g} s"))
+                if not patience.again(now) and not self.lines.wait(left):
+                    if not self._waiting:
+                        time.sleep(left / 1e9)
                     break
             if ended.count >= at_least:
                 break
@@ -328,12 +307,14 @@ class MemkvLane(PluginLane):
     def _is_alone(self) -> bool:
         """Whether one request is in flight, all of it sent, and nobody looks for its answer without sleeping."""
         line = self._only
-        return line is not None and not self._spin_ns and not line.moves and not line.out and len(line.flying) == 1
+        if line is None or self._patience.looks:
+            return False
+        return not line.moves and not line.out and len(line.flying) == 1
 
     def _move(self) -> bool:
         """Receive and send what can be; whether anything has moved."""
         moved = False
-        for line in self.all_lines:
+        for line in self.lines.all:
             if not line.busy:
                 continue
             try:
@@ -415,91 +396,12 @@ class MemkvLane(PluginLane):
             if not buffers.used:
                 self._free.append(buffers)
 
-    # ---- waiting, and what goes wrong
-
-    def _wait(self, timeout_ns: int) -> bool:
-        """Until something can be received or sent, or the time has passed. False where nothing is in flight."""
-        flying = [line for line in self.all_lines if line.busy and line.sock is not None]
-        if not flying:
-            if not self._waiting:
-                time.sleep(timeout_ns / 1e9)
-            return False
-        if self._moves and any(line.moving for line in flying):
-            os.sched_yield()  # nothing would wake us when a device has ended
-            return True
-        poll = self._poll
-        for line in flying:
-            assert line.sock is not None
-            line.await_bytes()
-            poll.register(line.sock, select.POLLIN | (select.POLLOUT if line.out else 0))
-        poll.poll(max(1, min(timeout_ns, self._timeout_ns // 4) // 1_000_000))
-        for line in flying:
-            assert line.sock is not None
-            poll.unregister(line.sock)
-        return True
-
-    def _look_at_the_clock(self, now: int) -> None:
-        for line in self.all_lines:
-            if line.busy and now - line.moved_ns > self._timeout_ns:
-                seconds = self._timeout_ns / 1e9
-                self._break(line, Broken(errno.ETIMEDOUT, f"it has sent nothing for {seconds:g} s"))
+    # ---- what goes wrong, and the end
 
     def _break(self, line: Line, broken: Broken) -> None:
-        _log.error("the connection to the memkv server %s is gone: %s", line.endpoint, broken)
-        line.complaint = line.complaint or str(broken)
-        line.close()
-        line.retry_ns = time.monotonic_ns() + _RETRY_NS
         now = self._clock()
-        for unit in line.abandon(self._timeout_ns):
+        for unit in self.lines.broke(line, broken):
             self._fail(unit, broken.code, now)
-
-    def _again(self, line: Line) -> bool:
-        """Connect anew, now and then, without waiting for it. Whether there is a connection."""
-        redial = self._redials.get(line)
-        if redial is None:
-            if time.monotonic_ns() >= line.retry_ns:
-                self._redials[line] = Redial(lambda: self._dial(line.server))
-            return False
-        if not redial.done:
-            return False
-        del self._redials[line]
-        fresh = redial.take()
-        if fresh is None:
-            line.retry_ns = time.monotonic_ns() + _RETRY_NS
-            return False
-        line.renew(fresh)
-        return True
-
-    def mend(self) -> None:
-        """Connect anew what broke, before a load begins. Raises DriverError where a server cannot be reached."""
-        for line in self.all_lines:
-            if line.sock is None:
-                redial = self._redials.pop(line, None)
-                fresh = (redial and redial.take()) or self._dial(line.server)
-                line.renew(fresh)
-
-    # ---- what is known of it
-
-    def counted(self) -> tuple[int, int, Counted | None]:
-        """Bytes sent and received as we count them, and as the kernel does, if it says."""
-        sent, received = (
-            sum(line.sent_bytes for line in self.all_lines),
-            sum(line.received_bytes for line in self.all_lines),
-        )
-        total: Counted | None = Counted()
-        for line in self.all_lines:
-            seen = line.counted()
-            total = None if seen is None or total is None else total + seen
-        return sent, received, total
-
-    def moved(self) -> tuple[int, int]:
-        """Reads and writes that it did in the servers' memory by itself, and their bytes."""
-        lent = [line for line in self.all_lines if isinstance(line, LentLine)]
-        return sum(line.moved_operations for line in lent), sum(line.moved_bytes for line in lent)
-
-    def complaint(self) -> str:
-        """What a server said, or did, when something first failed; empty where nothing has."""
-        return next((f"{line.endpoint}: {line.complaint}" for line in self.all_lines if line.complaint), "")
 
     def close(self) -> None:
         """What is in flight is abandoned."""
@@ -507,14 +409,7 @@ class MemkvLane(PluginLane):
         if not self._busy.acquire(timeout=1.0):
             return  # another thread is in `reap`: the sockets go with the process
         try:
-            for lines in self.lines:
-                for line in lines:
-                    line.close()
-                    with contextlib.suppress(Lost):
-                        line.abandon(self._timeout_ns)
-            for redial in self._redials.values():
-                if redial.done and (made := redial.take()) is not None:
-                    made.close()
+            self.lines.close()
             self._waiting.clear()
             self._ended.clear()
         finally:
