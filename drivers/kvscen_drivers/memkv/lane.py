@@ -19,7 +19,7 @@ from kvscen.plugin import ANY_BUFFER, MISS, Arena, Clock, Rows
 from kvscen.plugin import Lane as PluginLane
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.chunk import Chunk, Place
-from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce, one_for_all
+from kvscen_drivers.memkv.coalesce import Fetch, Wanted, carry_out, coalesce, one_for_all
 from kvscen_drivers.memkv.line import Broken, Item, Line, Unit
 from kvscen_drivers.memkv.lines import Lines
 from kvscen_drivers.memkv.patience import Patience
@@ -76,7 +76,7 @@ class MemkvLane(PluginLane):
     ) -> None:
         """Raises DriverError where a server cannot be reached."""
         self.figures = Figures()
-        self._view = arena.view.data
+        self._bytes, self._view = arena.view, arena.view.data
         self._arena_bytes = arena.nbytes
         self._depth, self._clock = depth, clock
         self._batch, self._merges, self._evicts = batch, merges, evicts
@@ -170,7 +170,7 @@ class MemkvLane(PluginLane):
                 self._ask(chunk, first, buffers.first, buffers)
                 continue
             size = self._buffer_bytes
-            places = [buffers.first + number * size for number in range(last - first)]
+            places = range(buffers.first, buffers.first + (last - first) * size, size)
             buffers.used = 1
             self._start(chunk, first, last, places, buffers)
             self._over(buffers)
@@ -237,7 +237,7 @@ class MemkvLane(PluginLane):
             wire[_stretch(fetch.rows)] = 0
             wire[fetch.rows[0]] = fetch.nbytes + self._overhead_bytes
             self.figures.coalesced += len(fetch.rows) - 1
-        return Unit(Op.GET, number, fetch.nbytes, chunk.report, fetch.rows, places, fetch.copies, buffers), head, None
+        return Unit(_GET, number, fetch.nbytes, chunk.report, fetch.rows, places, fetch.copies, buffers), head, None
 
     def _line(self, chunk: Chunk, row: int) -> Line:
         return self.lines.to(0 if chunk.servers is None else chunk.servers[row])
@@ -357,9 +357,7 @@ class MemkvLane(PluginLane):
         report, rows = unit.report, unit.rows
         assert report is not None
         if unit.copies:
-            view = self._view
-            for target, source, nbytes in unit.copies:
-                view[target : target + nbytes] = view[source : source + nbytes]
+            carry_out(unit.copies, self._bytes)
             now = self._clock()
         if len(rows) == 1:
             row = rows[0]
@@ -416,9 +414,9 @@ class MemkvLane(PluginLane):
             self._busy.release()
 
 
-def _stretch(rows: tuple[int, ...]) -> slice | list[int]:
+def _stretch(rows: Sequence[int]) -> slice | list[int]:
     """Rows that follow on each other, as those of a batch do, are looked up at once."""
     first = rows[0]
-    if rows == tuple(range(first, first + len(rows))):
+    if isinstance(rows, range) or rows == tuple(range(first, first + len(rows))):
         return slice(first, first + len(rows))
     return list(rows)

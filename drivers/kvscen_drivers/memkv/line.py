@@ -42,7 +42,7 @@ class Unit:
         number: int,
         nbytes: int,
         report: Report | None,
-        rows: tuple[int, ...],
+        rows: Sequence[int],
         places: tuple[memoryview, ...] = (),
         copies: tuple[Copy, ...] = (),
         buffers: object = None,

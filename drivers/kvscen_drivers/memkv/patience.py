@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 
 #: How long to look where nobody says otherwise.
-SPIN_NS = 50_000
+SPIN_NS = 100_000
 #: What came within so many times `spin_ns` is worth looking for the next time: it includes being woken.
-_SOON = 4
+_SOON = 2
 
 
 class Patience:

@@ -42,8 +42,8 @@ _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 @attrs.frozen
 class ServerSettings:
     """Where a server listens and what it keeps. `spin_ns`: how long it looks for more before it sleeps, where more came
-    about as soon before. `shm`, `devices`: clients may reach its memory by a mapping, or through these RDMA devices (all
-    where it names none)."""
+    about as soon before. `shm`, `devices`: clients may reach its memory by a mapping, or through these RDMA devices
+    (all where it names none)."""
 
     host: str = "127.0.0.1"
     port: int = 0
