@@ -110,8 +110,9 @@ class Builder:
 
     def _span(self, children: Sequence[Any]) -> Span:
         first, last = children[0], children[-1]
-        start = first.start_pos + self.offset if type(first) is Token else first.span.start
-        end = last.end_pos + self.offset if type(last) is Token else last.span.end
+        # Of each token lark knows both.
+        start = first.start_pos + self.offset if type(first) is Token else first.span.start  # type: ignore[operator]
+        end = last.end_pos + self.offset if type(last) is Token else last.span.end  # type: ignore[operator]
         return Span(self.source, start, end)
 
     def _token_span(self, token: Token) -> Span:

@@ -235,9 +235,9 @@ FIELDS: Mapping[type, tuple[str, ...]] = {
 }
 
 
-def nodes_below(node: object) -> Iterator[Any]:
+def nodes_below(node: Any) -> Iterator[Any]:
     """A node, or each of a tuple of nodes, with every node below it, in the order of the text."""
-    pending: list[Any] = [node]
+    pending = [node]
     while pending:
         node = pending.pop()
         kind = type(node)
