@@ -156,8 +156,6 @@ def command(
         fail(str(error), error.remedy.replace("--format", "--trace-format"))
     except PredictionError as error:
         fail(str(error), error.remedy)
-    except KeyboardInterrupt:
-        fail("interrupted", code=130)
     except MemoryError:
         fail(f"{file} does not fit in memory", "look at a share of its blocks: --sample 1%")
 
