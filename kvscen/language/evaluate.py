@@ -7,8 +7,9 @@ fractions, texts and lists that grow too long are errors.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import attrs
 
@@ -16,11 +17,13 @@ from kvscen.language import syntax
 from kvscen.language.codes import diagnostic, problem
 from kvscen.language.diagnose import Diagnostic, Fix, ScenarioError, Span
 from kvscen.language.functions import check_call
+from kvscen.language.instead import THOUSANDS, in_full, size_of
 from kvscen.language.operands import quantity_of
+from kvscen.language.published import instead_of, is_catalogued
 from kvscen.language.ranges import LONGEST_LIST
-from kvscen.language.schema import ListOf, SettingType
+from kvscen.language.schema import ListOf, Measured, Reference, SettingType, Word
 from kvscen.language.suggest import closest, did_you_mean, listed, one_of
-from kvscen.language.values import TIME, UNITS, Distribution, Quantity, Symbol, Value, describe
+from kvscen.language.values import BYTES, NUMBER, TIME, UNITS, Distribution, Quantity, Symbol, Value, describe
 
 #: The largest number of base units (bytes, nanoseconds, tokens): what a signed 64-bit column holds.
 LARGEST = 2**63 - 1
@@ -74,7 +77,7 @@ def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Val
     found."""
     match expr:
         case syntax.Number():
-            return _number(expr)
+            return _number(expr, target)
         case syntax.Text():
             return expr.value
         case syntax.Boolean():
@@ -84,6 +87,8 @@ def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Val
         case syntax.ListExpr() | syntax.TupleExpr():
             inner = target.item if isinstance(target, ListOf) else target
             return _sequence(expr, inner, names)
+        case syntax.Negate() | syntax.Binary() if _takes_names(target):
+            raise _no_name(expr, target, names)
         case syntax.Negate():
             value = quantity_of(evaluate(expr.operand, None, names), expr.operand.span, "-")
             return attrs.evolve(value, value=-value.value)
@@ -93,28 +98,61 @@ def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Val
             return _call(expr, names)
 
 
-def _number(expr: syntax.Number) -> Quantity:
+def _takes_names(target: SettingType | None) -> TypeGuard[Word | Reference]:
+    """Nothing that comes out of a calculation can be its value."""
+    inner = target.item if isinstance(target, ListOf) else target
+    return isinstance(inner, Word | Reference)
+
+
+def _no_name(expr: syntax.Expr, target: SettingType, names: Names) -> ScenarioError:
+    """`model = llama-3.1-8b`, `eviction = s3-fifo`."""
+    written = " ".join(expr.span.text.split())
+    help_text = f"names have no `-`; this setting takes {target.describe()}"
+    if target.refers_to == "model":
+        help_text = instead_of(written)
+    else:
+        known = [*target.words, *(name for name in names.known() if names.kind_of(name) == target.refers_to)]
+        alike = {re.sub(r"\W|_", "", name).lower(): name for name in known}
+        bare = re.sub(r"\W|_", "", written).lower()
+        near = alike.get(bare) or alike.get(closest(bare, alike) or "")
+        help_text = f"did you mean `{near}`?" if near else help_text
+    return problem("KVS105", f"`{written}` is a calculation, and a name is asked for", expr.span, help=help_text)
+
+
+def _number(expr: syntax.Number, target: SettingType | None) -> Quantity:
     if expr.unit is None:
         return _bounded(Quantity(expr.value), expr.span)
     unit = UNITS.get(expr.unit)
     if unit is None:
         span = expr.unit_span or expr.span
         help_text, better = _unit_help(expr.unit)
+        if expr.unit in THOUSANDS:
+            help_text = _thousands_help(expr, target)
         fix = Fix(span, better) if better is not None else None
         raise ScenarioError([diagnostic("KVS104", f"`{expr.unit}` is not a unit", span, help=help_text, fix=fix)])
     value = expr.value if unit.factor == 1 else expr.value * unit.factor
     return _bounded(Quantity(value, unit.dimension, unit.percent), expr.span)
 
 
+def _thousands_help(expr: syntax.Number, target: SettingType | None) -> str:
+    """Of `32k`: what its setting takes; a `let` may be anything."""
+    assert expr.unit is not None
+    inner = target.item if isinstance(target, ListOf) else target
+    size = size_of(expr.span.text[: -len(expr.unit)].strip(), expr.unit)
+    if not isinstance(inner, Measured):
+        return f"{size}; a number that is no size in full: {in_full(expr.value, expr.unit, '')}"
+    if inner.dimension == BYTES:
+        return size
+    unit = inner.only_unit or ""
+    if inner.dimension != NUMBER and not unit:
+        return f"write {inner.describe()}"
+    return f"write {in_full(expr.value, expr.unit, unit)}"
+
+
 def _unit_help(unit: str) -> tuple[str, str | None]:
     """What to write instead of an unknown unit, and the replacement where there is only one."""
     special = {
         "KB": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
-        "K": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
-        "k": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
-        "M": ("write `MiB` (1024^2 bytes) or `MB` (1000^2 bytes)", None),
-        "G": ("write `GiB` (1024^3 bytes) or `GB` (1000^3 bytes)", None),
-        "T": ("write `TiB` (1024^4 bytes) or `TB` (1000^4 bytes)", None),
         "b": ("write `B` for bytes or `bit` for bits", None),
         "Kb": ("write `kbit` for bits or `KiB` for bytes", None),
         "Mb": ("write `Mbit` for bits or `MiB` for bytes", None),
@@ -234,7 +272,9 @@ def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType
         if block == "users" and not there:
             otherwise += f": `users {name} : chat {{ }}`"
         if block == "model":
-            otherwise += "; `use models` brings in the catalogue"
+            otherwise = (
+                instead_of(name) if is_catalogued(name) else f"{otherwise}; `use models` brings in the catalogue"
+            )
     elif target is not None:
         otherwise = f"write {target.describe()}"
     help_text = did_you_mean(name, [*words, *usable], otherwise)

@@ -13,6 +13,8 @@ from kvscen.language.codes import problem
 from kvscen.language.conversations import UsersSettings
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
 from kvscen.language.evaluate import evaluate
+from kvscen.language.instead import range_of
+from kvscen.language.published import instead_of
 from kvscen.language.scenario import BlockDef, LetType, Scenario, Target
 from kvscen.language.schema import ListOf, SettingType, Unfit, settings_of
 from kvscen.language.suggest import did_you_mean, listed, one_of
@@ -276,7 +278,7 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
                 if not error.diagnostics:
                     raise
         if found:
-            raise ScenarioError(found)
+            raise ScenarioError(_alike(found))
         return Reading(tuple(r.value for r in readings), tuple(r.python for r in readings))
     try:
         fitting = kind.fit(value)
@@ -285,6 +287,8 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
         help_text = unfit.help or f"write {kind.describe()}"
         if isinstance(value, tuple) and not isinstance(kind, ListOf):
             help_text = f"one value stands behind `=`: {kind.describe()}; in a sweep `in` varies it over a list"
+        elif isinstance(value, str) and kind.refers_to == "model" and not value.isidentifier():
+            help_text = instead_of(value)
         raise problem("KVS105", str(unfit), expr.span, help=help_text) from None
     if kind.refers_to is not None:
         for name in _symbols(fitting):
@@ -300,6 +304,17 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
                     help=f"write {kind.describe()}",
                 )
     return Reading(fitting, python)
+
+
+def _alike(found: list[Diagnostic]) -> list[Diagnostic]:
+    """Of the values of a list that all have the same problem: said once."""
+    if len({(item.code, item.message) for item in found}) != 1 or len(found) == 1:
+        return found
+    begin, end = found[0].span, found[-1].span
+    if begin is None or end is None or begin.source is not end.source or begin.start >= end.start:
+        return found
+    span = Span(begin.source, begin.start, end.end)
+    return [attrs.evolve(found[0], span=span, label=f"each of these {len(found)}", fix=None)]
 
 
 def _symbols(value: Value) -> Iterator[str]:
@@ -334,7 +349,7 @@ def axis_rows(
         else:
             rows.append((readings, span))
     if failed:
-        raise ScenarioError(found)
+        raise ScenarioError(_alike(found))
     if not rows:
         raise problem("KVS118", "this axis has no values", values.span, help="give it at least one")
     return tuple(rows)
@@ -356,12 +371,7 @@ def _raw_rows(
         return
     whole = evaluate(values, None, names)
     if not isinstance(whole, tuple):
-        raise problem(
-            "KVS118",
-            "an axis needs a list or a range",
-            values.span,
-            help="write `[...]` around the values, or `=` for one value",
-        )
+        raise problem("KVS118", "an axis needs a list or a range", values.span, help=_as_axis(values))
     for value in whole:
         if wanted == 1:
             yield (value,), (values,), values.span
@@ -369,6 +379,15 @@ def _raw_rows(
             yield value, (values,) * wanted, values.span
         else:
             raise _bad_row(values, targets)
+
+
+def _as_axis(values: syntax.Expr) -> str:
+    """What to write instead of a single value: `1-64` is a difference."""
+    if isinstance(values, syntax.Binary) and values.operator == "-":
+        ends = values.left, values.right
+        if all(isinstance(end, syntax.Number) for end in ends):
+            return range_of(*(end.span.text for end in ends))
+    return f"write `[{values.span.text}, ...]` with all values, or `=` for one"
 
 
 def _bad_row(expr: syntax.Expr, targets: tuple[Target, ...]) -> ScenarioError:

@@ -104,6 +104,8 @@ class Measured(SettingType):
     noun: ClassVar[str] = "a number"
     example: ClassVar[str] = "1"
     unit_word: ClassVar[str] = ""
+    #: Where the dimension has no other.
+    only_unit: ClassVar[str] = ""
 
     def __init__(self, minimum: int | Fraction = 0, maximum: int | Fraction | None = 2**63 - 1) -> None:
         self.minimum = minimum
@@ -124,7 +126,8 @@ class Measured(SettingType):
             raise Unfit(f"expected {self.noun}, found {_kind_of(value)}", f"write {self.describe()}")
         if value.percent or value.dimension != self.dimension:
             if value.is_count and self.dimension != NUMBER:
-                raise Unfit("a unit is missing here", f"write {self.describe()}")
+                meant = f"`{value} {self.only_unit}`" if self.only_unit else self.describe()
+                raise Unfit("a unit is missing here", f"write {meant}")
             found = "a percentage" if value.percent else str(value.dimension)
             raise Unfit(f"expected {self.noun}, found {found} (`{value}`)", f"write {self.describe()}")
         exact = value.value if self.scale == 1 else value.value * self.scale
@@ -189,6 +192,7 @@ class Tokens(Measured):
     noun = "a number of tokens"
     example = "16 tokens"
     unit_word = "tokens"
+    only_unit = "tokens"
 
 
 class Duration(Measured):
@@ -210,6 +214,7 @@ class Rate(Measured):
     whole = False
     noun = "a rate"
     example = "100 /s"
+    only_unit = "/s"
 
 
 class Bandwidth(Measured):
@@ -230,6 +235,7 @@ class TokenRate(Measured):
     whole = False
     noun = "a rate of tokens"
     example = "8000 tokens/s"
+    only_unit = "tokens/s"
 
 
 class Share(SettingType):
@@ -242,7 +248,11 @@ class Share(SettingType):
 
     def convert(self, value: Value) -> Fraction:
         if not isinstance(value, Quantity) or not value.percent:
-            raise Unfit(f"expected a percentage, found {_kind_of(value)}", f"write {self.describe()}")
+            meant = self.describe()
+            if isinstance(value, Quantity) and value.is_count and 0 <= value.value <= 100:
+                share = value.value if value.value <= 1 else value.value / 100
+                meant = f"`{Quantity(share, percent=True)}`"
+            raise Unfit(f"expected a percentage, found {_kind_of(value)}", f"write {meant}")
         if not 0 <= value.value <= 1:
             raise Unfit(f"`{value}` is not between 0 % and 100 %")
         return value.value

@@ -73,7 +73,7 @@ class Said:
 
 
 #: A number of a message, with its unit.
-_FIGURES = re.compile(r"\d[\d,._]*(?: (?:%s)(?!\w))?" % "|".join(map(re.escape, UNITS)))
+_FIGURES = re.compile(rf"\d[\d,._]*(?: (?:{'|'.join(map(re.escape, UNITS))})(?!\w))?")
 
 
 def _at(item: Diagnostic, where: str, more: int, every: bool) -> Diagnostic:

@@ -47,7 +47,7 @@ MISTAKES = [
     ("cache", r"errors == 0", "hit_rate >= 0.5", "KVS120", "write a percentage such as `85 %`"),
     ("model", r"llama3_1_8b \{", "llama3_8b {", "KVS117", "did you mean `llama3_1_8b`?"),
     ("model", r"use models.*\n", "", "KVS117", "add `use models` below the first line"),
-    ("model", r"= 16 tokens", "= 16", "KVS105", "write a number of tokens such as `16 tokens`"),
+    ("model", r"= 16 tokens", "= 16", "KVS105", "write `16 tokens`"),
     ("model", r"= 16 tokens", "= 16 toks", "KVS104", "write `tokens`"),
     ("network", r"memkv \{ \}", 'redis { host = "a" }', "KVS102", "did you mean `endpoint`?"),
     ("network", r"memkv \{ \}", "sim { bandwidth = 10 Gb/s; latency = 1 us; parallelism = 8 }", "KVS104", "`Gbit/s`"),
