@@ -42,6 +42,8 @@ def instead_of(what: str) -> str:
     known = _by_letters()
     words = re.split(r"[^a-z0-9.]+", what.rpartition("/")[2].lower())
     asked = _bare("".join(word for word in words if word not in _VARIANTS))
+    if known.get(asked) == what:
+        return "it is a model of the catalogue: add `use models` below the first line"
     if asked in known:
         return f"write `{known[asked]}`, as the catalogue calls it (`use models`)"
     near = closest(asked, known)

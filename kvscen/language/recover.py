@@ -14,6 +14,7 @@ import attrs
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Source, Span
+from kvscen.language.mistakes.layouts import braced, dashed, indented, is_version
 from kvscen.language.pieces import parse_piece
 from kvscen.language.scan import FINDS, KINDS, Word, scan
 from kvscen.language.syntax import Block, Document, Item, Statement
@@ -128,6 +129,34 @@ class _Reader:
                 return behind
         return index + 1
 
+    def _dashed(self, index: int) -> list[Span]:
+        """What stands behind the `-` of the lines from here on that begin with one; they are read."""
+        found: list[Span] = []
+        index = self._past_newlines(index)
+        while self._text(index) == "-":
+            self.at = max(self._piece_end(index)[0], index + 2)
+            found.append(self._span(min(index + 1, len(self.words) - 1), min(self.at, len(self.words)) - 1))
+            index = self._past_newlines(self.at)
+        return found
+
+    def _indented(self, first: int, end: int) -> int:
+        """The index behind the lines below `tier disk:` that stand further to the right, or begin with `-`; `end` where
+        it is no such block."""
+        if self._text(end - 1) != ":" or self._kind(end) != "newline":
+            return end
+        own, behind = self._column(first), end
+        while behind < len(self.words):
+            line = self._past_newlines(behind)
+            if line >= len(self.words) or self._column(line) < own:
+                break
+            if self._column(line) == own and (self._text(line) != "-" or self._text(first) == "-"):
+                break
+            behind = next((i for i in range(line, len(self.words)) if self._kind(i) == "newline"), len(self.words))
+        return behind
+
+    def _column(self, index: int) -> int:
+        return self.source.position(self.words[index].start)[1]
+
     def _missing_braces(self, index: int) -> bool:
         """Fewer braces are closed than opened from here on, counting one that is open."""
         rest = [word.text for word in self.words[index:] if word.kind == "sign"]
@@ -203,6 +232,8 @@ class _Reader:
                     fix=Fix(Span(self.source, 0, 0), "kvs 1\n"),
                 )
             )
+            if is_version(self._text(self.at)) and not self._is_item(self.at):
+                self.at, _ = self._piece_end(self.at)
             return True
         end, _ = self._piece_end(self.at)
         self.version = self._parse("version", self.at, end)
@@ -219,7 +250,11 @@ class _Reader:
             self._read_block(first, end, brace)
             return
         self.at = max(end, first + 1)
-        if bracket is not None:
+        below = self._indented(first, end)
+        if below > end:
+            self._report(indented(self.source, self.words[first:end], self.words[end:below]))
+            self.at = below
+        elif bracket is not None:
             self._report_open(bracket)
         elif self._text(end) == "{":
             self._report(
@@ -346,7 +381,7 @@ class _Reader:
                 nested = True
                 self._read_item()
                 continue
-            statement = self._read_statement()
+            statement = self._read_statement(header)
             if statement is not None:
                 found.append(statement)
 
@@ -366,23 +401,22 @@ class _Reader:
             )
         )
 
-    def _read_statement(self) -> Statement | None:
+    def _read_statement(self, header: Block | None) -> Statement | None:
         first = self.at
         end, bracket = self._piece_end(first)
         self.at = max(end, first + 1)
+        if self._text(first) == "-" or self._text(end - 1) in (":", "=", "in"):
+            items = self._dashed(first if self._text(first) == "-" else end)
+            if items:
+                before = () if self._text(first) == "-" else self.words[first:end]
+                self._report(dashed(self.source, before, items, header is not None and header.kind == "sweep"))
+                return None
         if bracket is not None:
             self._report_open(bracket)
             return None
         if self._text(end) == "{":
-            self._report(
-                diagnostic(
-                    "KVS020",
-                    "braces cannot stand inside a block",
-                    self._span(first, end),
-                    help="a setting is written `name = value`; a list stands in [ ]",
-                )
-            )
             self.at = self._skip_braces(end)
+            self._report(braced(self.source, self.words[first : self.at], end - first))
             end, _ = self._piece_end(self.at)
             self.at = end
             return None

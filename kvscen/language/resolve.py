@@ -287,6 +287,8 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
         help_text = unfit.help or f"write {kind.describe()}"
         if isinstance(value, tuple) and not isinstance(kind, ListOf):
             help_text = f"one value stands behind `=`: {kind.describe()}; in a sweep `in` varies it over a list"
+        elif expr.span.text.startswith("-") and "\n" in expr.span.text:
+            help_text = "in [ ] stand values alone, with `,` between them and no `-` before them"
         elif isinstance(value, str) and kind.refers_to == "model" and not value.isidentifier():
             help_text = instead_of(value)
         raise problem("KVS105", str(unfit), expr.span, help=help_text) from None

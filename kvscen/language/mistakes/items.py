@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Span
@@ -95,9 +96,7 @@ def unknown_kind(wrong: Wrong) -> Diagnostic | None:
             help="outside of blocks stand `use`, `let` and the kinds of block: model, tier, users, pattern, sweep",
         )
     known = (*KINDS, "use", "let") if wrong.start == "item" else KINDS
-    meant = _MEANT.get(word.lower()) or closest(word, known)
-    if meant not in known:
-        meant = None
+    meant = kind_meant(word, known)
     help = f"did you mean `{meant}`?" if meant else "the kinds of block are model, tier, users, pattern and sweep"
     return diagnostic(
         "KVS026",
@@ -106,6 +105,12 @@ def unknown_kind(wrong: Wrong) -> Diagnostic | None:
         help=help,
         fix=Fix(span, meant) if meant and closest(word, known) == meant else None,
     )
+
+
+def kind_meant(word: str, known: Sequence[str] = KINDS) -> str | None:
+    """The word of the language that was meant, of these."""
+    meant = _MEANT.get(word.lower()) or closest(word, known)
+    return meant if meant in known else None
 
 
 def header(wrong: Wrong) -> Diagnostic | None:
