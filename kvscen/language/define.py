@@ -199,7 +199,7 @@ class _Definer:
         first = self.blocks[cycle[0]]
         assert isinstance(first.base, syntax.Ident)
         if len(cycle) == 1:
-            message, help_text = f"`{cycle[0]}` is its own base", "name another base"
+            message, help_text = f"`{cycle[0]}` is its own base", f"the base is {self._choices(first.kind)}"
             if cycle[0] in catalogue_names() and first.kind == "model":
                 help_text = f"it hides the catalogue's `{cycle[0]}`: give yours another name"
             elif cycle[0] in self.registry.refs and first.kind == "tier":
@@ -283,7 +283,7 @@ class _Definer:
 
     def _choices(self, kind: str) -> str:
         if kind == "tier":
-            return f"another tier or a driver ({listed(self.registry.names())})"
+            return f"another tier or a driver ({listed(self.registry.names(), 20)})"
         if kind == "model":
             return (
                 f'another model, one of the catalogue (after `use models`), `hf("config.json")` or a family '

@@ -8,7 +8,7 @@ fractions, texts and lists that grow too long are errors.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Protocol, TypeGuard
 
 import attrs
@@ -21,7 +21,7 @@ from kvscen.language.instead import THOUSANDS, in_full, size_of
 from kvscen.language.operands import quantity_of
 from kvscen.language.published import instead_of, is_catalogued
 from kvscen.language.ranges import LONGEST_LIST
-from kvscen.language.schema import ListOf, Measured, Reference, SettingType, Word
+from kvscen.language.schema import Flag, ListOf, Measured, Reference, SettingType, Word
 from kvscen.language.suggest import closest, did_you_mean, listed, one_of
 from kvscen.language.values import BYTES, NUMBER, TIME, UNITS, Distribution, Quantity, Symbol, Value, describe
 
@@ -179,6 +179,12 @@ def _unit_help(unit: str) -> tuple[str, str | None]:
         "second": ("write `s`", "s"),
         "seconds": ("write `s`", "s"),
         "msec": ("write `ms`", "ms"),
+        "millis": ("write `ms`", "ms"),
+        "usec": ("write `us`", "us"),
+        "nsec": ("write `ns`", "ns"),
+        "minutes": ("write `min`", "min"),
+        "mins": ("write `min`", "min"),
+        "hours": ("write `h`", "h"),
         "rps": ("write `/s`", "/s"),
         "qps": ("write `/s`", "/s"),
         "iops": ("write `/s`", "/s"),
@@ -267,7 +273,8 @@ def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType
         otherwise = f"the {every} here are {listed(there)}" if there else f"define {one_of(block)}"
         if name in names.bases(block):
             # A block is asked for: the nearest other name would lead astray.
-            help_text = f"`{name}` is a type of {block}: define some, `{block} NAME : {name} {{ }}`, and name these"
+            what = "a driver" if block == "tier" else f"a type of {block}"
+            help_text = f"`{name}` is {what}: define {one_of(block)}, `{block} NAME : {name} {{ ... }}`, and name that"
             return problem("KVS101", f"nothing is called `{name}` here", expr.span, help=help_text)
         if block == "users" and not there:
             otherwise += f": `users {name} : chat {{ }}`"
@@ -277,8 +284,36 @@ def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType
             )
     elif target is not None:
         otherwise = f"write {target.describe()}"
-    help_text = did_you_mean(name, [*words, *usable], otherwise)
+        if isinstance(target, Flag) and name.lower() in ("yes", "on", "no", "off", "true", "false"):
+            otherwise = f"write `{'true' if name.lower() in ('yes', 'on', 'true') else 'false'}`"
+        elif name in ("None", "null", "nil", "default", "auto"):
+            otherwise = "take the line out: then the default holds"
+        elif name in UNITS:
+            otherwise = f"a unit stands behind its number: `4 {name}`"
+    help_text = _word_meant(name, words) or did_you_mean(name, [*words, *usable], otherwise)
     return problem("KVS101", f"nothing is called `{name}` here", expr.span, help=help_text)
+
+
+#: Words of other programs, the word of the language for each, and what more to write.
+_WORDS_MEANT: Mapping[str, tuple[str, str]] = {
+    "randread": ("read", " with `order = random`"),
+    "randwrite": ("write", " with `order = random`"),
+    **dict.fromkeys(("randrw", "rw", "readwrite", "mix"), ("mixed", " with `reads = 50 %`")),
+    **dict.fromkeys(("get", "load", "fetch", "pull", "lookup"), ("read", "")),
+    **dict.fromkeys(("put", "set", "store", "save", "offload", "dump", "push"), ("write", "")),
+    **dict.fromkeys(("seq", "linear"), ("sequential", "")),
+    **dict.fromkeys(("rand", "uniform"), ("random", "")),
+    **dict.fromkeys(("cpu", "host", "ram"), ("dram", "")),
+    **dict.fromkeys(("gpu", "cuda", "hbm", "device"), ("vram", "")),
+    **dict.fromkeys(("float16", "half"), ("fp16", "")),
+    "bfloat16": ("bf16", ""),
+    **dict.fromkeys(("fp8_e4m3", "fp8_e5m2", "e4m3"), ("fp8", "")),
+}
+
+
+def _word_meant(name: str, words: Sequence[str]) -> str | None:
+    word, more = _WORDS_MEANT.get(name.lower(), ("", ""))
+    return f"write `{word}`{more}" if word in words else None
 
 
 def _sequence(expr: syntax.ListExpr | syntax.TupleExpr, inner: SettingType | None, names: Names) -> Value:
@@ -309,8 +344,15 @@ def _size(value: Value) -> int:
 
 
 def _binary(expr: syntax.Binary, names: Names) -> Value:
-    left, right = evaluate(expr.left, None, names), evaluate(expr.right, None, names)
-    operator = expr.operator
+    left, operator = evaluate(expr.left, None, names), expr.operator
+    if operator == "/" and isinstance(left, tuple) and expr.right.span.text == "s":
+        raise problem(
+            "KVS106",
+            "each number has a unit of its own, and `/s` stands behind the list",
+            expr.span,
+            help=f"write `[{', '.join(f'{value} /s' for value in left)}]`",
+        )
+    right = evaluate(expr.right, None, names)
     if operator == "+" and isinstance(left, str) and isinstance(right, str):
         if len(left) + len(right) > LONGEST_TEXT:
             raise problem("KVS107", f"this text is longer than {LONGEST_TEXT} characters", expr.span)

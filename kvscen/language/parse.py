@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 
+import attrs
+
 from kvscen.language.diagnose import Diagnostic, Source
 from kvscen.language.hidden import hidden
 from kvscen.language.syntax import Document, Expr
@@ -23,8 +25,9 @@ def parse(source: Source) -> tuple[Document, tuple[Diagnostic, ...]]:
     from kvscen.language.recover import recover
 
     document, found = recover(source)
-    # Should the pieces all be right by themselves, the whole is wrong all the same.
-    return document, _together(unseen, found or problems)
+    if not found:  # the pieces are all right by themselves, and the whole is wrong all the same
+        document, found = attrs.evolve(document, complete=False), problems
+    return document, _together(unseen, found)
 
 
 def _together(unseen: tuple[Diagnostic, ...], problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:

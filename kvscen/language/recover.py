@@ -14,7 +14,7 @@ import attrs
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Source, Span
-from kvscen.language.mistakes.layouts import braced, dashed, indented, is_version
+from kvscen.language.mistakes.layouts import braced, dashed, indented, is_version, section
 from kvscen.language.pieces import parse_piece
 from kvscen.language.scan import FINDS, KINDS, Word, scan
 from kvscen.language.syntax import Block, Document, Item, Statement
@@ -33,7 +33,7 @@ def recover(source: Source) -> tuple[Document, tuple[Diagnostic, ...]]:
     with contextlib.suppress(_TooMany):
         reader.read()
     problems = sorted(dict.fromkeys(reader.problems), key=lambda d: d.span.start if d.span else 0)
-    return Document(source, reader.version, tuple(reader.items)), tuple(problems)
+    return Document(source, reader.version, tuple(reader.items), not reader.lost), tuple(problems)
 
 
 @attrs.define
@@ -44,6 +44,8 @@ class _Reader:
     version: int | None = None
     items: list[Item] = attrs.field(factory=list)
     problems: list[Diagnostic] = attrs.field(factory=list)
+    #: A problem outside of statements was found: an item may be lost.
+    lost: bool = False
     #: A setting outside of the blocks has been reported, and no block came since: its neighbours are the same mistake.
     _astray: bool = False
 
@@ -115,6 +117,9 @@ class _Reader:
             elif word.text in (")", "]"):
                 if open_brackets:
                     open_brackets.pop()
+            elif word.text == "{" and open_brackets and self._skip_braces(index) > index + 1:
+                index = self._skip_braces(index)  # `[{ a = 1 }, ...]`
+                continue
             elif word.text == "}" or (word.text in (";", "{") and not open_brackets):
                 break
             index += 1
@@ -176,6 +181,7 @@ class _Reader:
             )
             raise _TooMany
         self.problems.append(problem)
+        self.lost = True
 
     def _parse(self, start: str, first: int, behind: int) -> Any | None:
         """The node of a piece; its problem is reported."""
@@ -221,6 +227,16 @@ class _Reader:
     def _read_version(self) -> bool:
         """False where the file is of another version: nothing more can be said about it."""
         if self._text(self.at) != "kvs":
+            if self._text(self.at) == "{" and self._kind(self._past_newlines(self.at + 1)) == "string":
+                self._report(
+                    diagnostic(
+                        "KVS010",
+                        "this is JSON, and a scenario is written otherwise",
+                        self._span(self.at),
+                        help="`kvscen new` writes one to begin with",
+                    )
+                )
+                return False
             place = self.words[self.at].start if self.at < len(self.words) else len(self.source.text)
             length = len(self.words[self.at].text.splitlines()[0]) if self.at < len(self.words) else 0
             self._report(
@@ -251,7 +267,10 @@ class _Reader:
             return
         self.at = max(end, first + 1)
         below = self._indented(first, end)
-        if below > end:
+        if self._text(first) == "[" and self._text(end - 1) == "]":
+            self._report(section(self.source, self.words[first:end]))
+            self._skip_section()
+        elif below > end:
             self._report(indented(self.source, self.words[first:end], self.words[end:below]))
             self.at = below
         elif bracket is not None:
@@ -284,6 +303,14 @@ class _Reader:
             node = self._parse("item", first, self.at)
             if node is not None:
                 self.items.append(node)
+
+    def _skip_section(self) -> None:
+        """Past the lines of an INI or a TOML file that belong to the `[section]` before them."""
+        while True:
+            line = self._past_newlines(self.at)
+            if line >= len(self.words) or self._text(line) == "[" or self._is_item(line):
+                return
+            self.at = max(self._piece_end(line)[0], line + 1)
 
     def _read_headless(self, first: int, end: int) -> None:
         """A header without its `{`, and the body if one seems to follow."""
@@ -381,7 +408,9 @@ class _Reader:
                 nested = True
                 self._read_item()
                 continue
+            lost = self.lost
             statement = self._read_statement(header)
+            self.lost = lost
             if statement is not None:
                 found.append(statement)
 

@@ -10,7 +10,6 @@ import attrs
 from kvscen.language import syntax
 from kvscen.language.blocks import BUILT_INS, SweepSettings
 from kvscen.language.codes import problem
-from kvscen.language.conversations import UsersSettings
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
 from kvscen.language.evaluate import evaluate
 from kvscen.language.instead import range_of
@@ -18,7 +17,9 @@ from kvscen.language.published import instead_of
 from kvscen.language.scenario import BlockDef, LetType, Scenario, Target
 from kvscen.language.schema import ListOf, SettingType, Unfit, settings_of
 from kvscen.language.suggest import did_you_mean, listed, one_of
+from kvscen.language.unknown import OTHERWISE, meant, unknown_setting
 from kvscen.language.values import Symbol, Value
+from kvscen.plugin.registry import registry
 
 
 def broken() -> ScenarioError:
@@ -126,8 +127,10 @@ class Universe:
             otherwise = f"a sweep's settings are {listed(OWN, len(OWN))}; a block's are written `block.setting`"
             if paths:
                 otherwise = f"did you mean {listed(paths, 4)}? A block's settings are written `block.setting`"
-            elif _MEANT.get(name) in OWN:
-                otherwise = f"did you mean `{_MEANT[name]}`?"
+            elif meant(name, OWN) is not None:
+                otherwise = f"did you mean `{meant(name, OWN)}`?"
+            elif name in OTHERWISE:
+                otherwise = OTHERWISE[name]
         else:
             message = f"no `let` is called `{name}`"
             paths = [f"{block}.{name}" for block in self.kinds if name in self._settings(block)]
@@ -144,75 +147,6 @@ class Universe:
 
     def _own_blocks(self) -> Iterator[str]:
         return iter(self.kinds)
-
-
-#: What people call a setting of another name.
-_MEANT = {
-    "capacity": "capacities",
-    "policy": "eviction",
-    "p95": "target_p95",
-    "p99": "target_p99",
-    "qos": "target_p95",
-    "sla": "target_p95",
-    "target": "target_p95",
-    "think_time": "think",
-    "context_length": "context",
-    "concurrency": "users",
-    "clients": "users",
-    "qps": "rate",
-    "rps": "rate",
-    "block_size": "block",
-    "blocksize": "block",
-    "bs": "block",
-    "io_size": "block",
-    "size": "working_set",
-    "filesize": "working_set",
-    "iodepth": "depth",
-    "queue_depth": "depth",
-    "qd": "depth",
-    "numjobs": "threads",
-    "jobs": "threads",
-    "rw": "op",
-    "operation": "op",
-    "batch_size": "batch",
-    "page_size": "page",
-    "isl": "prompt",
-    "osl": "output",
-    "input_len": "prompt",
-    "output_len": "output",
-    "runtime": "time",
-    "duration": "time",
-    "ramp_time": "warmup",
-    "iterations": "trials",
-    "repeats": "trials",
-    "runs": "trials",
-    "ioengine": "engine",
-    "o_direct": "direct",
-    "dir": "path",
-    "directory": "path",
-    "filename": "path",
-    "host": "endpoint",
-    "port": "endpoint",
-    "address": "endpoint",
-    "url": "endpoint",
-    "dtype": "kv_dtype",
-    "tiers": "levels",
-}
-
-
-def unknown_setting(name: str, kind: str, built_in: str, settings: Mapping[str, Any], span: Span) -> ScenarioError:
-    what = one_of(kind) if not built_in else f"{one_of(kind)} of `{built_in}`"
-    otherwise = f"its settings are {listed(settings, 30)}" if settings else "it has no settings"
-    meant = _MEANT.get(name)
-    if meant in settings:
-        otherwise = f"did you mean `{meant}`?"
-    elif kind == "pattern" and name in settings_of(UsersSettings):
-        otherwise = f"`{name}` is a setting of users: write it into a block `users NAME : chat {{ }}`"
-        if "mix" in settings:
-            otherwise += ", and name that in `mix`"
-        else:
-            otherwise += " of a pattern of `conversations`"
-    return problem("KVS102", f"{what} has no setting `{name}`", span, help=did_you_mean(name, settings, otherwise))
 
 
 @attrs.frozen(eq=False)
@@ -237,7 +171,7 @@ class ScopeNames:
         yield from self.universe.kinds
 
     def bases(self, kind: str) -> Container[str]:
-        return BUILT_INS.get(kind, ())
+        return registry().names() if kind == "tier" else BUILT_INS.get(kind, ())
 
     def is_word(self, word: str) -> bool:
         return word in self.universe.words

@@ -104,6 +104,10 @@ def condition(wrong: Wrong) -> Diagnostic | None:
             first -= 2
         path = wrong.span(first, i - 1).text
         what = f"`{path}` is compared with nothing"
+        if wrong.text(i) == "in" and wrong.text(0) in ("skip", "expect"):
+            values = [word.text for word in wrong.words[i + 1 :] if word.kind in ("name", "number", "string")]
+            each = " or ".join(f"{path} == {value}" for value in values[:2]) or f"{path} == ..."
+            return diagnostic("KVS030", "a condition has no `in`", wrong.span(i), help=f"write `{each}`")
         if wrong.text(i) in ("is", "not"):
             return diagnostic("KVS030", what, wrong.span(i), help=f"write `{path} == ...` or `{path} != ...`")
         sample = "expect errors == 0" if wrong.text(0) == "expect" and first == 1 else f"{path} == true"

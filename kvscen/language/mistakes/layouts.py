@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Source, Span
-from kvscen.language.mistakes.items import kind_meant
+from kvscen.language.mistakes.items import NOT_THERE, kind_meant
 from kvscen.language.scan import KINDS, Word
 
 
@@ -25,6 +25,11 @@ def dashed(source: Source, words: Sequence[Word], items: Sequence[Span], sweep: 
         return diagnostic("KVS020", "a line cannot begin with `-`", marked, help=help)
     path = Span(source, begin, words[-2].end if len(words) > 1 else words[-1].end).text
     sign = "in" if sweep or words[-1].text == "in" else "="
+    if words[0].text in ("expect", "skip"):
+        help = (
+            f"write each in a line of its own: {words[0].text}{' when' if words[0].text == 'skip' else ''} {values[0]}"
+        )
+        return diagnostic("KVS020", f"`{words[0].text}` stands before each of its conditions", marked, help=help)
     if any(":" in value for value in values):
         help = (
             f"in [ ] stand values alone, such as `{path} {sign} [a, b]`; what belongs to one is said in its own block"
@@ -64,12 +69,29 @@ def indented(source: Source, head: Sequence[Word], body: Sequence[Word]) -> Diag
     kind = word if word in KINDS else kind_meant(word)
     name = head[1].text if len(head) > 1 and head[1].kind == "name" else "NAME"
     span = Span(source, head[0].start, head[-1].end)
+    if word in NOT_THERE:
+        return diagnostic("KVS020", f"there is no `{word}` in the language", span, help=NOT_THERE[word])
     if kind not in KINDS:
         help = 'write blocks, such as `tier disk : posix { path = "./kv-data" }`; those above `{` are of the kinds '
         return diagnostic("KVS020", f"`{word}:` begins no block", span, help=help + ", ".join(KINDS))
     base = _base(body, _BASES.get(kind, "BASE"))
     written = f"{kind} {name}{'' if kind == 'sweep' else f' : {base}'} {{ name = value ... }}"
     return diagnostic("KVS020", "a block stands in braces, whatever is indented", span, help=f"write `{written}`")
+
+
+def section(source: Source, words: Sequence[Word]) -> Diagnostic:
+    """`[tier.disk]`, `[global]`: what a file of TOML or fio has above its settings."""
+    span = Span(source, words[0].start, words[-1].end)
+    names = [word.text for word in words if word.kind == "name"]
+    kind = next((meant for name in names if (meant := name if name in KINDS else kind_meant(name)) in KINDS), None)
+    if kind is None:
+        help = 'settings stand in blocks, such as `tier disk : posix { path = "./kv-data" }`, and in no other sections'
+        return diagnostic("KVS020", "this is no list, and a file has no sections", span, help=help)
+    base = f" : {_BASES.get(kind, 'BASE')}" if kind != "sweep" else ""
+    name = names[-1] if len(names) > 1 else "NAME"
+    return diagnostic(
+        "KVS020", "a block stands in braces", span, help=f"write `{kind} {name}{base} {{ name = value ... }}`"
+    )
 
 
 #: A base of each kind, for an example.

@@ -48,6 +48,9 @@ def pointed(wrong: Wrong) -> Diagnostic | None:
     assert found is not None, "a name begins there"
     span = Span(wrong.source, found.start(), found.end())
     help = f"names are made of letters, digits and `_`: {_mended(found[0])}"
+    percentile = re.fullmatch(r"(?:latency_)?p(99\.9+)", found[0])
+    if percentile:
+        help = f"write `latency_p{percentile[1].replace('.', '')}`"
     if wrong.text(0) == "model" or ".model" in wrong.span(0, 2).text:
         help = instead_of(found[0])
     return diagnostic("KVS020", f"`{found[0]}` is not a name", span, help=help)

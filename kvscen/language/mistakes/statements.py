@@ -149,6 +149,9 @@ def comma(wrong: Wrong) -> Diagnostic | None:
 def in_a_list(wrong: Wrong) -> Diagnostic | None:
     """`[a = 2, b]`, `[a: 2]`: what belongs to an item is said elsewhere."""
     opened = wrong.depth(wrong.at)
+    if wrong.text(wrong.at) == "{" and opened:
+        help = "values stand alone; `(a, b) in [(1, 2), (3, 4)]` varies settings together, `skip when` drops points"
+        return diagnostic("KVS020", "there are no braces in a list", wrong.span(wrong.at), help=help)
     if wrong.text(wrong.at) not in ("=", ":") or not opened or wrong.text(opened[-1]) != "[":
         return None
     item = wrong.text(wrong.at - 1)

@@ -92,6 +92,17 @@ def _unit_at(wrong: Wrong, index: int) -> str:
     return longer if longer in UNITS else wrong.text(index)
 
 
+def share_of(wrong: Wrong) -> Diagnostic | None:
+    """`80 % of 4 GiB`."""
+    i = wrong.at
+    if wrong.text(i) != "of" or wrong.text(i - 1) != "%":
+        return None
+    of = _quantity_after(wrong, i + 1)
+    share = wrong.span(i - 2, i - 1).text
+    whole = "..." if of is None else wrong.span(*of).text
+    return diagnostic("KVS020", "a share is a product", wrong.span(i), help=f"write `{share} * {whole}`")
+
+
 def unit_of_all(wrong: Wrong) -> Diagnostic | None:
     """`[4, 64] KiB`, `pow2(4, 64) KiB`."""
     i = wrong.at
