@@ -1,7 +1,12 @@
-"""What someone gets wrong who knows no more than what `kvscen new` writes, and what helps them on."""
+"""What someone gets wrong who knows no more than what `kvscen new` writes, and what helps them on.
+
+In newcomers/ are whole files by people who come from elsewhere, and what each is told: read it aloud before you keep it
+(`UPDATE_GOLDEN=1 pytest tests/semantics/test_newcomers.py`).
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +15,8 @@ import pytest
 from kvscen.language.render import render
 from kvscen.lint import lint_file
 from kvscen.starter import chosen, scenario_text
+
+NEWCOMERS = Path(__file__).parent / "newcomers"
 
 #: What is changed in the scenario about this, as a pattern and its replacement; and what must be said.
 MISTAKES = [
@@ -65,3 +72,14 @@ def test_mistake(
     Path("x.kvs").write_text(changed)
     found = lint_file(Path("x.kvs")).diagnostics
     assert code in {d.code for d in found} and any(help in d.help for d in found), render(found)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in NEWCOMERS.glob("*.kvs")))
+def test_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(f"{name}.kvs").write_text((NEWCOMERS / f"{name}.kvs").read_text())
+    shown = render(lint_file(Path(f"{name}.kvs")).diagnostics)
+    golden = NEWCOMERS / f"{name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(shown)
+    assert shown == golden.read_text()
