@@ -302,7 +302,7 @@ class _Binder:
                 raise broken()
             tiers = [block for block, is_kind in self.names.universe.kinds.items() if is_kind == "tier"]
             what = f"`{tier}` is {one_of(kind)}" if kind else f"no tier is called `{tier}`"
-            help_text = did_you_mean(tier, tiers)
+            help_text = did_you_mean(tier, tiers, f"write `{name}`" if name in MEASURES else "")
             if kind == "users":
                 help_text = (
                     "what each kind of users got is in users.parquet; to judge it give them a `target_p95`, and "
@@ -333,6 +333,8 @@ def expectation_value(expr: syntax.Expr, info: MeasureInfo, names: ScopeNames) -
         return value
     wanted = "a percentage" if info.percent else str(info.dimension)
     example = "85 %" if info.percent else _EXAMPLES.get(info.dimension, "1")
+    if isinstance(value, Quantity) and value.is_count and info.dimension in (RATE, TOKENS, TOKEN_RATE):
+        example = f"{value} {example.rpartition(' ')[2]}"  # they have one unit each
     help_text = f"write {wanted} such as `{example}`"
     if isinstance(value, Quantity) and value.dimension.seconds < 0:
         alike = [m.name for m in MEASURES.values() if (m.dimension, m.percent) == (value.dimension, value.percent)]

@@ -229,7 +229,8 @@ class _Definer:
                 self._say("KVS117", message, base.span, f"the base is {self._choices(block.kind)}")
             # That of a model is replaced where its file is read; one that is left has been reported there.
             return None
-        if base.name not in self.taken and (base.name in self.blocks or base.name in self.lets):
+        a_type = block.kind != "tier" and base.name in BUILT_INS[block.kind]  # `chat` may be a pattern's name as well
+        if not a_type and base.name not in self.taken and (base.name in self.blocks or base.name in self.lets):
             other = self.blocks.get(base.name)
             what = one_of(other.kind) if other else "a `let`"
             related = ((other.name.span, f"`{base.name}` is here"),) if other else ()

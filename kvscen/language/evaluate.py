@@ -21,7 +21,7 @@ from kvscen.language.instead import THOUSANDS, in_full, size_of
 from kvscen.language.operands import quantity_of
 from kvscen.language.published import instead_of, is_catalogued
 from kvscen.language.ranges import LONGEST_LIST
-from kvscen.language.schema import Flag, ListOf, Measured, Reference, SettingType, Word
+from kvscen.language.schema import Flag, ListOf, Measured, Reference, SettingType, Size, Word
 from kvscen.language.suggest import closest, did_you_mean, listed, one_of
 from kvscen.language.values import BYTES, NUMBER, TIME, UNITS, Distribution, Quantity, Symbol, Value, describe
 
@@ -126,8 +126,9 @@ def _number(expr: syntax.Number, target: SettingType | None) -> Quantity:
     if unit is None:
         span = expr.unit_span or expr.span
         help_text, better = _unit_help(expr.unit)
-        if expr.unit in THOUSANDS:
-            help_text = _thousands_help(expr, target)
+        inner = target.item if isinstance(target, ListOf) else target
+        if expr.unit in THOUSANDS or (expr.unit in ("m", "g", "t") and isinstance(inner, Size)):
+            help_text = _thousands_help(expr, inner)
         fix = Fix(span, better) if better is not None else None
         raise ScenarioError([diagnostic("KVS104", f"`{expr.unit}` is not a unit", span, help=help_text, fix=fix)])
     value = expr.value if unit.factor == 1 else expr.value * unit.factor
@@ -137,15 +138,14 @@ def _number(expr: syntax.Number, target: SettingType | None) -> Quantity:
 def _thousands_help(expr: syntax.Number, target: SettingType | None) -> str:
     """Of `32k`: what its setting takes; a `let` may be anything."""
     assert expr.unit is not None
-    inner = target.item if isinstance(target, ListOf) else target
     size = size_of(expr.span.text[: -len(expr.unit)].strip(), expr.unit)
-    if not isinstance(inner, Measured):
+    if not isinstance(target, Measured):
         return f"{size}; a number that is no size in full: {in_full(expr.value, expr.unit, '')}"
-    if inner.dimension == BYTES:
+    if target.dimension == BYTES:
         return size
-    unit = inner.only_unit or ""
-    if inner.dimension != NUMBER and not unit:
-        return f"write {inner.describe()}"
+    unit = target.only_unit
+    if target.dimension != NUMBER and not unit:
+        return f"write {target.describe()}"
     return f"write {in_full(expr.value, expr.unit, unit)}"
 
 

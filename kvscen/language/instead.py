@@ -20,7 +20,8 @@ def in_full(number: Fraction, letter: str, unit: str) -> str:
 
 
 def size_of(number: str, letter: str) -> str:
-    """Instead of the size `64k`."""
+    """Instead of the size `64k`, or `1m`."""
+    letter = letter if letter == "k" else letter.upper()
     binary, decimal = _SIZES[THOUSANDS[letter]]
     power = THOUSANDS[letter]
     exponent = f"^{power}" if power > 1 else ""

@@ -83,7 +83,8 @@ class _Reader:
             return self._kind(index + 1) == "name" and after == "="
         if word == "use":
             return self._kind(index + 1) in ("name", "string") and self._kind(index + 2) == "newline"
-        return self._kind(index + 1) == "name" and after in (":", "{")
+        named = self._kind(index + 1) == "name" and not (self._text(index + 1) == "in" and after == "{")
+        return named and after in (":", "{")
 
     def _is_start(self, index: int) -> bool:
         """Surely not the continuation of a value in brackets."""

@@ -126,8 +126,7 @@ class Measured(SettingType):
             raise Unfit(f"expected {self.noun}, found {_kind_of(value)}", f"write {self.describe()}")
         if value.percent or value.dimension != self.dimension:
             if value.is_count and self.dimension != NUMBER:
-                meant = f"`{value} {self.only_unit}`" if self.only_unit else self.describe()
-                raise Unfit("a unit is missing here", f"write {meant}")
+                raise Unfit("a unit is missing here", f"write {self._with_unit(value)}")
             found = "a percentage" if value.percent else str(value.dimension)
             raise Unfit(f"expected {self.noun}, found {found} (`{value}`)", f"write {self.describe()}")
         exact = value.value if self.scale == 1 else value.value * self.scale
@@ -145,6 +144,14 @@ class Measured(SettingType):
                 "quantities are exact and nothing is rounded silently: write a value that comes out whole",
             )
         return exact.numerator
+
+    def _with_unit(self, bare: Quantity) -> str:
+        """What is probably meant by a number without a unit."""
+        if self.only_unit:
+            return f"`{bare} {self.only_unit}`"
+        if self.dimension == BYTES and bare.value >= 1024:
+            return f"{self.describe()}; so many bytes are `{Quantity(bare.value, BYTES)}`"
+        return f"{self.noun} such as `{bare} s`" if self.dimension == TIME else self.describe()
 
     def show(self, value: Any) -> str:
         return format_quantity(Quantity(Fraction(value) / self.scale, self.dimension))
@@ -386,7 +393,9 @@ class ListOf(SettingType):
 
     def convert(self, value: Value) -> tuple[Any, ...]:
         if not isinstance(value, tuple):
-            raise Unfit(f"expected a list in [ ], found {_kind_of(value)}", f"write {self.describe()}")
+            alone = isinstance(value, Symbol | Quantity)
+            meant = f"`[{value}]`: a list, if of one" if alone else self.describe()
+            raise Unfit(f"expected a list in [ ], found {_kind_of(value)}", f"write {meant}")
         if len(value) < self.minimum:
             raise Unfit(f"the list needs at least {self.minimum} item{'s' if self.minimum > 1 else ''}")
         return tuple(self.item.convert(item) for item in value)

@@ -23,7 +23,7 @@ _ITEM = re.compile(
     rf"""^[ \t\f]*(?:
       let[ \t]+{_NAME}[ \t]*=(?!=)
     | use[ \t]+(?:{_NAME}|"[^"\n]*")[ \t\r]*(?:\#.*)?$
-    | {_NAME}[ \t]+{_NAME}[ \t]*[:{{]
+    | {_NAME}[ \t]+(?!in[ \t]*\{{){_NAME}[ \t]*[:{{]
     )""",
     re.VERBOSE | re.MULTILINE,
 )

@@ -22,6 +22,13 @@ def when(wrong: Wrong) -> Diagnostic | None:
                 help="only `skip` and `expect` take a `when`; give the setting to another sweep, or make it an axis",
             )
         return None
+    if wrong.text(0) == "expect" and i == 1 and wrong.kind(1) in ("number", "string"):
+        return diagnostic(
+            "KVS030",
+            "an expectation begins with a measure",
+            wrong.span(1),
+            help="write the measure on the left and the value on the right: expect errors == 0",
+        )
     if wrong.text(0) == "expect" and i == 1:
         return diagnostic(
             "KVS030",
@@ -104,6 +111,11 @@ def condition(wrong: Wrong) -> Diagnostic | None:
             first -= 2
         path = wrong.span(first, i - 1).text
         what = f"`{path}` is compared with nothing"
+        if wrong.text(i) == "(" and wrong.text(0) == "expect" and first == 1:
+            help = "a point is judged on the median of its trials; what is asked for is the name of a measure"
+            return diagnostic(
+                "KVS030", "no function is called here", wrong.span(1, i), help=f"{help}: kvscen explain measures"
+            )
         if wrong.text(i) == "in" and wrong.text(0) in ("skip", "expect"):
             values = [word.text for word in wrong.words[i + 1 :] if word.kind in ("name", "number", "string")]
             each = " or ".join(f"{path} == {value}" for value in values[:2]) or f"{path} == ..."

@@ -104,6 +104,7 @@ _FOREIGN = {
     "!": ("`!` is not a sign of the language", "a condition is reversed with `not`"),
     "\\": ("a line cannot be continued with `\\`", "inside ( ) and [ ] a newline is a space"),
     "@": ("`@` is not a sign of the language", 'a text stands in quotes: "user@host"'),
+    "^": ("`^` is not a sign of the language", "write the number itself; `pow2(1, 64)` is a range that doubles"),
     "−": ("this is a minus sign (U+2212), not a hyphen", "write `-`"),
     "–": ("this is a dash (U+2013), not a hyphen", "write `-`"),
     "×": ("this is a multiplication sign (U+00D7)", "write `*`"),

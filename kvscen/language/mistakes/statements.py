@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Span
+from kvscen.language.functions import FUNCTIONS
 from kvscen.language.mistakes.wrong import COMPARISONS, OPERATORS, Wrong
 from kvscen.language.scan import FINDS
 
@@ -64,6 +65,22 @@ def sign(wrong: Wrong) -> Diagnostic | None:
             wrong.span(i, i + 1),
             help="write the whole value behind `=`",
         )
+    behind = wrong.path_end(1)
+    if i == left == 1 and wrong.start == "statement" and wrong.text(0) == "when":
+        return diagnostic(
+            "KVS024",
+            "no line begins with `when`",
+            wrong.span(0),
+            help="the condition stands at the end: `expect throughput >= 1 GiB/s when blocks.op == read`",
+        )
+    if i == left == 1 and wrong.start == "statement" and behind > 1 and wrong.text(behind) in ("in", "="):
+        return diagnostic(
+            "KVS024",
+            f"`{wrong.text(0)}` begins no statement",
+            wrong.span(0),
+            help=f"leave it out: `{wrong.span(1, behind).text} ...`",
+            fix=Fix(Span(wrong.source, wrong.words[0].start, wrong.words[1].start), ""),
+        )
     if i == left and (wrong.kind(i) in ("name", "number", "string") or sign in ("[", "(")):
         sample = wrong.span(0, left - 1).text
         return diagnostic(
@@ -92,7 +109,8 @@ def second_setting(wrong: Wrong) -> Diagnostic | None:
         starts = starts or (wrong.text(first), wrong.text(first + 1)) == ("skip", "when")
         starts = starts or (wrong.text(first) == "find" and wrong.text(first + 1) in FINDS)
         starts = starts or (wrong.text(first) == "expect" and wrong.text(wrong.path_end(first + 1)) in COMPARISONS)
-        if starts and not (wrong.judges and sign == "="):
+        compared = wrong.judges and (sign == "=" or wrong.text(first - 1) in ("when", "and", "or", "not"))
+        if starts and not compared:
             if wrong.text(first - 1) == "let":
                 first -= 1
             place = Span(wrong.source, wrong.words[first - 1].end, wrong.words[first - 1].end)
@@ -115,6 +133,12 @@ def comma(wrong: Wrong) -> Diagnostic | None:
     if wrong.text(i) == ",":
         if not opened:
             span = wrong.span(i)
+            if wrong.judges:
+                help = f"write each in a line of its own, with `{wrong.text(0)}`"
+                return diagnostic("KVS029", "conditions are not separated by commas", span, help=help)
+            values = _values_around(wrong)
+            if values is not None:
+                return diagnostic("KVS029", "several values stand in [ ]", span, help=f"write `{values}`")
             return diagnostic(
                 "KVS029",
                 "settings are not separated by commas",
@@ -141,6 +165,16 @@ def comma(wrong: Wrong) -> Diagnostic | None:
             fix=Fix(place, ","),
         )
     return None
+
+
+def _values_around(wrong: Wrong) -> str | None:
+    """`tier in [a, b]` for `tier in a, b`; None where no further value follows."""
+    sign = wrong.path_end(0)
+    if wrong.text(sign) not in ("=", "in") or wrong.at == len(wrong.words) - 1:
+        return None
+    if any(word.text in ("=", "in", ":", "(", "[") for word in wrong.words[sign + 1 :]):
+        return None
+    return f"{wrong.span(0, sign).text} [{wrong.span(sign + 1, len(wrong.words)).text}]"
 
 
 # ---- brackets
@@ -230,6 +264,9 @@ def second_value(wrong: Wrong) -> Diagnostic | None:
         return None
     ended = wrong.kind(i - 1) in ("name", "number", "string") or wrong.text(i - 1) in (")", "]", "%")
     begins = wrong.kind(i) in ("name", "number", "string") or wrong.text(i) == "["
+    if wrong.text(i) == "[" and wrong.text(i - 1) in FUNCTIONS:
+        usage = FUNCTIONS[wrong.text(i - 1)].usage
+        return diagnostic("KVS020", "a function is called with ( )", wrong.span(i), help=f"write `{usage}`")
     if ended and begins and any(word.text in ("=", "in") for word in wrong.words[:i]):
         return diagnostic(
             "KVS020",

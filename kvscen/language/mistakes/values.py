@@ -34,7 +34,7 @@ def dotted_range(wrong: Wrong) -> Diagnostic | None:
 
 def range_in_words(wrong: Wrong) -> Diagnostic | None:
     """`4 KiB to 16 MiB`, `4 KiB : 16 MiB`."""
-    i = wrong.at
+    i = wrong.at if wrong.text(wrong.at) in ("to", "until", "through", ":") else wrong.at - 1
     if wrong.text(i) not in ("to", "until", "through", ":") or "in" not in [word.text for word in wrong.words[:i]]:
         return None
     before, after = _quantity_before(wrong, i - 1), _quantity_after(wrong, i + 1)
