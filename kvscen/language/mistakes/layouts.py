@@ -26,8 +26,8 @@ def dashed(source: Source, words: Sequence[Word], items: Sequence[Span], sweep: 
     path = Span(source, begin, words[-2].end if len(words) > 1 else words[-1].end).text
     sign = "in" if sweep or words[-1].text == "in" else "="
     if words[0].text in ("expect", "skip"):
-        begin = "skip when" if words[0].text == "skip" else "expect"
-        help = f"write each in a line of its own: `{begin} {values[0]}`"
+        opening = "skip when" if words[0].text == "skip" else "expect"
+        help = f"write each in a line of its own: `{opening} {values[0]}`"
         return diagnostic("KVS020", f"`{words[0].text}` stands before each of its conditions", marked, help=help)
     if any(":" in value for value in values):
         help = (
