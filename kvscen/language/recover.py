@@ -310,8 +310,8 @@ class _Reader(Ahead):
         found: list[Span] = []
         index = self.past_newlines(index)
         while self.text(index) == "-":
-            self.at = max(self.piece_end(index)[0], index + 2)
-            found.append(self.span(min(index + 1, len(self.words) - 1), min(self.at, len(self.words)) - 1))
+            self.at = max(self.piece_end(index)[0], index + 1)
+            found.append(Span(self.source, self.words[index].end, self.words[self.at - 1].end))
             index = self.past_newlines(self.at)
         return found
 

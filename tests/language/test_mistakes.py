@@ -284,6 +284,11 @@ def test_a_half_written_file() -> None:
     assert [item.name.name for item in document.items if isinstance(item, Block)] == ["disk", "s"]
 
 
+@pytest.mark.parametrize("end", ["- a\n    -", "-", "- - -", "- [", "- {"])
+def test_a_list_with_dashes_may_end_the_text(end: str) -> None:
+    assert "KVS020" in [d.code for d in problems(f"kvs 1\nsweep s {{\n  a in\n    {end}")]
+
+
 def test_too_many_problems_end_the_reading() -> None:
     found = problems("kvs 1\nsweep s {\n" + "a : 1\n" * 5000 + "}\n")
     assert len(found) == 101

@@ -14,9 +14,9 @@ from kvscen.language.scan import KINDS, Word
 def dashed(source: Source, words: Sequence[Word], items: Sequence[Span], sweep: bool) -> Diagnostic:
     """Lines that begin with `-`. `words` stand before them, and end with the sign that asks for a value, if there are
     any; `items` are the values without their dashes. `sweep`: they stand in one."""
-    values = [" ".join(item.text.split()) for item in items]
+    values = [value for item in items if (value := " ".join(item.text.split()))]
     listed = f"[{', '.join(values)}]"
-    begin = words[0].start if words else source.text.rindex("-", 0, items[0].start)
+    begin = words[0].start if words else items[0].start - 1
     span = Span(source, begin, items[-1].end)
     first_line = source.text.find("\n", begin, span.end)
     marked = Span(source, begin, span.end if first_line < 0 else first_line)
@@ -25,7 +25,7 @@ def dashed(source: Source, words: Sequence[Word], items: Sequence[Span], sweep: 
         return diagnostic("KVS020", "a line cannot begin with `-`", marked, help=help)
     path = Span(source, begin, words[-2].end if len(words) > 1 else words[-1].end).text
     sign = "in" if sweep or words[-1].text == "in" else "="
-    if words[0].text in ("expect", "skip"):
+    if words[0].text in ("expect", "skip") and values:
         opening = "skip when" if words[0].text == "skip" else "expect"
         help = f"write each in a line of its own: `{opening} {values[0]}`"
         return diagnostic("KVS020", f"`{words[0].text}` stands before each of its conditions", marked, help=help)
