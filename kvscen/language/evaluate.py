@@ -19,7 +19,7 @@ from kvscen.language.diagnose import Diagnostic, Fix, ScenarioError, Span
 from kvscen.language.functions import check_call
 from kvscen.language.instead import THOUSANDS, in_full, size_of
 from kvscen.language.operands import quantity_of
-from kvscen.language.published import instead_of, is_catalogued
+from kvscen.language.published import instead_of, is_catalogued, is_shipped
 from kvscen.language.ranges import LONGEST_LIST
 from kvscen.language.schema import Flag, ListOf, Measured, Reference, SettingType, Size, Word
 from kvscen.language.suggest import closest, did_you_mean, listed, one_of
@@ -268,7 +268,7 @@ def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType
         otherwise = f"this setting takes {listed(words)}"
     elif target is not None and target.refers_to:
         block = target.refers_to
-        there = [other for other in names.known() if names.kind_of(other) == block]
+        there = [name for name in names.known() if names.kind_of(name) == block and not is_shipped(name, block)]
         every = "kinds of users" if block == "users" else f"{block}s"
         otherwise = f"the {every} here are {listed(there)}" if there else f"define {one_of(block)}"
         if name in names.bases(block):
@@ -280,7 +280,9 @@ def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType
             otherwise += f": `users {name} : chat {{ }}`"
         if block == "model":
             otherwise = (
-                instead_of(name) if is_catalogued(name) else f"{otherwise}; `use models` brings in the catalogue"
+                instead_of(name)
+                if is_catalogued(name)
+                else f"{otherwise}; those of the catalogue (`use models`): kvscen explain models"
             )
     elif target is not None:
         otherwise = f"write {target.describe()}"

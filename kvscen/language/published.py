@@ -35,6 +35,13 @@ def is_catalogued(name: str) -> bool:
     return _bare(name) in _by_letters()
 
 
+def is_shipped(name: str, kind: str) -> bool:
+    """A block of this name and kind may be the catalogue's, of which nobody wants a list."""
+    from kvscen.language.define import catalogue_names
+
+    return kind == "model" and name in catalogue_names()
+
+
 def instead_of(what: str) -> str:
     """What to write for a model of this name, which the language does not have."""
     if what.endswith(".json"):

@@ -13,7 +13,7 @@ from kvscen.language.codes import problem
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
 from kvscen.language.evaluate import evaluate
 from kvscen.language.instead import range_of
-from kvscen.language.published import instead_of
+from kvscen.language.published import instead_of, is_shipped
 from kvscen.language.scenario import BlockDef, LetType, Scenario, Target
 from kvscen.language.schema import ListOf, SettingType, Unfit, settings_of
 from kvscen.language.suggest import did_you_mean, listed, one_of
@@ -78,7 +78,9 @@ class Universe:
         definition = self.blocks[block]
         settings = settings_of(definition.declaration)
         if name not in settings:
-            raise unknown_setting(name, definition.kind, definition.built_in, settings, path.span)
+            sweeps = [other for other, kind in self.kinds.items() if kind == "sweep" and sweep is None and name in OWN]
+            paths = [f"{other}.{name}" for other in sweeps]
+            raise unknown_setting(name, definition.kind, definition.built_in, settings, path.span, paths)
         info = settings[name]
         return Target(f"{block}.{name}", info.type, info, block)
 
@@ -146,7 +148,7 @@ class Universe:
         return next(iter(self._settings(block)), "setting")
 
     def _own_blocks(self) -> Iterator[str]:
-        return iter(self.kinds)
+        return (name for name, kind in self.kinds.items() if not is_shipped(name, kind))
 
 
 @attrs.frozen(eq=False)

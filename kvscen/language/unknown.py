@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kvscen.language.blocks import BUILT_INS, SweepSettings
@@ -77,12 +77,14 @@ OTHERWISE: Mapping[str, str] = {
 _OF_TIERS = frozenset({"path", "direct", "engine", "capacity", "capacities", "eviction", "levels", "endpoint"})
 
 
-def unknown_setting(name: str, kind: str, built_in: str, settings: Mapping[str, Any], span: Span) -> ScenarioError:
-    """`settings` are those of the block, of this kind and built-in."""
+def unknown_setting(
+    name: str, kind: str, built_in: str, settings: Mapping[str, Any], span: Span, paths: Sequence[str] = ()
+) -> ScenarioError:
+    """`settings` are those of the block, of this kind and built-in; `paths` may be meant instead."""
     what = one_of(kind) if not built_in else f"{one_of(kind)} of `{built_in}`"
     near = meant(name, settings) or closest(name, settings)
-    if near is not None:
-        help_text = f"did you mean `{near}`?"
+    if near is not None or paths:
+        help_text = f"did you mean {listed(paths or [near or ''], 4)}?"
     else:
         help_text = _elsewhere(name, kind, settings) or _all(settings)
     return problem("KVS102", f"{what} has no setting `{name}`", span, help=help_text)

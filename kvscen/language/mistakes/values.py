@@ -44,6 +44,9 @@ def range_in_words(wrong: Wrong) -> Diagnostic | None:
 
 
 def _range(wrong: Wrong, before: tuple[int, int], after: tuple[int, int], message: str) -> Diagnostic:
+    if wrong.start == "value":  # of `--set`
+        help = "`--set` fixes one value; a sweep varies it, with `in`"
+        return diagnostic("KVS027", message, wrong.span(before[0], after[1]), help=help)
     return diagnostic(
         "KVS027",
         message,
