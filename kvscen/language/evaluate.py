@@ -8,7 +8,7 @@ fractions, texts and lists that grow too long are errors.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator
 from typing import Protocol, TypeGuard
 
 import attrs
@@ -17,13 +17,13 @@ from kvscen.language import syntax
 from kvscen.language.codes import diagnostic, problem
 from kvscen.language.diagnose import Diagnostic, Fix, ScenarioError, Span
 from kvscen.language.functions import check_call
-from kvscen.language.instead import THOUSANDS, in_full, size_of
+from kvscen.language.instead import THOUSANDS, thousands_help, unit_help, word_meant
 from kvscen.language.operands import quantity_of
 from kvscen.language.published import instead_of, is_catalogued, is_shipped
 from kvscen.language.ranges import LONGEST_LIST
-from kvscen.language.schema import Flag, ListOf, Measured, Reference, SettingType, Size, Word
+from kvscen.language.schema import Flag, ListOf, Reference, SettingType, Size, Word
 from kvscen.language.suggest import closest, did_you_mean, listed, one_of
-from kvscen.language.values import BYTES, NUMBER, TIME, UNITS, Distribution, Quantity, Symbol, Value, describe
+from kvscen.language.values import TIME, UNITS, Distribution, Quantity, Symbol, Value, describe
 
 #: The largest number of base units (bytes, nanoseconds, tokens): what a signed 64-bit column holds.
 LARGEST = 2**63 - 1
@@ -125,85 +125,14 @@ def _number(expr: syntax.Number, target: SettingType | None) -> Quantity:
     unit = UNITS.get(expr.unit)
     if unit is None:
         span = expr.unit_span or expr.span
-        help_text, better = _unit_help(expr.unit)
+        help_text, better = unit_help(expr.unit)
         inner = target.item if isinstance(target, ListOf) else target
         if expr.unit in THOUSANDS or (expr.unit in ("m", "g", "t") and isinstance(inner, Size)):
-            help_text = _thousands_help(expr, inner)
+            help_text = thousands_help(expr.value, expr.span.text, expr.unit, inner)
         fix = Fix(span, better) if better is not None else None
         raise ScenarioError([diagnostic("KVS104", f"`{expr.unit}` is not a unit", span, help=help_text, fix=fix)])
     value = expr.value if unit.factor == 1 else expr.value * unit.factor
     return _bounded(Quantity(value, unit.dimension, unit.percent), expr.span)
-
-
-def _thousands_help(expr: syntax.Number, target: SettingType | None) -> str:
-    """Of `32k`: what its setting takes; a `let` may be anything."""
-    assert expr.unit is not None
-    size = size_of(expr.span.text[: -len(expr.unit)].strip(), expr.unit)
-    if not isinstance(target, Measured):
-        return f"{size}; a number that is no size in full: {in_full(expr.value, expr.unit, '')}"
-    if target.dimension == BYTES:
-        return size
-    unit = target.only_unit
-    if target.dimension != NUMBER and not unit:
-        return f"write {target.describe()}"
-    return f"write {in_full(expr.value, expr.unit, unit)}"
-
-
-def _unit_help(unit: str) -> tuple[str, str | None]:
-    """What to write instead of an unknown unit, and the replacement where there is only one."""
-    special = {
-        "KB": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
-        "b": ("write `B` for bytes or `bit` for bits", None),
-        "Kb": ("write `kbit` for bits or `KiB` for bytes", None),
-        "Mb": ("write `Mbit` for bits or `MiB` for bytes", None),
-        "Gb": ("write `Gbit` for bits or `GiB` for bytes", None),
-        "Kb/s": ("write `kbit/s` for bits or `KiB/s` for bytes", None),
-        "Mb/s": ("write `Mbit/s` for bits or `MiB/s` for bytes", None),
-        "Gb/s": ("write `Gbit/s` for bits or `GiB/s` for bytes", None),
-        "kb": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
-        "mb": ("write `MiB` (1024^2 bytes) or `MB` (1000^2 bytes)", None),
-        "gb": ("write `GiB` (1024^3 bytes) or `GB` (1000^3 bytes)", None),
-        "tb": ("write `TiB` (1024^4 bytes) or `TB` (1000^4 bytes)", None),
-        "ops/s": ("write `/s`", "/s"),
-        "req/s": ("write `/s`", "/s"),
-        "requests/s": ("write `/s`", "/s"),
-        "toks": ("write `tokens`", "tokens"),
-        "toks/s": ("write `tokens/s`", "tokens/s"),
-        "tok/s": ("write `tokens/s`", "tokens/s"),
-        "Gbps": ("write `Gbit/s`", "Gbit/s"),
-        "Mbps": ("write `Mbit/s`", "Mbit/s"),
-        "µs": ("write `us`", "us"),
-        "μs": ("write `us`", "us"),
-        "sec": ("write `s`", "s"),
-        "secs": ("write `s`", "s"),
-        "second": ("write `s`", "s"),
-        "seconds": ("write `s`", "s"),
-        "msec": ("write `ms`", "ms"),
-        "millis": ("write `ms`", "ms"),
-        "usec": ("write `us`", "us"),
-        "nsec": ("write `ns`", "ns"),
-        "minutes": ("write `min`", "min"),
-        "mins": ("write `min`", "min"),
-        "hours": ("write `h`", "h"),
-        "rps": ("write `/s`", "/s"),
-        "qps": ("write `/s`", "/s"),
-        "iops": ("write `/s`", "/s"),
-        "IOPS": ("write `/s`", "/s"),
-        "tok": ("write `tokens`", "tokens"),
-        "tps": ("write `tokens/s`", "tokens/s"),
-        "x": ("a factor is a number without a unit: leave `x` out", ""),
-        "percent": ("write `%`", "%"),
-        "m": ("write `min` for minutes or `ms` for milliseconds", None),
-    }
-    if unit in special:
-        return special[unit]
-    near = closest(unit, UNITS)
-    if near:
-        return f"did you mean `{near}`?", near
-    return (
-        "the units are `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`, `ms`, `s`, `tokens` and more: kvscen explain units",
-        None,
-    )
 
 
 def _bounded(value: Quantity, span: Span) -> Quantity:
@@ -292,30 +221,8 @@ def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType
             otherwise = "take the line out: then the default holds"
         elif name in UNITS:
             otherwise = f"a unit stands behind its number: `4 {name}`"
-    help_text = _word_meant(name, words) or did_you_mean(name, [*words, *usable], otherwise)
+    help_text = word_meant(name, words) or did_you_mean(name, [*words, *usable], otherwise)
     return problem("KVS101", f"nothing is called `{name}` here", expr.span, help=help_text)
-
-
-#: Words of other programs, the word of the language for each, and what more to write.
-_WORDS_MEANT: Mapping[str, tuple[str, str]] = {
-    "randread": ("read", " with `order = random`"),
-    "randwrite": ("write", " with `order = random`"),
-    **dict.fromkeys(("randrw", "rw", "readwrite", "mix"), ("mixed", " with `reads = 50 %`")),
-    **dict.fromkeys(("get", "load", "fetch", "pull", "lookup"), ("read", "")),
-    **dict.fromkeys(("put", "set", "store", "save", "offload", "dump", "push"), ("write", "")),
-    **dict.fromkeys(("seq", "linear"), ("sequential", "")),
-    **dict.fromkeys(("rand", "uniform"), ("random", "")),
-    **dict.fromkeys(("cpu", "host", "ram"), ("dram", "")),
-    **dict.fromkeys(("gpu", "cuda", "hbm", "device"), ("vram", "")),
-    **dict.fromkeys(("float16", "half"), ("fp16", "")),
-    "bfloat16": ("bf16", ""),
-    **dict.fromkeys(("fp8_e4m3", "fp8_e5m2", "e4m3"), ("fp8", "")),
-}
-
-
-def _word_meant(name: str, words: Sequence[str]) -> str | None:
-    word, more = _WORDS_MEANT.get(name.lower(), ("", ""))
-    return f"write `{word}`{more}" if word in words else None
 
 
 def _sequence(expr: syntax.ListExpr | syntax.TupleExpr, inner: SettingType | None, names: Names) -> Value:
