@@ -140,7 +140,7 @@ def unit_help(unit: str) -> tuple[str, str | None]:
 # ---- words
 
 #: Words of other programs, the word of the language for each, and what more to write.
-_WORDS_MEANT: Mapping[str, tuple[str, str]] = {
+WORDS_MEANT: Mapping[str, tuple[str, str]] = {
     "randread": ("read", " with `order = random`"),
     "randwrite": ("write", " with `order = random`"),
     **dict.fromkeys(("randrw", "rw", "readwrite", "mix"), ("mixed", " with `reads = 50 %`")),
@@ -157,5 +157,5 @@ _WORDS_MEANT: Mapping[str, tuple[str, str]] = {
 
 
 def word_meant(name: str, words: Sequence[str]) -> str | None:
-    word, more = _WORDS_MEANT.get(name.lower(), ("", ""))
+    word, more = WORDS_MEANT.get(name.lower(), ("", ""))
     return f"write `{word}`{more}" if word in words else None

@@ -14,7 +14,7 @@ from kvscen.language.schema import settings_of
 from kvscen.language.suggest import closest, listed, one_of
 
 #: What is set here and what else it is called: by fio, vLLM, kv-cache.py, nixlbench, KVBench, or just so.
-_CALLED: Mapping[str, str] = {
+CALLED: Mapping[str, str] = {
     "block": "block_size blocksize bs io_size iosize request_size transfer_size xfer_size chunk_size",
     "working_set": "size filesize total_size file_size dataset total_buffer_size",
     "depth": "iodepth queue_depth qd inflight in_flight outstanding max_concurrency concurrency max_concurrent_allocs",
@@ -96,7 +96,7 @@ def meant(name: str, settings: Mapping[str, Any]) -> str | None:
     for called in dict.fromkeys((asked, _bare(asked))):
         if called in settings and called != name:
             return called
-        for setting, names in _CALLED.items():
+        for setting, names in CALLED.items():
             if setting in settings and called in names.split():
                 return setting
     return None
@@ -114,6 +114,8 @@ def _elsewhere(name: str, kind: str, settings: Mapping[str, Any]) -> str | None:
     if kind == "pattern" and asked is not None and (asked == name or "mix" in settings):
         where = ", and name that in `mix`" if "mix" in settings else " of a pattern of `conversations`"
         return f"`{asked}` is a setting of users: write it into a block `users NAME : chat {{ }}`{where}"
+    if kind == "tier" and name == "capacity":
+        return "as a level of a cache it has one there: `tiered { levels = [a, b]; capacities = [4 GiB, 1 TiB] }`"
     if name in OTHERWISE:
         return OTHERWISE[name]
     for other, others in _kinds():

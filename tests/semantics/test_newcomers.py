@@ -12,8 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from kvscen.language import instead, scan, unknown
+from kvscen.language.blocks import BUILT_INS, SweepSettings
+from kvscen.language.conversations import UsersSettings
+from kvscen.language.mistakes import items as mistaken
 from kvscen.language.render import render
+from kvscen.language.schema import settings_of
 from kvscen.lint import lint_file
+from kvscen.plugin.registry import registry
 from kvscen.starter import chosen, scenario_text
 
 NEWCOMERS = Path(__file__).parent / "newcomers"
@@ -83,3 +89,14 @@ def test_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(shown)
     assert shown == golden.read_text()
+
+
+def test_what_is_meant_is_there() -> None:
+    """The settings and words that are offered instead of others' are ones of the language."""
+    declared = [SweepSettings, UsersSettings, *(d for kind in BUILT_INS.values() for d in kind.values())]
+    declared += [registry().driver(name).settings for name in registry().names()]
+    settings = {name: info for each in declared for name, info in settings_of(each).items()}
+    assert set(unknown.CALLED) <= set(settings)
+    words = {word for each in declared for info in settings_of(each).values() for word in info.type.words}
+    assert {word for word, _ in instead.WORDS_MEANT.values()} <= words
+    assert set(mistaken.NOT_THERE).isdisjoint(scan.KINDS)
