@@ -112,6 +112,8 @@ class Ahead:
             if self.column(line) == own and (self.text(line) != "-" or self.text(first) == "-"):
                 break
             behind = next((i for i in range(line, len(self.words)) if self.kind(i) == "newline"), len(self.words))
+        if any(word.text == "{" for word in self.words[end:behind]):
+            return end  # its base stands there
         return behind
 
     def column(self, index: int) -> int:

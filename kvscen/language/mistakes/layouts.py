@@ -47,9 +47,9 @@ def dashed(source: Source, words: Sequence[Word], items: Sequence[Span], sweep: 
 def braced(source: Source, words: Sequence[Word], brace: int) -> Diagnostic:
     """Braces inside a block: `depth in {1, 2}`, `options { a = 1 }`. `words[brace]` is the first."""
     marked = Span(source, words[0].start, words[brace].end)
-    inner = words[brace + 1 : -1] if words[-1].text == "}" else []
+    inner = [word for word in words[brace + 1 : -1] if word.kind != "newline"] if words[-1].text == "}" else []
     signs = {word.text for word in inner} & {"=", ":", "{"}
-    if inner and not signs and words[brace - 1].text in ("=", "in", ":"):
+    if inner and not signs and brace > 1 and words[brace - 1].text in ("=", "in", ":"):
         values = " ".join(Span(source, inner[0].start, inner[-1].end).text.split())
         before = Span(source, words[0].start, words[brace - 2].end).text
         mended = f"{before} {'in' if words[brace - 1].text == 'in' else '='} [{values}]"

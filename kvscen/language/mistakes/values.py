@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from kvscen.language.codes import diagnostic
@@ -82,6 +83,8 @@ def shortened(wrong: Wrong) -> Diagnostic | None:
     i = wrong.at
     letter, number = wrong.text(i - 1), wrong.text(i - 2)
     if letter not in THOUSANDS or wrong.kind(i - 2) != "number" or wrong.text(i) not in UNITS:
+        return None
+    if not re.fullmatch(r"[0-9_]{1,15}(\.[0-9]{1,6})?", number):  # 1e999999999 is never made
         return None
     unit = _unit_at(wrong, i)
     span = Span(wrong.source, wrong.words[i - 2].start, wrong.words[i].start + len(unit))
