@@ -31,10 +31,18 @@ def size_of(number: str, letter: str) -> str:
     return f"write `{number} {binary}` (1024{exponent} bytes) or `{number} {decimal}` (1000{exponent} bytes)"
 
 
+def with_unit(first: str, last: str) -> str:
+    """The first of two quantities; a unit that only the last has is that of both."""
+    return first + last.lstrip("0123456789._") if first.replace("_", "").replace(".", "").isdigit() else first
+
+
+def range_call(first: str, last: str) -> str:
+    return f"pow2({first}, {last})" if _doubles(first, last) else f"linear({first}, {last}, 5)"
+
+
 def range_of(first: str, last: str) -> str:
-    """Instead of `first..last`; a unit that only the last has is that of both."""
-    if first.replace("_", "").replace(".", "").isdigit():
-        first += last.lstrip("0123456789._")
+    """Instead of `first..last`."""
+    first = with_unit(first, last)
     ways = [f"`linear({first}, {last}, 5)` for 5 values at equal distances"]
     if _doubles(first, last):
         ways.insert(0, f"`pow2({first}, {last})` to double from one to the other")

@@ -223,6 +223,8 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
         help_text = unfit.help or f"write {kind.describe()}"
         if isinstance(value, tuple) and not isinstance(kind, ListOf):
             help_text = f"one value stands behind `=`: {kind.describe()}; in a sweep `in` varies it over a list"
+        elif isinstance(expr, syntax.Binary) and expr.operator == "-" and _ends(expr):
+            help_text = range_of(*_ends(expr))
         elif expr.span.text.startswith("-") and "\n" in expr.span.text:
             help_text = "in [ ] stand values alone, with `,` between them and no `-` before them"
         elif isinstance(value, str) and kind.refers_to == "model" and not value.isidentifier():
@@ -307,6 +309,9 @@ def _raw_rows(
             else:
                 raise _bad_row(item, targets)
         return
+    if wanted == 1 and isinstance(values, syntax.Name) and not names.is_let(str(values.path)) and targets[0].type.words:
+        words = ", ".join(targets[0].type.words)
+        raise problem("KVS118", "an axis needs a list or a range", values.span, help=f"write some of `[{words}]`")
     whole = evaluate(values, None, names)
     if not isinstance(whole, tuple):
         raise problem("KVS118", "an axis needs a list or a range", values.span, help=_as_axis(values))
@@ -321,11 +326,15 @@ def _raw_rows(
 
 def _as_axis(values: syntax.Expr) -> str:
     """What to write instead of a single value: `1-64` is a difference."""
-    if isinstance(values, syntax.Binary) and values.operator == "-":
-        ends = values.left, values.right
-        if all(isinstance(end, syntax.Number) for end in ends):
-            return range_of(*(end.span.text for end in ends))
+    if isinstance(values, syntax.Binary) and values.operator == "-" and _ends(values):
+        return range_of(*_ends(values))
     return f"write `[{values.span.text}, ...]` with all values, or `=` for one"
+
+
+def _ends(expr: syntax.Binary) -> tuple[str, ...]:
+    """What stands on both sides, where these are numbers; else nothing."""
+    ends = (expr.left, expr.right)
+    return tuple(end.span.text for end in ends) if all(isinstance(end, syntax.Number) for end in ends) else ()
 
 
 def _bad_row(expr: syntax.Expr, targets: tuple[Target, ...]) -> ScenarioError:

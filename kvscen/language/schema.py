@@ -151,7 +151,7 @@ class Measured(SettingType):
             return f"`{bare} {self.only_unit}`"
         if self.dimension == BYTES and bare.value >= 1024:
             return f"{self.describe()}; so many bytes are `{Quantity(bare.value, BYTES)}`"
-        return f"{self.noun} such as `{bare} s`" if self.dimension == TIME else self.describe()
+        return f"{self.noun} such as `{bare} s` or `{bare} ms`" if self.dimension == TIME else self.describe()
 
     def show(self, value: Any) -> str:
         return format_quantity(Quantity(Fraction(value) / self.scale, self.dimension))

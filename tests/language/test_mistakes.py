@@ -88,7 +88,7 @@ IN_A_BLOCK = [
     ("a = .5", "KVS027", ".5", "`0.5`"),
     ("a = 5.", "KVS027", "5.", "2.5"),
     ("a = 1.2.3", "KVS027", "1.2.3", "one point"),
-    ("a = 1..4", "KVS027", "1..4", "linear"),
+    ("a = 1..4", "KVS027", "1..4", "`in pow2(1, 4)`"),
     ("a = 1_", "KVS027", "1_", "underscore"),
     ("a = 1e999999999", "KVS027", "1e999999999", "exponent"),
     (f"a = {'9' * 101}", "KVS027", "9" * 101, "digits"),
@@ -165,6 +165,13 @@ IN_A_BLOCK = [
     ("skip when a in [b]", "KVS030", "in", "write `a == b`"),
     ("when a == b expect errors == 0", "KVS024", "when", "at the end"),
     ("vary a.b in [1, 2]", "KVS024", "vary", "leave it out"),
+    ("assert errors == 0", "KVS024", "assert", "write `expect errors == 0`"),
+    ("a = b or c", "KVS020", "or", "write `a in [b, c]`"),
+    ("a = 1 min 30 s", "KVS020", "30 s", "write `1 min + 30 s`"),
+    ("a = 00:01:30", "KVS027", "00:01", "write `90 s`"),
+    ("expect throughput >= 1 GiB per second", "KVS020", "per", "write `1 GiB/s`"),
+    ("expect p99 latency < 1 ms", "KVS030", "p99 latency", "write `latency_p99`"),
+    ("a = {b}", "KVS020", "a = {", "write `a = b`"),
 ]
 
 

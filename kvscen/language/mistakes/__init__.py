@@ -18,7 +18,7 @@ _MISTAKES: tuple[Mistake, ...] = (
     values.dotted_range,
     values.shortened,
     values.unit_of_all,
-    values.share_of,
+    values.in_words,
     marks.grouped_digits,
     marks.number,
     marks.bare_path,

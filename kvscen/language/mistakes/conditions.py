@@ -111,6 +111,10 @@ def condition(wrong: Wrong) -> Diagnostic | None:
             first -= 2
         path = wrong.span(first, i - 1).text
         what = f"`{path}` is compared with nothing"
+        if wrong.kind(i) == "name" and wrong.text(0) == "expect" and i == 2:
+            measure = _measure_of(wrong.text(1), wrong.text(2))
+            if measure is not None:
+                return diagnostic("KVS030", "a measure is one word", wrong.span(1, 2), help=f"write `{measure}`")
         if wrong.text(i) == "(" and wrong.text(0) == "expect" and first == 1:
             help = "a point is judged on the median of its trials; what is asked for is the name of a measure"
             return diagnostic(
@@ -125,3 +129,12 @@ def condition(wrong: Wrong) -> Diagnostic | None:
         sample = "expect errors == 0" if wrong.text(0) == "expect" and first == 1 else f"{path} == true"
         return diagnostic("KVS030", what, wrong.span(first, i - 1), help=f"write a comparison, such as `{sample}`")
     return None
+
+
+def _measure_of(one: str, other: str) -> str | None:
+    """`p99 latency`, `read throughput`."""
+    from kvscen.results.measures import MEASURES
+
+    if one in ("read", "write") and other in MEASURES:
+        return f"{other} >= ... when PATTERN.op == {one}"
+    return next((name for name in (f"{one}_{other}", f"{other}_{one}") if name in MEASURES), None)

@@ -53,7 +53,7 @@ _BRANCH = "in a sweep `skip when CONDITION` drops points, and `expect ... when C
 NOT_THERE = {
     **dict.fromkeys(("for", "foreach", "while", "loop"), _LOOP),
     **dict.fromkeys(("if", "unless", "else", "elif"), _BRANCH),
-    "assert": "write `expect errors == 0` into a sweep",
+    **dict.fromkeys(("assert", "require", "ensure", "must", "check"), "write `expect errors == 0` into a sweep"),
     **dict.fromkeys(("function", "fn", "class", "lambda"), "a `let` names a value; a block is the base of others"),
     **dict.fromkeys(("print", "echo", "return", "output"), "kvscen run shows a table, and leaves all in a folder"),
     **dict.fromkeys(("export", "env"), "write `let dir = ...`, and on the command line --set dir=..."),

@@ -52,7 +52,10 @@ def braced(source: Source, words: Sequence[Word], brace: int) -> Diagnostic:
     if inner and not signs and brace > 1 and words[brace - 1].text in ("=", "in", ":"):
         values = " ".join(Span(source, inner[0].start, inner[-1].end).text.split())
         before = Span(source, words[0].start, words[brace - 2].end).text
-        mended = f"{before} {'in' if words[brace - 1].text == 'in' else '='} [{values}]"
+        alone = words[brace - 1].text != "in" and "," not in values
+        mended = f"{before} = {values}" if alone else f"{before} {_sign(words[brace - 1].text)} [{values}]"
+        if alone:
+            return diagnostic("KVS020", "a value has no braces", marked, help=f"write `{mended}`")
         return diagnostic("KVS020", "a list stands in [ ], not in braces", marked, help=f"write `{mended}`")
     return diagnostic(
         "KVS020",
@@ -60,6 +63,10 @@ def braced(source: Source, words: Sequence[Word], brace: int) -> Diagnostic:
         marked,
         help="a setting is written `name = value`; a list stands in [ ]",
     )
+
+
+def _sign(written: str) -> str:
+    return "in" if written == "in" else "="
 
 
 def indented(source: Source, head: Sequence[Word], body: Sequence[Word]) -> Diagnostic:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Span
 from kvscen.language.functions import FUNCTIONS
+from kvscen.language.mistakes.items import NOT_THERE
 from kvscen.language.mistakes.wrong import COMPARISONS, OPERATORS, Wrong
 from kvscen.language.scan import FINDS
+from kvscen.language.values import UNITS
 
 # ---- signs between a name and its value
 
@@ -66,6 +68,9 @@ def sign(wrong: Wrong) -> Diagnostic | None:
             help="write the whole value behind `=`",
         )
     behind = wrong.path_end(1)
+    if i == left == 1 and wrong.start == "statement" and wrong.text(0) in NOT_THERE and wrong.text(behind) != "in":
+        word = wrong.text(0)
+        return diagnostic("KVS024", f"there is no `{word}` in the language", wrong.span(0), help=NOT_THERE[word])
     if i == left == 1 and wrong.start == "statement" and wrong.text(0) == "when":
         return diagnostic(
             "KVS024",
@@ -264,6 +269,14 @@ def second_value(wrong: Wrong) -> Diagnostic | None:
         return None
     ended = wrong.kind(i - 1) in ("name", "number", "string") or wrong.text(i - 1) in (")", "]", "%")
     begins = wrong.kind(i) in ("name", "number", "string") or wrong.text(i) == "["
+    sign = wrong.path_end(0)
+    if wrong.text(i) in ("or", "and") and wrong.text(sign) in ("=", "in") and wrong.kind(i + 1) == "name":
+        values = ", ".join(word.text for word in wrong.words[sign + 1 :] if word.text not in ("or", "and", ","))
+        help = f"write `{wrong.span(0, sign - 1).text} in [{values}]` in a sweep"
+        return diagnostic("KVS020", "several values stand in [ ]", wrong.span(i), help=help)
+    if wrong.text(i - 1) in UNITS and wrong.kind(i) == "number" and wrong.text(i + 1) in UNITS:
+        help = f"write `{wrong.span(i - 2, i - 1).text} + {wrong.span(i, i + 1).text}`"
+        return diagnostic("KVS020", "two quantities are added with `+`", wrong.span(i, i + 1), help=help)
     if wrong.text(i) == "[" and wrong.text(i - 1) in FUNCTIONS:
         usage = FUNCTIONS[wrong.text(i - 1)].usage
         return diagnostic("KVS020", "a function is called with ( )", wrong.span(i), help=f"write `{usage}`")

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Span
-from kvscen.language.instead import THOUSANDS, in_full, range_of
+from kvscen.language.instead import THOUSANDS, in_full, range_call, range_of, with_unit
 from kvscen.language.mistakes.wrong import Wrong
 from kvscen.language.values import UNITS
 
@@ -48,11 +48,16 @@ def _range(wrong: Wrong, before: tuple[int, int], after: tuple[int, int], messag
     if wrong.start == "value":  # of `--set`
         help = "`--set` fixes one value; a sweep varies it, with `in`"
         return diagnostic("KVS027", message, wrong.span(before[0], after[1]), help=help)
+    first, last = wrong.span(*before).text.partition(",")[0], wrong.span(*after).text
+    if "in" not in [word.text for word in wrong.words[: before[0]]]:
+        first, last = with_unit(first, last), last
+        help = f"in a sweep `in {range_call(first, last)}` varies it; where it is drawn: `uniform({first}, {last})`"
+        return diagnostic("KVS027", message, wrong.span(before[0], after[1]), help=help)
     return diagnostic(
         "KVS027",
         message,
         wrong.span(before[0], after[1]),
-        help=range_of(wrong.span(*before).text.partition(",")[0], wrong.span(*after).text),
+        help=range_of(first, last),
     )
 
 
@@ -98,9 +103,17 @@ def _unit_at(wrong: Wrong, index: int) -> str:
     return longer if longer in UNITS else wrong.text(index)
 
 
-def share_of(wrong: Wrong) -> Diagnostic | None:
-    """`80 % of 4 GiB`."""
+def in_words(wrong: Wrong) -> Diagnostic | None:
+    """`80 % of 4 GiB`, `1 GiB per second`, `00:01:30`."""
     i = wrong.at
+    if wrong.text(i) == "per" and wrong.text(i - 1) in UNITS:
+        written = wrong.span(i - 2, i - 1).text
+        help = f"write `{written}/s`" if f"{wrong.text(i - 1)}/s" in UNITS else "a rate is written `100 /s`"
+        return diagnostic("KVS020", "a unit is one word", wrong.span(i), help=help)
+    if wrong.text(i) == ":" and wrong.kind(i - 1) == wrong.kind(i + 1) == "number" and wrong.adjacent(i):
+        return diagnostic(
+            "KVS027", "a time is a number with a unit", wrong.span(i - 1, i + 1), help="write `90 s` or `1 min`"
+        )
     if wrong.text(i) != "of" or wrong.text(i - 1) != "%":
         return None
     of = _quantity_after(wrong, i + 1)
