@@ -6,6 +6,8 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from kvscen.language.diagnose import Diagnostic, Source
 from kvscen.language.hidden import hidden
 from kvscen.language.syntax import Document, Expr
@@ -25,8 +27,9 @@ def parse(source: Source) -> tuple[Document, tuple[Diagnostic, ...]]:
     from kvscen.language.recover import recover
 
     document, found = recover(source)
-    # Should the pieces all be right by themselves, the whole is wrong all the same.
-    return document, _together(unseen, found or problems)
+    if not found:  # the pieces are all right by themselves, and the whole is wrong all the same
+        document, found = attrs.evolve(document, complete=False), problems
+    return document, _together(unseen, found)
 
 
 def words(source: Source) -> Sequence[Token]:

@@ -9,7 +9,7 @@ import bisect
 import functools
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from kvscen.language.diagnose import Diagnostic, Fix, Severity, Source, Span
@@ -47,8 +47,25 @@ def render(diagnostics: Iterable[Diagnostic], format: Format = "full", color: bo
     if format == "concise":
         lines = [_one_line(d, paint) for d in found]
     else:
-        lines = [_full(d, paint) + "\n" for d in found]
+        lines = [_full(d, paint, also) + "\n" for d, also in _folded(found)]
     return "\n".join([*lines, summary(found)]) + "\n"
+
+
+#: As many that say the same of a file, word for word, are shown once, with the lines of all.
+_MANY = 3
+
+
+def _folded(found: Sequence[Diagnostic]) -> Iterator[tuple[Diagnostic, Sequence[Span]]]:
+    """Each diagnostic, and where the same is said again."""
+    alike: dict[object, list[Diagnostic]] = {}
+    for item in found:
+        same = (item.code, item.message, item.label, item.help, item.span.source if item.span else None)
+        alike.setdefault(item if item.related else same, []).append(item)
+    shown = {id(group[0]): group[1:] for group in alike.values() if len(group) >= _MANY}
+    hidden = {id(item) for rest in shown.values() for item in rest}
+    for item in found:
+        if id(item) not in hidden:
+            yield item, [each.span for each in shown.get(id(item), ()) if each.span is not None]
 
 
 def summary(diagnostics: Iterable[Diagnostic]) -> str:
@@ -79,7 +96,7 @@ def _one_line(diagnostic: Diagnostic, paint: Any) -> str:
     return f"{place}{_head(diagnostic, paint)} {_clean(diagnostic.message)}"
 
 
-def _full(diagnostic: Diagnostic, paint: Any) -> str:
+def _full(diagnostic: Diagnostic, paint: Any, also: Sequence[Span] = ()) -> str:
     message = "\n".join(_clean(line) for line in diagnostic.message.splitlines() or [""])
     lines = [f"{_head(diagnostic, paint)}{paint(':', _BOLD)} {paint(message, _BOLD)}"]
     marks = [] if diagnostic.span is None else [(diagnostic.span, diagnostic.label, True)]
@@ -101,6 +118,9 @@ def _full(diagnostic: Diagnostic, paint: Any) -> str:
     for number, line in enumerate(diagnostic.help.splitlines()):
         lead = f"{gutter} {paint('=', _BLUE)} {paint('help:', _BOLD)} " if number == 0 else f"{gutter}         "
         lines.append(lead + _clean(line))
+    if also:
+        places = ", ".join(dict.fromkeys(str(_position(span)[0]) for span in also))
+        lines.append(f"{gutter} {paint('=', _BLUE)} {paint('also:', _BOLD)} the same in line {places}")
     return "\n".join(lines)
 
 

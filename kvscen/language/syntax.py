@@ -215,11 +215,13 @@ Item: TypeAlias = Block | Let | Use
 
 @attrs.frozen
 class Document:
-    """One parsed file. `version` is None where the `kvs` line is missing (reported by the parser)."""
+    """One parsed file. `version` is None where the `kvs` line is missing (reported by the parser). `complete`: every
+    item was read, though perhaps not every statement in the blocks; no other name is defined."""
 
     source: Source
     version: int | None
     items: tuple[Item, ...]
+    complete: bool = True
 
 
 #: What a node holds that is no node, as it is annotated.
