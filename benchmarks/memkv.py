@@ -175,12 +175,12 @@ def moved(lane: Lane, kind: int, case: Case, seconds: float, *, keys: int = 0, b
 
 
 def memkv(work: Work, **settings: object) -> MemkvStore:
-    given = {"max_in_flight": 64, "spin_ns": SPIN_NS, **settings}
+    given = {"max_in_flight": 64, **({} if SPIN_NS is None else {"spin_ns": SPIN_NS}), **settings}
     return MemkvStore(Tier("kv", "memkv", MemkvSettings(**given).complete()), work)  # type: ignore[arg-type]
 
 
 #: Set by `--spin`.
-SPIN_NS = 0
+SPIN_NS: int | None = None
 
 
 # ---- ceilings
@@ -559,7 +559,7 @@ def servers(options: argparse.Namespace) -> Iterator[Row]:
     with ExitStack() as stack:
         sides_of: dict[str, tuple[Lane, MemkvStore]] = {}
         for count in (1, 2):
-            store = memkv(work, servers=count, connections=2 // count, spin_ns=0)
+            store = memkv(work, servers=count, connections=2 // count)
             lane, _ = stack.enter_context(opened(store, case.block, case.keys, case.depth))
             sides_of[f"{count} server{'s' if count > 1 else ''}"] = lane, store
         for kind, verb in VERBS.items():
@@ -585,14 +585,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of each row (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each side (default: %(default)s)")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds before each side (default: %(default)s)")
-    parser.add_argument("--spin", type=float, default=0, metavar="US", help="the setting `spin` (default: none)")
+    parser.add_argument("--spin", type=float, metavar="US", help="the setting `spin` (default: the driver's)")
     parser.add_argument("--lmcache", metavar="HOST:PORT", help="where LMCache's server listens")
     options = parser.parse_args()
     os.environ.setdefault("GLOG_minloglevel", "3")  # Mooncake's
     gc.disable()  # as the core does while it measures
     if shutil.which("iperf3") is None and (not options.what or "ceiling" in options.what):
         parser.exit(2, "iperf3 is not installed: get it with `apt-get install iperf3` or `dnf install iperf3`\n")
-    SPIN_NS = round(options.spin * 1000)
+    SPIN_NS = None if options.spin is None else round(options.spin * 1000)
     rows: list[Row] = []
     for what in options.what or PARTS:
         for row in PARTS[what](options):

@@ -20,6 +20,7 @@ class Report:
         self.submits: npt.NDArray[np.int64] = self.rows["submit"]
         self.ends: npt.NDArray[np.int64] = self.rows["end"]
         self.submits[:] = submitted_ns
+        self.raw: Rows = self.rows.view(RAW_COMPLETION)
 
     def fail(self, first: int, last: int, now: int, code: int) -> None:
         rows = self.rows[first:last]
@@ -45,11 +46,11 @@ class Ended:
 
     def take(self, out: Rows) -> int:
         """As many as there are and fit into `out`."""
-        count = 0
+        count, raw = 0, out.view(RAW_COMPLETION)
         stretches, self._stretches = self._stretches, []
         for number, (report, first, last) in enumerate(stretches):
             part = min(last - first, len(out) - count)
-            out[count : count + part].view(RAW_COMPLETION)[:] = report.rows[first : first + part].view(RAW_COMPLETION)
+            raw[count : count + part] = report.raw[first : first + part]
             count += part
             if first + part < last:
                 self._stretches = [(report, first + part, last), *stretches[number + 1 :]]

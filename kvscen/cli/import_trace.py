@@ -54,8 +54,6 @@ def command(file: Path, form: str | None, out: Path | None, block_tokens: int | 
             write_parquet(out, trace.about, _counted(trace, counter))
     except TraceError as error:
         fail(str(error), error.remedy)
-    except KeyboardInterrupt:
-        fail("interrupted: nothing was written", code=130)
     except MemoryError:
         fail(f"{file} does not fit in memory", "leave --sort out, or sort the file before" if sort else "")
     from kvscen.report.trace import render_summary

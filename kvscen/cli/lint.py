@@ -65,13 +65,16 @@ def command(
     from kvscen.language.files import read_source
     from kvscen.lint import lint_source
     from kvscen.lint.budget import BudgetError, read_budget
-    from kvscen.lint.here import Look
 
     try:
         budget = read_budget(budgets, ratings)
     except BudgetError as error:
         fail(str(error))
-    look = Look() if on_this_machine else None
+    look = None
+    if on_this_machine:
+        from kvscen.lint.here import Look
+
+        look = Look()
     found: dict[object, Diagnostic] = {}
     allowed: dict[object, Allowed] = {}
     count = 0

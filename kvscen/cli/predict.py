@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from kvscen.cache import POLICIES
-from kvscen.cli.catalogue import catalogue_name
 from kvscen.cli.complete import models, scenarios_and_traces
 from kvscen.cli.loading import fail, refuse
 from kvscen.cli.reading import reading
+from kvscen.language.published import catalogue_name
 from kvscen.language.values import UNITS
 
 if TYPE_CHECKING:
@@ -156,8 +156,6 @@ def command(
         fail(str(error), error.remedy.replace("--format", "--trace-format"))
     except PredictionError as error:
         fail(str(error), error.remedy)
-    except KeyboardInterrupt:
-        fail("interrupted", code=130)
     except MemoryError:
         fail(f"{file} does not fit in memory", "look at a share of its blocks: --sample 1%")
 

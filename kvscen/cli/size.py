@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from kvscen.cli.catalogue import catalogue_name
 from kvscen.cli.complete import scenarios_and_models
 from kvscen.cli.loading import fail, load_plan, refuse
+from kvscen.language.published import catalogue_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

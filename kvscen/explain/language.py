@@ -52,18 +52,27 @@ def statements() -> Iterator[Meaning]:
 
 
 def functions() -> Iterator[Meaning]:
-    for name, function in FUNCTIONS.items():
-        yield Meaning("functions", (name,), "a function", function.about, facts=(("write", function.usage),))
-    usage = f'model NAME : {BASE_FUNCTION}("config.json") {{ }}'
-    yield Meaning("functions", (BASE_FUNCTION,), "a function", BASE_FUNCTION_ABOUT, facts=(("write", usage),))
+    for name in (*FUNCTIONS, BASE_FUNCTION):
+        yield function(name)
+
+
+def function(name: str) -> Meaning:
+    about, usage = BASE_FUNCTION_ABOUT, f'model NAME : {BASE_FUNCTION}("config.json") {{ }}'
+    if name != BASE_FUNCTION:
+        about, usage = FUNCTIONS[name].about, FUNCTIONS[name].usage
+    return Meaning("functions", (name,), "a function", about, facts=(("write", usage),))
 
 
 def units() -> Iterator[Meaning]:
-    for unit in UNITS.values():
-        alike = [u.name for u in UNITS.values() if (u.dimension, u.percent) == (unit.dimension, unit.percent)]
-        kind = "a percentage" if unit.percent else str(unit.dimension)
-        others = (("others", ", ".join(name for name in alike if name != unit.name)),) if len(alike) > 1 else ()
-        yield Meaning("units", (unit.name,), f"a unit of {kind}", _worth(unit), facts=others)
+    for each in UNITS.values():
+        yield unit(each)
+
+
+def unit(of: Unit) -> Meaning:
+    alike = [u.name for u in UNITS.values() if (u.dimension, u.percent) == (of.dimension, of.percent)]
+    kind = "a percentage" if of.percent else str(of.dimension)
+    others = (("others", ", ".join(name for name in alike if name != of.name)),) if len(alike) > 1 else ()
+    return Meaning("units", (of.name,), f"a unit of {kind}", _worth(of), facts=others)
 
 
 def _worth(unit: Unit) -> str:

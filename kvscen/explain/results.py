@@ -35,12 +35,15 @@ _EXAMPLES: Mapping[Dimension, str] = {
 
 def measures() -> Iterator[Meaning]:
     for info in MEASURES.values():
-        yield _measure(info, info.name, f"trials.parquet: {info.column}")
+        yield measure(info)
     for info in TIER_MEASURES.values():
-        yield _measure(info, f"TIER.{info.name}", f"tiers.parquet: {info.column}")
+        yield measure(info, "TIER")
 
 
-def _measure(info: MeasureInfo, name: str, column: str) -> Meaning:
+def measure(info: MeasureInfo, tier: str | None = None) -> Meaning:
+    """`tier` is the name of the one that it is measured of."""
+    name = f"{tier}.{info.name}" if tier else info.name
+    column = f"{'tiers' if tier else 'trials'}.parquet: {info.column}"
     facts = [("write", f"expect {name} {_example(info)}"), ("column", f"{column} [{info.unit}]")]
     judged = "the sum over all trials that ran" if info.is_count else "the median of the trials that are ok"
     facts.append(("judged on", judged))

@@ -49,22 +49,24 @@ def settings(all_owners: list[Owner]) -> Iterator[Meaning]:
         info = infos[kind, name, help_text, value]
         qualified = [f"{owner.name}.{name}" for owner in having]
         base = "" if kind == "sweep" else f" : {having[0].name}"
-        path = name if kind == "sweep" else f"NAME.{name}"
-        facts = (
-            ("write", f"{kind} NAME{base} {{ {name} = ... }}"),
-            ("value", info.type.describe()),
-            ("default", _default(info)),
-            ("as an axis", f"{path} in [...]" if info.varies else "no: it cannot vary"),
-            ("from the shell", f"--set NAME.{name}=..."),
-        )
-        yield Meaning(
-            "settings",
-            tuple(dict.fromkeys([name, *qualified, f"{kind}.{name}"])),
-            f"a setting of {_of(kind, having)}",
-            help_text,
-            facts=facts,
+        found = setting(info, f"a setting of {_of(kind, having)}", name if kind == "sweep" else f"NAME.{name}")
+        write = ("write", f"{kind} NAME{base} {{ {name} = ... }}")
+        yield attrs.evolve(
+            found,
+            names=tuple(dict.fromkeys([name, *qualified, f"{kind}.{name}"])),
+            facts=(write, *found.facts, ("from the shell", f"--set NAME.{name}=...")),
             see=tuple(f"kvscen explain {owner.name}" for owner in having[:1]),
         )
+
+
+def setting(info: SettingInfo, what: str, path: str) -> Meaning:
+    """One setting; `what` says whose, `path` how a sweep writes it."""
+    facts = (
+        ("value", info.type.describe()),
+        ("default", _default(info)),
+        ("as an axis", f"{path} in [...]" if info.varies else "no: it cannot vary"),
+    )
+    return Meaning("settings", (info.name,), what, info.help, facts=facts)
 
 
 def words(all_owners: list[Owner]) -> Iterator[Meaning]:
@@ -91,35 +93,43 @@ def words(all_owners: list[Owner]) -> Iterator[Meaning]:
 
 def built_ins() -> Iterator[Meaning]:
     for kind, named in BUILT_INS.items():
-        for name, declaration in named.items():
-            yield Meaning(
-                f"bases of a {kind}" if kind != "users" else "bases of users",
-                (name,),
-                _BUILT_IN[kind],
-                _about(declaration),
-                facts=(("write", f"{kind} NAME : {name} {{ ... }}"),),
-                lines=setting_lines(declaration),
-                see=(f"kvscen explain {name}.{next(iter(settings_of(declaration)))}",),
-            )
+        for name in named:
+            yield built_in(kind, name)
+
+
+def built_in(kind: str, name: str) -> Meaning:
+    """A family or a type."""
+    declaration = BUILT_INS[kind][name]
+    return Meaning(
+        f"bases of a {kind}" if kind != "users" else "bases of users",
+        (name,),
+        _BUILT_IN[kind],
+        _about(declaration),
+        facts=(("write", f"{kind} NAME : {name} {{ ... }}"),),
+        lines=setting_lines(declaration),
+        see=(f"kvscen explain {name}.{next(iter(settings_of(declaration)))}",),
+    )
 
 
 def drivers(registry: Registry) -> Iterator[Meaning]:
     for name in registry.names():
-        ref = registry.refs[name]
-        driver = _loaded(registry, name)
-        if isinstance(driver, PluginError):
-            yield Meaning("drivers", (name,), "a driver that cannot be used", f"{driver}", lines=(driver.remedy,))
-            continue
-        first = next(iter(settings_of(driver.settings)), None)
-        yield Meaning(
-            "drivers",
-            (name,),
-            f"a driver, of the package {ref.distribution}: what a tier can be",
-            driver.summary,
-            facts=(("write", f"tier NAME : {name} {{ ... }}"), ("operations", ", ".join(sorted(driver.operations)))),
-            lines=setting_lines(driver.settings),
-            see=(f"kvscen drivers {name}", *((f"kvscen explain {name}.{first}",) if first else ())),
-        )
+        yield driver(registry, name)
+
+
+def driver(registry: Registry, name: str) -> Meaning:
+    found = _loaded(registry, name)
+    if isinstance(found, PluginError):
+        return Meaning("drivers", (name,), "a driver that cannot be used", f"{found}", lines=(found.remedy,))
+    first = next(iter(settings_of(found.settings)), None)
+    return Meaning(
+        "drivers",
+        (name,),
+        f"a driver, of the package {registry.refs[name].distribution}: what a tier can be",
+        found.summary,
+        facts=(("write", f"tier NAME : {name} {{ ... }}"), ("operations", ", ".join(sorted(found.operations)))),
+        lines=setting_lines(found.settings),
+        see=(f"kvscen drivers {name}", *((f"kvscen explain {name}.{first}",) if first else ())),
+    )
 
 
 def driver_of(registry: Registry, name: str) -> Driver | None:
@@ -129,7 +139,8 @@ def driver_of(registry: Registry, name: str) -> Driver | None:
 
 def setting_lines(declaration: type) -> tuple[str, ...]:
     """The settings of a declaration, a line for each."""
-    return table([(info.name, f"{info.help}{_short_default(info)}") for info in settings_of(declaration).values()])
+    rows = [(info, short_default(info)) for info in settings_of(declaration).values()]
+    return table([(info.name, f"{info.help} ({default})" if default else info.help) for info, default in rows])
 
 
 def _loaded(registry: Registry, name: str) -> Driver | PluginError:
@@ -160,11 +171,11 @@ def _default(info: SettingInfo) -> str:
     return "as said above" if info.default is None and "(default" in info.help else (_shown(info) or "not set")
 
 
-def _short_default(info: SettingInfo) -> str:
+def short_default(info: SettingInfo) -> str:
     if info.required:
-        return " (required)"
+        return "required"
     shown = _shown(info)
-    return f" (default: {shown})" if shown else ""
+    return f"default: {shown}" if shown else ""
 
 
 def _shown(info: SettingInfo) -> str:

@@ -26,7 +26,7 @@ from kvscen.language.scenario import (
     Test,
 )
 from kvscen.language.schema import Share
-from kvscen.language.suggest import did_you_mean, one_of
+from kvscen.language.suggest import did_you_mean, listed, one_of
 from kvscen.language.values import (
     BANDWIDTH,
     BYTES,
@@ -41,7 +41,7 @@ from kvscen.language.values import (
     describe,
 )
 from kvscen.plugin.contract import Driver
-from kvscen.results.measures import MEASURES, TIER_MEASURES, MeasureInfo, driver_measure
+from kvscen.results.measures import MEASURES, STATISTICS, TIER_MEASURES, MeasureInfo, driver_measure
 
 _EXAMPLES = {
     NUMBER: "0",
@@ -76,6 +76,19 @@ def bind_sweep(
 #: What people call a measure, and what to write.
 _MEASURES_MEANT = {
     **{p: f"write `latency_{p}`, or `service_{p}`, `batch_latency_{p}`...: kvscen explain {p}" for p in ("p50", "p99")},
+    **{
+        f"{other}_{p}": f"write `latency_{p}`, or `service_{p}`: kvscen explain {p}"
+        for other in ("clat", "lat", "slat")
+        for p in ("p50", "p99", "p999")
+    },
+    "p99_9": "write `latency_p999`",
+    "p999": "write `latency_p999`",
+    "cache_hit_rate": "write `hit_rate`",
+    "hits": "write `hit_rate`",
+    "tps": "write `tokens`, `wall_tokens` or `storage_tokens`: kvscen explain wall_tokens",
+    "stddev": "the spread of the trials is shown beside their median, and not judged",
+    "tpot": "no engine computes here, and no token has a time: kvscen explain measures",
+    "itl": "no engine computes here, and no token has a time: kvscen explain measures",
     "latency": "write `latency_p50`, `latency_p99`, `latency_mean`...: kvscen explain latency",
     "bandwidth": "write `throughput`",
     "bw": "write `throughput`",
@@ -270,6 +283,10 @@ class _Binder:
             if name in columns:
                 help_text = f"write `{columns[name].name}`: a measure is called by its column without the unit"
             else:
+                whole, _, statistic = name.rpartition("_")
+                if whole in MEASURES and statistic in (*STATISTICS, "avg", "median", "std"):
+                    more = f"write `{whole}`: a point is judged on the median of its trials"
+                    raise problem("KVS121", f"no measure is called `{name}`", path.span, help=more)
                 help_text = _MEASURES_MEANT.get(name) or did_you_mean(
                     name,
                     [*MEASURES, *own],
@@ -285,7 +302,7 @@ class _Binder:
                 raise broken()
             tiers = [block for block, is_kind in self.names.universe.kinds.items() if is_kind == "tier"]
             what = f"`{tier}` is {one_of(kind)}" if kind else f"no tier is called `{tier}`"
-            help_text = did_you_mean(tier, tiers)
+            help_text = did_you_mean(tier, tiers, f"write `{name}`" if name in MEASURES else "")
             if kind == "users":
                 help_text = (
                     "what each kind of users got is in users.parquet; to judge it give them a `target_p95`, and "
@@ -316,9 +333,11 @@ def expectation_value(expr: syntax.Expr, info: MeasureInfo, names: ScopeNames) -
         return value
     wanted = "a percentage" if info.percent else str(info.dimension)
     example = "85 %" if info.percent else _EXAMPLES.get(info.dimension, "1")
-    raise problem(
-        "KVS120",
-        f"`{info.name}` is {wanted}, and this is {describe(value)}",
-        expr.span,
-        help=f"write {wanted} such as `{example}`",
-    )
+    if isinstance(value, Quantity) and value.is_count and info.dimension in (RATE, TOKENS, TOKEN_RATE):
+        example = f"{value} {example.rpartition(' ')[2]}"  # they have one unit each
+    help_text = f"write {wanted} such as `{example}`"
+    if isinstance(value, Quantity) and value.dimension.seconds < 0:
+        alike = [m.name for m in MEASURES.values() if (m.dimension, m.percent) == (value.dimension, value.percent)]
+        if alike:
+            help_text += f"; {describe(value)} is what {listed(alike[:3])} is"
+    raise problem("KVS120", f"`{info.name}` is {wanted}, and this is {describe(value)}", expr.span, help=help_text)

@@ -19,10 +19,11 @@ from kvscen.language.diagnose import Diagnostic, ScenarioError, Source, has_erro
 from kvscen.language.evaluate import evaluate, nested_too_deeply
 from kvscen.language.files import read_source
 from kvscen.language.order import Cycle, names_in, needed_first
-from kvscen.language.resolve import ScopeNames, Universe, all_words, broken, unknown_setting
+from kvscen.language.resolve import ScopeNames, Universe, all_words, broken
 from kvscen.language.scenario import Assigned, BlockDef, LetDef, LetType, Scenario, SweepDef, Target
 from kvscen.language.schema import settings_of
 from kvscen.language.suggest import one_of
+from kvscen.language.unknown import unknown_setting
 from kvscen.language.use import Loaded, file_name, load
 from kvscen.language.values import Symbol, Value
 from kvscen.plugin.registry import Registry

@@ -199,7 +199,7 @@ class _Definer:
         first = self.blocks[cycle[0]]
         assert isinstance(first.base, syntax.Ident)
         if len(cycle) == 1:
-            message, help_text = f"`{cycle[0]}` is its own base", "name another base"
+            message, help_text = f"`{cycle[0]}` is its own base", f"the base is {self._choices(first.kind)}"
             if cycle[0] in catalogue_names() and first.kind == "model":
                 help_text = f"it hides the catalogue's `{cycle[0]}`: give yours another name"
             elif cycle[0] in self.registry.refs and first.kind == "tier":
@@ -229,7 +229,8 @@ class _Definer:
                 self._say("KVS117", message, base.span, f"the base is {self._choices(block.kind)}")
             # That of a model is replaced where its file is read; one that is left has been reported there.
             return None
-        if base.name not in self.taken and (base.name in self.blocks or base.name in self.lets):
+        a_type = block.kind != "tier" and base.name in BUILT_INS[block.kind]  # `chat` may be a pattern's name as well
+        if not a_type and base.name not in self.taken and (base.name in self.blocks or base.name in self.lets):
             other = self.blocks.get(base.name)
             what = one_of(other.kind) if other else "a `let`"
             related = ((other.name.span, f"`{base.name}` is here"),) if other else ()
@@ -283,7 +284,7 @@ class _Definer:
 
     def _choices(self, kind: str) -> str:
         if kind == "tier":
-            return f"another tier or a driver ({listed(self.registry.names())})"
+            return f"another tier or a driver ({listed(self.registry.names(), 20)})"
         if kind == "model":
             return (
                 f'another model, one of the catalogue (after `use models`), `hf("config.json")` or a family '

@@ -7,8 +7,9 @@ fractions, texts and lists that grow too long are errors.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import attrs
 
@@ -16,9 +17,11 @@ from kvscen.language import syntax
 from kvscen.language.codes import diagnostic, problem
 from kvscen.language.diagnose import Diagnostic, Fix, ScenarioError, Span
 from kvscen.language.functions import check_call
+from kvscen.language.instead import THOUSANDS, thousands_help, unit_help, word_meant
 from kvscen.language.operands import quantity_of
+from kvscen.language.published import instead_of, is_catalogued, is_shipped
 from kvscen.language.ranges import LONGEST_LIST
-from kvscen.language.schema import ListOf, SettingType
+from kvscen.language.schema import Flag, ListOf, Reference, SettingType, Size, Word
 from kvscen.language.suggest import closest, did_you_mean, listed, one_of
 from kvscen.language.values import TIME, UNITS, Distribution, Quantity, Symbol, Value, describe
 
@@ -74,7 +77,7 @@ def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Val
     found."""
     match expr:
         case syntax.Number():
-            return _number(expr)
+            return _number(expr, target)
         case syntax.Text():
             return expr.value
         case syntax.Boolean():
@@ -84,6 +87,8 @@ def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Val
         case syntax.ListExpr() | syntax.TupleExpr():
             inner = target.item if isinstance(target, ListOf) else target
             return _sequence(expr, inner, names)
+        case syntax.Negate() | syntax.Binary() if _takes_names(target):
+            raise _no_name(expr, target, names)
         case syntax.Negate():
             value = quantity_of(evaluate(expr.operand, None, names), expr.operand.span, "-")
             return attrs.evolve(value, value=-value.value)
@@ -93,73 +98,41 @@ def evaluate(expr: syntax.Expr, target: SettingType | None, names: Names) -> Val
             return _call(expr, names)
 
 
-def _number(expr: syntax.Number) -> Quantity:
+def _takes_names(target: SettingType | None) -> TypeGuard[Word | Reference]:
+    """Nothing that comes out of a calculation can be its value."""
+    inner = target.item if isinstance(target, ListOf) else target
+    return isinstance(inner, Word | Reference)
+
+
+def _no_name(expr: syntax.Expr, target: SettingType, names: Names) -> ScenarioError:
+    """`model = llama-3.1-8b`, `eviction = s3-fifo`."""
+    written = " ".join(expr.span.text.split())
+    help_text = f"names have no `-`; this setting takes {target.describe()}"
+    if target.refers_to == "model":
+        help_text = instead_of(written)
+    else:
+        known = [*target.words, *(name for name in names.known() if names.kind_of(name) == target.refers_to)]
+        alike = {re.sub(r"\W|_", "", name).lower(): name for name in known}
+        bare = re.sub(r"\W|_", "", written).lower()
+        near = alike.get(bare) or alike.get(closest(bare, alike) or "")
+        help_text = f"did you mean `{near}`?" if near else help_text
+    return problem("KVS105", f"`{written}` is a calculation, and a name is asked for", expr.span, help=help_text)
+
+
+def _number(expr: syntax.Number, target: SettingType | None) -> Quantity:
     if expr.unit is None:
         return _bounded(Quantity(expr.value), expr.span)
     unit = UNITS.get(expr.unit)
     if unit is None:
         span = expr.unit_span or expr.span
-        help_text, better = _unit_help(expr.unit)
+        help_text, better = unit_help(expr.unit)
+        inner = target.item if isinstance(target, ListOf) else target
+        if expr.unit in THOUSANDS or (expr.unit in ("m", "g", "t") and isinstance(inner, Size)):
+            help_text = thousands_help(expr.value, expr.span.text, expr.unit, inner)
         fix = Fix(span, better) if better is not None else None
         raise ScenarioError([diagnostic("KVS104", f"`{expr.unit}` is not a unit", span, help=help_text, fix=fix)])
     value = expr.value if unit.factor == 1 else expr.value * unit.factor
     return _bounded(Quantity(value, unit.dimension, unit.percent), expr.span)
-
-
-def _unit_help(unit: str) -> tuple[str, str | None]:
-    """What to write instead of an unknown unit, and the replacement where there is only one."""
-    special = {
-        "KB": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
-        "K": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
-        "k": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
-        "M": ("write `MiB` (1024^2 bytes) or `MB` (1000^2 bytes)", None),
-        "G": ("write `GiB` (1024^3 bytes) or `GB` (1000^3 bytes)", None),
-        "T": ("write `TiB` (1024^4 bytes) or `TB` (1000^4 bytes)", None),
-        "b": ("write `B` for bytes or `bit` for bits", None),
-        "Kb": ("write `kbit` for bits or `KiB` for bytes", None),
-        "Mb": ("write `Mbit` for bits or `MiB` for bytes", None),
-        "Gb": ("write `Gbit` for bits or `GiB` for bytes", None),
-        "Kb/s": ("write `kbit/s` for bits or `KiB/s` for bytes", None),
-        "Mb/s": ("write `Mbit/s` for bits or `MiB/s` for bytes", None),
-        "Gb/s": ("write `Gbit/s` for bits or `GiB/s` for bytes", None),
-        "kb": ("write `KiB` (1024 bytes) or `kB` (1000 bytes)", None),
-        "mb": ("write `MiB` (1024^2 bytes) or `MB` (1000^2 bytes)", None),
-        "gb": ("write `GiB` (1024^3 bytes) or `GB` (1000^3 bytes)", None),
-        "tb": ("write `TiB` (1024^4 bytes) or `TB` (1000^4 bytes)", None),
-        "ops/s": ("write `/s`", "/s"),
-        "req/s": ("write `/s`", "/s"),
-        "requests/s": ("write `/s`", "/s"),
-        "toks": ("write `tokens`", "tokens"),
-        "toks/s": ("write `tokens/s`", "tokens/s"),
-        "tok/s": ("write `tokens/s`", "tokens/s"),
-        "Gbps": ("write `Gbit/s`", "Gbit/s"),
-        "Mbps": ("write `Mbit/s`", "Mbit/s"),
-        "µs": ("write `us`", "us"),
-        "μs": ("write `us`", "us"),
-        "sec": ("write `s`", "s"),
-        "secs": ("write `s`", "s"),
-        "second": ("write `s`", "s"),
-        "seconds": ("write `s`", "s"),
-        "msec": ("write `ms`", "ms"),
-        "rps": ("write `/s`", "/s"),
-        "qps": ("write `/s`", "/s"),
-        "iops": ("write `/s`", "/s"),
-        "IOPS": ("write `/s`", "/s"),
-        "tok": ("write `tokens`", "tokens"),
-        "tps": ("write `tokens/s`", "tokens/s"),
-        "x": ("a factor is a number without a unit: leave `x` out", ""),
-        "percent": ("write `%`", "%"),
-        "m": ("write `min` for minutes or `ms` for milliseconds", None),
-    }
-    if unit in special:
-        return special[unit]
-    near = closest(unit, UNITS)
-    if near:
-        return f"did you mean `{near}`?", near
-    return (
-        "the units are `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`, `ms`, `s`, `tokens` and more: kvscen explain units",
-        None,
-    )
 
 
 def _bounded(value: Quantity, span: Span) -> Quantity:
@@ -224,20 +197,31 @@ def _unknown(expr: syntax.Name, name: str, kind: str | None, target: SettingType
         otherwise = f"this setting takes {listed(words)}"
     elif target is not None and target.refers_to:
         block = target.refers_to
-        there = [other for other in names.known() if names.kind_of(other) == block]
+        there = [name for name in names.known() if names.kind_of(name) == block and not is_shipped(name, block)]
         every = "kinds of users" if block == "users" else f"{block}s"
         otherwise = f"the {every} here are {listed(there)}" if there else f"define {one_of(block)}"
         if name in names.bases(block):
             # A block is asked for: the nearest other name would lead astray.
-            help_text = f"`{name}` is a type of {block}: define some, `{block} NAME : {name} {{ }}`, and name these"
+            what = "a driver" if block == "tier" else f"a type of {block}"
+            help_text = f"`{name}` is {what}: define {one_of(block)}, `{block} NAME : {name} {{ ... }}`, and name that"
             return problem("KVS101", f"nothing is called `{name}` here", expr.span, help=help_text)
         if block == "users" and not there:
             otherwise += f": `users {name} : chat {{ }}`"
         if block == "model":
-            otherwise += "; `use models` brings in the catalogue"
+            otherwise = (
+                instead_of(name)
+                if is_catalogued(name)
+                else f"{otherwise}; those of the catalogue (`use models`): kvscen explain models"
+            )
     elif target is not None:
         otherwise = f"write {target.describe()}"
-    help_text = did_you_mean(name, [*words, *usable], otherwise)
+        if isinstance(target, Flag) and name.lower() in ("yes", "on", "no", "off", "true", "false"):
+            otherwise = f"write `{'true' if name.lower() in ('yes', 'on', 'true') else 'false'}`"
+        elif name in ("None", "null", "nil", "default", "auto"):
+            otherwise = "take the line out: then the default holds"
+        elif name in UNITS:
+            otherwise = f"a unit stands behind its number: `4 {name}`"
+    help_text = word_meant(name, words) or did_you_mean(name, [*words, *usable], otherwise)
     return problem("KVS101", f"nothing is called `{name}` here", expr.span, help=help_text)
 
 
@@ -269,8 +253,15 @@ def _size(value: Value) -> int:
 
 
 def _binary(expr: syntax.Binary, names: Names) -> Value:
-    left, right = evaluate(expr.left, None, names), evaluate(expr.right, None, names)
-    operator = expr.operator
+    left, operator = evaluate(expr.left, None, names), expr.operator
+    if operator == "/" and isinstance(left, tuple) and expr.right.span.text == "s":
+        raise problem(
+            "KVS106",
+            "each number has a unit of its own, and `/s` stands behind the list",
+            expr.span,
+            help=f"write `[{', '.join(f'{value} /s' for value in left)}]`",
+        )
+    right = evaluate(expr.right, None, names)
     if operator == "+" and isinstance(left, str) and isinstance(right, str):
         if len(left) + len(right) > LONGEST_TEXT:
             raise problem("KVS107", f"this text is longer than {LONGEST_TEXT} characters", expr.span)

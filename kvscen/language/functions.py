@@ -62,6 +62,23 @@ FUNCTIONS: Mapping[str, Function] = {
 }
 
 
+_RANGES = "`pow2(from, to)`, which doubles, or `linear(from, to, count)`"
+
+#: What other languages call them.
+_MEANT: Mapping[str, str] = {
+    **dict.fromkeys(("range", "arange", "seq", "steps", "sweep", "interval"), _RANGES),
+    **dict.fromkeys(("linspace", "lin"), "`linear(from, to, count)`"),
+    **dict.fromkeys(("logspace", "geomspace", "log10", "geometric"), "`log(from, to, count)`"),
+    **dict.fromkeys(("log2", "powers", "powers_of_2", "double", "doubling", "exp2"), "`pow2(from, to)`"),
+    **dict.fromkeys(("gauss", "gaussian"), "`normal(mean, deviation)`"),
+    **dict.fromkeys(("random", "rand", "randint"), "`uniform(from, to)`"),
+    **dict.fromkeys(("choice", "choices"), "`empirical(values[, weights])`"),
+    "zipfian": "`zipf(count, skew)`",
+    "env": "`let` with a value, which `--set` replaces",
+    "file": "`trace(file)`",
+}
+
+
 def check_call(expr: syntax.Call) -> Function:
     """The function that is called, with as many values as it takes. Raises ScenarioError."""
     name = expr.function.name
@@ -78,7 +95,9 @@ def check_call(expr: syntax.Call) -> Function:
             "KVS101",
             f"no function is called `{name}`",
             expr.function.span,
-            help=did_you_mean(name, FUNCTIONS, f"the functions are {listed(FUNCTIONS)}"),
+            help=f"did you mean {_MEANT[name]}?"
+            if name in _MEANT
+            else did_you_mean(name, FUNCTIONS, f"the functions are {listed(FUNCTIONS)}"),
         )
     counts = function.counts
     if len(expr.arguments) not in counts:

@@ -12,17 +12,23 @@ from typing import Any
 
 import lark
 
+from kvscen.language.build import Builder
+
 #: What can be parsed on its own.
 STARTS = ("document", "version", "item", "header", "statement", "value")
 
 
 class _NewlineIsSpace:
-    """Takes out the newlines inside ( ) and [ ]."""
+    """Takes out the newlines inside ( ) and [ ]. `seen`: the tokens of the last text, so far."""
 
     always_accept = ("_NEWLINE",)
 
+    def __init__(self) -> None:
+        self.seen: list[lark.Token] = []
+
     def process(self, stream: Iterator[lark.Token]) -> Iterator[lark.Token]:
         depth = 0
+        seen = self.seen = []
         for token in stream:
             if token.type in ("LPAR", "LSQB"):
                 depth += 1
@@ -30,7 +36,16 @@ class _NewlineIsSpace:
                 depth -= 1
             elif token.type == "_NEWLINE" and depth > 0:
                 continue
+            seen.append(token)
             yield token
+
+
+_POSTLEX = _NewlineIsSpace()
+
+
+def seen_tokens() -> list[lark.Token]:
+    """Those of the text that was parsed last."""
+    return _POSTLEX.seen
 
 
 def grammar_text() -> str:
@@ -38,17 +53,23 @@ def grammar_text() -> str:
 
 
 def build(**options: Any) -> lark.Lark:
-    """The parser; `cache=path` loads it. `strict=True` (needs interegular) proves that it has no conflict."""
+    """A parser; `cache=path` loads it. `strict=True` (needs interegular) proves that it has no conflict."""
     return lark.Lark(
         grammar_text(),
         parser="lalr",
         lexer="contextual",
         start=list(STARTS),
-        propagate_positions=True,
+        keep_all_tokens=True,  # the builder tells by them where a node begins and ends
         maybe_placeholders=False,
-        postlex=_NewlineIsSpace(),
+        postlex=_POSTLEX,
         **options,
     )
+
+
+@functools.cache
+def builder() -> Builder:
+    """What the parser of this process calls for each rule."""
+    return Builder()
 
 
 @functools.cache
@@ -60,8 +81,9 @@ def parser() -> lark.Lark:
     """
     folder = _cache_folder()
     if folder is None:
-        return build()
-    return build(cache=str(folder / f"grammar-{platform.python_version()}-lark-{lark.__version__}"))
+        return build(transformer=builder())
+    tables = folder / f"tables-{platform.python_version()}-lark-{lark.__version__}"
+    return build(transformer=builder(), cache=str(tables))
 
 
 def _cache_folder() -> Path | None:

@@ -14,6 +14,8 @@ def quantity_of(value: Value, span: Span, by: str) -> Quantity:
             "KVS106",
             f"`{by}` needs a number, and this is {describe(value)}",
             span,
-            help="write a number with its unit, or a `let` that is one",
+            help="calculate with each value of the list"
+            if isinstance(value, tuple)
+            else "write a number with its unit, or a `let` that is one",
         )
     return value

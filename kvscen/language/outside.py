@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from kvscen.language import huggingface, syntax
 from kvscen.language.codes import problem
 from kvscen.language.diagnose import Diagnostic, Source, Span
 from kvscen.language.files import read_source
+from kvscen.language.published import instead_of
 from kvscen.language.values import SecretFile, TraceFile, Value, describe
 
 
@@ -52,7 +54,9 @@ def configuration(call: syntax.Call, folder: Path | None, name: str) -> tuple[st
         )
     source = read_source(folder / written)
     if isinstance(source, Diagnostic):
-        raise problem("KVS240", source.message, span, help=source.help.replace(" a scenario", " a file"))
+        repository = re.fullmatch(r"[\w.-]+/[\w.-]+(?<!\.json)", written) is not None
+        help = instead_of(written) if repository else source.help.replace(" a scenario", " a file")
+        raise problem("KVS240", source.message, span, help=help)
     config = _object(source, span)
     try:
         model = huggingface.read_model(config)

@@ -2,42 +2,55 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import Any
 
+from lark import Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from kvscen.language.build import Builder, too_deep
-from kvscen.language.codes import diagnostic
-from kvscen.language.diagnose import Diagnostic, Source, Span
-from kvscen.language.grammar import parser
+from kvscen.language.diagnose import Diagnostic, Source
+from kvscen.language.grammar import builder, parser, seen_tokens
 from kvscen.language.mistakes import explain
+
+#: The parser's builder knows one text at a time.
+_ONE = threading.Lock()
 
 
 def parse_piece(
     start: str, source: Source, begin: int = 0, end: int | None = None
 ) -> tuple[Any | None, tuple[Diagnostic, ...]]:
     """The node of source.text[begin:end] read as `start` (of grammar.STARTS), or None and what is wrong with it."""
+    return _parse(start, source, begin, end)[:2]
+
+
+def parse_whole(source: Source) -> tuple[Any | None, tuple[Diagnostic, ...], Sequence[Token]]:
+    """The document, or None and what is wrong with it; and the words and signs of a sound one."""
+    return _parse("document", source, 0, None)
+
+
+def tokens_of(text: str, start: str) -> Sequence[Token]:
+    """The words and signs of a text that is read as `start`. Raises UnexpectedInput."""
+    with _ONE:
+        builder().begin(Source("", ""), 0)
+        parser().parse(text, start=start)
+        return seen_tokens()
+
+
+def _parse(
+    start: str, source: Source, begin: int, end: int | None
+) -> tuple[Any | None, tuple[Diagnostic, ...], Sequence[Token]]:
     end = len(source.text) if end is None else end
-    try:
-        tree = parser().parse(source.text[begin:end], start=start)
-    except UnexpectedInput as error:
-        place, expected = _place(error)
-        at = end if place is None else begin + place
-        return None, (explain(source, start, begin, end, at, expected),)
-    deep = too_deep(tree)
-    if deep is not None:
-        span = Span(source, begin + deep[0], begin + deep[1])
-        return None, (
-            diagnostic(
-                "KVS033",
-                "this expression is nested too deeply",
-                span,
-                help="split it: give its parts names with `let`",
-            ),
-        )
-    builder = Builder(source, begin)
-    node = builder.transform(tree)
-    return (None if builder.problems else node), tuple(builder.problems)
+    with _ONE:
+        builder().begin(source, begin)
+        try:
+            made = parser().parse(source.text[begin:end], start=start)
+        except UnexpectedInput as error:
+            place, expected = _place(error)
+        else:
+            return *builder().result(made), seen_tokens()
+    at = end if place is None else begin + place
+    return None, (explain(source, start, begin, end, at, expected),), ()
 
 
 def _place(error: UnexpectedInput) -> tuple[int | None, frozenset[str]]:

@@ -12,10 +12,12 @@ from typing import Any
 
 import attrs
 
+from kvscen.language.ahead import Ahead
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Source, Span
+from kvscen.language.mistakes.layouts import braced, dashed, indented, is_version, section
 from kvscen.language.pieces import parse_piece
-from kvscen.language.scan import FINDS, KINDS, Word, scan
+from kvscen.language.scan import KINDS, scan
 from kvscen.language.syntax import Block, Document, Item, Statement
 
 #: Nobody reads more, and a file with more is no scenario.
@@ -32,106 +34,19 @@ def recover(source: Source) -> tuple[Document, tuple[Diagnostic, ...]]:
     with contextlib.suppress(_TooMany):
         reader.read()
     problems = sorted(dict.fromkeys(reader.problems), key=lambda d: d.span.start if d.span else 0)
-    return Document(source, reader.version, tuple(reader.items)), tuple(problems)
+    return Document(source, reader.version, tuple(reader.items), not reader.lost), tuple(problems)
 
 
 @attrs.define
-class _Reader:
-    source: Source
-    words: list[Word]
+class _Reader(Ahead):
     at: int = 0
     version: int | None = None
     items: list[Item] = attrs.field(factory=list)
     problems: list[Diagnostic] = attrs.field(factory=list)
+    #: A problem outside of statements was found: an item may be lost.
+    lost: bool = False
     #: A setting outside of the blocks has been reported, and no block came since: its neighbours are the same mistake.
     _astray: bool = False
-
-    # ---- looking ahead
-
-    def _text(self, index: int) -> str:
-        return self.words[index].text if index < len(self.words) else ""
-
-    def _kind(self, index: int) -> str:
-        return self.words[index].kind if index < len(self.words) else "newline"
-
-    def _span(self, first: int, last: int | None = None) -> Span:
-        return Span(self.source, self.words[first].start, self.words[first if last is None else last].end)
-
-    def _past_newlines(self, index: int) -> int:
-        while index < len(self.words) and self.words[index].kind == "newline":
-            index += 1
-        return index
-
-    def _is_assignment(self, index: int) -> bool:
-        """`a.b =` or `a.b in`."""
-        if self._kind(index) != "name":
-            return False
-        index += 1
-        while self._text(index) == "." and self._kind(index + 1) == "name":
-            index += 2
-        return self._text(index) in ("=", "in")
-
-    def _is_item(self, index: int) -> bool:
-        """`tier x :`, `tier x {`, `let x =`, `use models`."""
-        if self._kind(index) != "name":
-            return False
-        word, after = self._text(index), self._text(index + 2)
-        if word == "let":
-            return self._kind(index + 1) == "name" and after == "="
-        if word == "use":
-            return self._kind(index + 1) in ("name", "string") and self._kind(index + 2) == "newline"
-        return self._kind(index + 1) == "name" and after in (":", "{")
-
-    def _is_start(self, index: int) -> bool:
-        """Surely not the continuation of a value in brackets."""
-        index = self._past_newlines(index)
-        if self._text(index) == "}" or self._is_assignment(index) or self._is_item(index):
-            return True
-        word, after = self._text(index), self._text(index + 1)
-        return (
-            (word, after) == ("skip", "when")
-            or (word == "expect" and self._kind(index + 1) == "name")
-            or (word == "find" and after in FINDS)
-        )
-
-    def _ends_line(self, index: int) -> bool:
-        return self._kind(index) == "newline" or self._text(index) == "}"
-
-    def _piece_end(self, index: int) -> tuple[int, int | None]:
-        """(the index behind the piece that begins here, the bracket that is open there and will not be closed)."""
-        open_brackets: list[int] = []
-        while index < len(self.words):
-            word = self.words[index]
-            if word.kind == "open_string":
-                # It may have swallowed the closing bracket.
-                end = next((i for i in range(index, len(self.words)) if self._ends_line(i)), len(self.words))
-                return end, None
-            if word.kind == "newline" or (word.text == ";" and open_brackets):
-                if not open_brackets or self._is_start(index + 1):
-                    break
-            elif word.text in ("(", "["):
-                open_brackets.append(index)
-            elif word.text in (")", "]"):
-                if open_brackets:
-                    open_brackets.pop()
-            elif word.text == "}" or (word.text in (";", "{") and not open_brackets):
-                break
-            index += 1
-        return index, open_brackets[-1] if open_brackets else None
-
-    def _skip_braces(self, index: int) -> int:
-        """The index behind the `}` that closes the `{` here, or behind the `{` where none does."""
-        depth = 0
-        for behind, word in enumerate(self.words[index:], start=index + 1):
-            depth += {"{": 1, "}": -1}.get(word.text, 0)
-            if depth == 0:
-                return behind
-        return index + 1
-
-    def _missing_braces(self, index: int) -> bool:
-        """Fewer braces are closed than opened from here on, counting one that is open."""
-        rest = [word.text for word in self.words[index:] if word.kind == "sign"]
-        return rest.count("}") < rest.count("{") + 1
 
     # ---- reading
 
@@ -147,6 +62,7 @@ class _Reader:
             )
             raise _TooMany
         self.problems.append(problem)
+        self.lost = True
 
     def _parse(self, start: str, first: int, behind: int) -> Any | None:
         """The node of a piece; its problem is reported."""
@@ -156,32 +72,32 @@ class _Reader:
         return node
 
     def _report_open(self, bracket: int) -> None:
-        sign = self._text(bracket)
+        sign = self.text(bracket)
         close = {"(": ")", "[": "]", "{": "}"}[sign]
         self._report(
             diagnostic(
                 "KVS022",
                 f"this `{sign}` is never closed",
-                self._span(bracket),
+                self.span(bracket),
                 label="opened here",
                 help=f"write the closing `{close}`",
             )
         )
 
     def read(self) -> None:
-        self.at = self._past_newlines(0)
+        self.at = self.past_newlines(0)
         if not self._read_version():
             return
         while self.at < len(self.words):
-            if self._text(self.at) == ";" or self._kind(self.at) == "newline":
+            if self.text(self.at) == ";" or self.kind(self.at) == "newline":
                 self.at += 1
-            elif self._text(self.at) in ("}", ")", "]"):
-                if not (self._astray and self._text(self.at) == "}"):
+            elif self.text(self.at) in ("}", ")", "]"):
+                if not (self._astray and self.text(self.at) == "}"):
                     self._report(
                         diagnostic(
                             "KVS023",
-                            f"this `{self._text(self.at)}` closes nothing",
-                            self._span(self.at),
+                            f"this `{self.text(self.at)}` closes nothing",
+                            self.span(self.at),
                             help="remove it, or look for one too many above",
                         )
                     )
@@ -191,7 +107,17 @@ class _Reader:
 
     def _read_version(self) -> bool:
         """False where the file is of another version: nothing more can be said about it."""
-        if self._text(self.at) != "kvs":
+        if self.text(self.at) != "kvs":
+            if self.text(self.at) == "{" and self.kind(self.past_newlines(self.at + 1)) == "string":
+                self._report(
+                    diagnostic(
+                        "KVS010",
+                        "this is JSON, and a scenario is written otherwise",
+                        self.span(self.at),
+                        help="`kvscen new` writes one to begin with",
+                    )
+                )
+                return False
             place = self.words[self.at].start if self.at < len(self.words) else len(self.source.text)
             length = len(self.words[self.at].text.splitlines()[0]) if self.at < len(self.words) else 0
             self._report(
@@ -203,44 +129,51 @@ class _Reader:
                     fix=Fix(Span(self.source, 0, 0), "kvs 1\n"),
                 )
             )
+            if is_version(self.text(self.at)) and not self.is_item(self.at):
+                self.at, _ = self.piece_end(self.at)
             return True
-        end, _ = self._piece_end(self.at)
+        end, _ = self.piece_end(self.at)
         self.version = self._parse("version", self.at, end)
         self.at = end
         return self.version is not None or self.problems[-1].code != "KVS011"
 
     def _read_item(self) -> None:
         first = self.at
-        end, bracket = self._piece_end(first)
-        brace = self._past_newlines(end)
-        plain = self._text(first) in ("let", "use", "kvs")
-        if bracket is None and self._text(brace) == "{" and not plain:
+        end, bracket = self.piece_end(first)
+        brace = self.past_newlines(end)
+        plain = self.text(first) in ("let", "use", "kvs")
+        if bracket is None and self.text(brace) == "{" and not plain:
             self._astray = False
             self._read_block(first, end, brace)
             return
         self.at = max(end, first + 1)
-        if bracket is not None:
+        below = self.indented(first, end)
+        if self.text(first) == "[" and self.text(end - 1) == "]":
+            self._report(section(self.source, self.words[first:end]))
+            self._skip_section()
+        elif below > end:
+            self._report(indented(self.source, self.words[first:end], self.words[end:below]))
+            self.at = below
+        elif bracket is not None:
             self._report_open(bracket)
-        elif self._text(end) == "{":
+        elif self.text(end) == "{":
             self._report(
-                diagnostic(
-                    "KVS020", f"`{self._text(first)}` has no braces", self._span(end), help="a list stands in [ ]"
-                )
+                diagnostic("KVS020", f"`{self.text(first)}` has no braces", self.span(end), help="a list stands in [ ]")
             )
-            self.at = self._skip_braces(end)
-        elif self._text(first) == "kvs":
+            self.at = self.skip_braces(end)
+        elif self.text(first) == "kvs":
             self._report(
                 diagnostic(
                     "KVS010",
                     "the version stands once, at the beginning of the file",
-                    self._span(first, end - 1),
+                    self.span(first, end - 1),
                     help="remove this line, or make it the first one",
                 )
             )
-        elif self._text(first) in KINDS and not self._is_assignment(first):
+        elif self.text(first) in KINDS and not self.is_assignment(first):
             self._astray = False
             self._read_headless(first, end)
-        elif self._is_assignment(first) or self._text(first) in ("skip", "expect", "find", "("):
+        elif self.is_assignment(first) or self.text(first) in ("skip", "expect", "find", "("):
             if not self._astray:
                 self._parse("item", first, self.at)
             self._astray = True
@@ -249,6 +182,14 @@ class _Reader:
             node = self._parse("item", first, self.at)
             if node is not None:
                 self.items.append(node)
+
+    def _skip_section(self) -> None:
+        """Past the lines of an INI or a TOML file that belong to the `[section]` before them."""
+        while True:
+            line = self.past_newlines(self.at)
+            if line >= len(self.words) or self.text(line) == "[" or self.is_item(line):
+                return
+            self.at = max(self.piece_end(line)[0], line + 1)
 
     def _read_headless(self, first: int, end: int) -> None:
         """A header without its `{`, and the body if one seems to follow."""
@@ -263,11 +204,11 @@ class _Reader:
                     help="write `{ }` where a block changes nothing",
                 )
             )
-        following = self._past_newlines(end)
-        if self._text(following) == "}" or (self._is_assignment(following) and not self._is_item(following)):
+        following = self.past_newlines(end)
+        if self.text(following) == "}" or (self.is_assignment(following) and not self.is_item(following)):
             body = self._read_body(header, None)
             if header is not None:
-                self.items.append(attrs.evolve(header, body=body, span=self._span(first, self.at - 1)))
+                self.items.append(attrs.evolve(header, body=body, span=self.span(first, self.at - 1)))
 
     def _read_block(self, first: int, header_end: int, brace: int) -> None:
         self.at = brace + 1
@@ -277,7 +218,7 @@ class _Reader:
                 diagnostic(
                     "KVS020",
                     "these braces belong to no block",
-                    self._span(brace),
+                    self.span(brace),
                     help="a block begins with its kind and its name: tier disk : posix { ... }",
                 )
             )
@@ -285,22 +226,18 @@ class _Reader:
             header = self._parse("header", first, header_end)
         body = self._read_body(header, brace)
         if header is not None:
-            self.items.append(attrs.evolve(header, body=body, span=self._span(first, self.at - 1)))
-        if (
-            self._text(self.at - 1) == "}"
-            and self._kind(self.at) != "newline"
-            and self._text(self.at) not in (";", "}")
-        ):
+            self.items.append(attrs.evolve(header, body=body, span=self.span(first, self.at - 1)))
+        if self.text(self.at - 1) == "}" and self.kind(self.at) != "newline" and self.text(self.at) not in (";", "}"):
             self._report_follower()
 
     def _report_follower(self) -> None:
         """What stands behind a block, on the line of its `}`."""
-        if self._is_item(self.at):
+        if self.is_item(self.at):
             self._report(
                 diagnostic(
                     "KVS021",
                     "two blocks on one line need a `;` between them",
-                    self._span(self.at),
+                    self.span(self.at),
                     label="a second one starts here",
                     help="start a new line, or write `;` before it",
                 )
@@ -310,43 +247,45 @@ class _Reader:
             diagnostic(
                 "KVS023",
                 "the block ends at this `}`, and more stands behind it",
-                self._span(self.at - 1),
+                self.span(self.at - 1),
                 help="remove the brace, or start a new line behind it",
             )
         )
         self._astray = True
-        self.at, _ = self._piece_end(self.at)
+        self.at, _ = self.piece_end(self.at)
 
     def _read_body(self, header: Block | None, brace: int | None) -> tuple[Statement, ...]:
         """Statements up to and with the `}`."""
         found: list[Statement] = []
         nested = False
         while True:
-            self.at = self._past_newlines(self.at)
-            if self._text(self.at) == "}":
+            self.at = self.past_newlines(self.at)
+            if self.text(self.at) == "}":
                 self.at += 1
                 return tuple(found)
-            if self.at >= len(self.words) or (self._is_item(self.at) and self._missing_braces(self.at)):
+            if self.at >= len(self.words) or (self.is_item(self.at) and self.missing_braces(self.at)):
                 if brace is not None:
                     self._report_open_block(header, brace)
                 return tuple(found)
-            if self._text(self.at) == ";":
+            if self.text(self.at) == ";":
                 self.at += 1
                 continue
-            if self._is_item(self.at) and self._text(self.at) not in ("let", "use"):
+            if self.is_item(self.at) and self.text(self.at) not in ("let", "use"):
                 if not nested:
                     self._report(
                         diagnostic(
                             "KVS020",
                             "a block cannot stand inside another",
-                            self._span(self.at, self.at + 1),
+                            self.span(self.at, self.at + 1),
                             help="close the outer block first: blocks stand side by side and name each other",
                         )
                     )
                 nested = True
                 self._read_item()
                 continue
-            statement = self._read_statement()
+            lost = self.lost
+            statement = self._read_statement(header)
+            self.lost = lost
             if statement is not None:
                 found.append(statement)
 
@@ -354,36 +293,45 @@ class _Reader:
         of = f" of {header.kind} `{header.name.name}`" if header else ""
         related: tuple[tuple[Span, str], ...] = ()
         if self.at < len(self.words):
-            related = ((self._span(self.at), "the next block starts here"),)
+            related = ((self.span(self.at), "the next block starts here"),)
         self._report(
             diagnostic(
                 "KVS022",
                 f"the `{{`{of} is never closed",
-                self._span(brace),
+                self.span(brace),
                 label="opened here",
                 help="write `}` behind the last setting of the block",
                 related=related,
             )
         )
 
-    def _read_statement(self) -> Statement | None:
+    def _dashed(self, index: int) -> list[Span]:
+        """What stands behind the `-` of the lines from here on that begin with one; they are read."""
+        found: list[Span] = []
+        index = self.past_newlines(index)
+        while self.text(index) == "-":
+            self.at = max(self.piece_end(index)[0], index + 1)
+            found.append(Span(self.source, self.words[index].end, self.words[self.at - 1].end))
+            index = self.past_newlines(self.at)
+        return found
+
+    def _read_statement(self, header: Block | None) -> Statement | None:
         first = self.at
-        end, bracket = self._piece_end(first)
+        end, bracket = self.piece_end(first)
         self.at = max(end, first + 1)
+        if self.text(first) == "-" or self.text(end - 1) in (":", "=", "in"):
+            items = self._dashed(first if self.text(first) == "-" else end)
+            if items:
+                before = () if self.text(first) == "-" else self.words[first:end]
+                self._report(dashed(self.source, before, items, header is not None and header.kind == "sweep"))
+                return None
         if bracket is not None:
             self._report_open(bracket)
             return None
-        if self._text(end) == "{":
-            self._report(
-                diagnostic(
-                    "KVS020",
-                    "braces cannot stand inside a block",
-                    self._span(first, end),
-                    help="a setting is written `name = value`; a list stands in [ ]",
-                )
-            )
-            self.at = self._skip_braces(end)
-            end, _ = self._piece_end(self.at)
+        if self.text(end) == "{":
+            self.at = self.skip_braces(end)
+            self._report(braced(self.source, self.words[first : self.at], end - first))
+            end, _ = self.piece_end(self.at)
             self.at = end
             return None
         node: Statement | None = self._parse("statement", first, self.at)

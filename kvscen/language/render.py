@@ -5,9 +5,11 @@ Everything but json is free of control characters, whatever a scenario or a plug
 
 from __future__ import annotations
 
+import bisect
+import functools
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from kvscen.language.diagnose import Diagnostic, Fix, Severity, Source, Span
@@ -45,8 +47,25 @@ def render(diagnostics: Iterable[Diagnostic], format: Format = "full", color: bo
     if format == "concise":
         lines = [_one_line(d, paint) for d in found]
     else:
-        lines = [_full(d, paint) + "\n" for d in found]
+        lines = [_full(d, paint, also) + "\n" for d, also in _folded(found)]
     return "\n".join([*lines, summary(found)]) + "\n"
+
+
+#: As many that say the same of a file, word for word, are shown once, with the lines of all.
+_MANY = 3
+
+
+def _folded(found: Sequence[Diagnostic]) -> Iterator[tuple[Diagnostic, Sequence[Span]]]:
+    """Each diagnostic, and where the same is said again."""
+    alike: dict[object, list[Diagnostic]] = {}
+    for item in found:
+        same = (item.code, item.message, item.label, item.help, item.span.source if item.span else None)
+        alike.setdefault(item if item.related else same, []).append(item)
+    shown = {id(group[0]): group[1:] for group in alike.values() if len(group) >= _MANY}
+    hidden = {id(item) for rest in shown.values() for item in rest}
+    for item in found:
+        if id(item) not in hidden:
+            yield item, [each.span for each in shown.get(id(item), ()) if each.span is not None]
 
 
 def summary(diagnostics: Iterable[Diagnostic]) -> str:
@@ -77,7 +96,7 @@ def _one_line(diagnostic: Diagnostic, paint: Any) -> str:
     return f"{place}{_head(diagnostic, paint)} {_clean(diagnostic.message)}"
 
 
-def _full(diagnostic: Diagnostic, paint: Any) -> str:
+def _full(diagnostic: Diagnostic, paint: Any, also: Sequence[Span] = ()) -> str:
     message = "\n".join(_clean(line) for line in diagnostic.message.splitlines() or [""])
     lines = [f"{_head(diagnostic, paint)}{paint(':', _BOLD)} {paint(message, _BOLD)}"]
     marks = [] if diagnostic.span is None else [(diagnostic.span, diagnostic.label, True)]
@@ -99,6 +118,9 @@ def _full(diagnostic: Diagnostic, paint: Any) -> str:
     for number, line in enumerate(diagnostic.help.splitlines()):
         lead = f"{gutter} {paint('=', _BLUE)} {paint('help:', _BOLD)} " if number == 0 else f"{gutter}         "
         lines.append(lead + _clean(line))
+    if also:
+        places = ", ".join(dict.fromkeys(str(_position(span)[0]) for span in also))
+        lines.append(f"{gutter} {paint('=', _BLUE)} {paint('also:', _BOLD)} the same in line {places}")
     return "\n".join(lines)
 
 
@@ -138,22 +160,35 @@ def _window(span: Span) -> tuple[str, int, int]:
     line = span.source.line(number)
     first = min(column - 1, len(line))
     last = min(max(first, first + span.end - span.start), len(line))
+    cells, edges = _cells(line)
+    start, length = edges[first], max(1, edges[last] - edges[first])
+    if edges[-1] <= WINDOW:
+        return "".join(cells), start, length
+    # Keep what is marked, then what stands before it, then what follows.
+    from_column = max(0, min(start - WINDOW // 3, edges[-1] - WINDOW))
+    begin = bisect.bisect_left(edges, from_column)
+    stop = bisect.bisect_right(edges, edges[begin] + WINDOW) - 1
+    head, tail = ("…" if begin else ""), ("…" if stop < len(cells) else "")
+    shown_length = max(1, min(length, edges[stop] - start))
+    return head + "".join(cells[begin:stop]) + tail, start - edges[begin] + len(head), shown_length
+
+
+def _cells(line: str) -> tuple[Sequence[str], Sequence[int]]:
+    """How each character of a source line is shown, and the column of each and of the end."""
+    if _is_plain(line):
+        return line, range(len(line) + 1)
     cells: list[str] = []
     edges = [0]
     for character in line:
         cell = _cell(character, edges[-1])
         cells.append(cell)
         edges.append(edges[-1] + _width(cell))
-    start, length = edges[first], max(1, edges[last] - edges[first])
-    if edges[-1] <= WINDOW:
-        return "".join(cells), start, length
-    # Keep what is marked, then what stands before it, then what follows.
-    from_column = max(0, min(start - WINDOW // 3, edges[-1] - WINDOW))
-    begin = next(i for i in range(len(edges)) if edges[i] >= from_column)
-    stop = next((i for i in range(len(edges)) if edges[i] > edges[begin] + WINDOW), len(edges)) - 1
-    head, tail = ("…" if begin else ""), ("…" if stop < len(cells) else "")
-    shown_length = max(1, min(length, edges[stop] - start))
-    return head + "".join(cells[begin:stop]) + tail, start - edges[begin] + len(head), shown_length
+    return cells, edges
+
+
+def _is_plain(text: str) -> bool:
+    """Of printable ASCII, as nearly every text is: shown as it is, a column for a character."""
+    return text.isascii() and text.isprintable()
 
 
 def _cell(character: str, column: int) -> str:
@@ -163,6 +198,7 @@ def _cell(character: str, column: int) -> str:
     return _visible(character)
 
 
+@functools.lru_cache(maxsize=1024)
 def _visible(character: str) -> str:
     category = unicodedata.category(character)
     if category == "Cc":
@@ -175,6 +211,7 @@ def _visible(character: str) -> str:
     return character
 
 
+@functools.lru_cache(maxsize=1024)
 def _width(shown: str) -> int:
     """Columns that it takes on a terminal."""
     return sum(
@@ -189,6 +226,8 @@ def _width(shown: str) -> int:
 
 def _clean(text: str) -> str:
     """One line that can be printed anywhere."""
+    if _is_plain(text):
+        return text
     return "".join(" " if c in "\t\n\r\v\f" else _visible(c) for c in text)
 
 

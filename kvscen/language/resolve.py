@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
@@ -10,13 +11,16 @@ import attrs
 from kvscen.language import syntax
 from kvscen.language.blocks import BUILT_INS, SweepSettings
 from kvscen.language.codes import problem
-from kvscen.language.conversations import UsersSettings
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span
 from kvscen.language.evaluate import evaluate
+from kvscen.language.instead import range_of
+from kvscen.language.published import instead_of, is_shipped
 from kvscen.language.scenario import BlockDef, LetType, Scenario, Target
 from kvscen.language.schema import ListOf, SettingType, Unfit, settings_of
 from kvscen.language.suggest import did_you_mean, listed, one_of
+from kvscen.language.unknown import OTHERWISE, meant, unknown_setting
 from kvscen.language.values import Symbol, Value
+from kvscen.plugin.registry import registry
 
 
 def broken() -> ScenarioError:
@@ -75,7 +79,9 @@ class Universe:
         definition = self.blocks[block]
         settings = settings_of(definition.declaration)
         if name not in settings:
-            raise unknown_setting(name, definition.kind, definition.built_in, settings, path.span)
+            sweeps = [other for other, kind in self.kinds.items() if kind == "sweep" and sweep is None and name in OWN]
+            paths = [f"{other}.{name}" for other in sweeps]
+            raise unknown_setting(name, definition.kind, definition.built_in, settings, path.span, paths)
         info = settings[name]
         return Target(f"{block}.{name}", info.type, info, block)
 
@@ -124,8 +130,10 @@ class Universe:
             otherwise = f"a sweep's settings are {listed(OWN, len(OWN))}; a block's are written `block.setting`"
             if paths:
                 otherwise = f"did you mean {listed(paths, 4)}? A block's settings are written `block.setting`"
-            elif _MEANT.get(name) in OWN:
-                otherwise = f"did you mean `{_MEANT[name]}`?"
+            elif meant(name, OWN) is not None:
+                otherwise = f"did you mean `{meant(name, OWN)}`?"
+            elif name in OTHERWISE:
+                otherwise = OTHERWISE[name]
         else:
             message = f"no `let` is called `{name}`"
             paths = [f"{block}.{name}" for block in self.kinds if name in self._settings(block)]
@@ -141,76 +149,7 @@ class Universe:
         return next(iter(self._settings(block)), "setting")
 
     def _own_blocks(self) -> Iterator[str]:
-        return iter(self.kinds)
-
-
-#: What people call a setting of another name.
-_MEANT = {
-    "capacity": "capacities",
-    "policy": "eviction",
-    "p95": "target_p95",
-    "p99": "target_p99",
-    "qos": "target_p95",
-    "sla": "target_p95",
-    "target": "target_p95",
-    "think_time": "think",
-    "context_length": "context",
-    "concurrency": "users",
-    "clients": "users",
-    "qps": "rate",
-    "rps": "rate",
-    "block_size": "block",
-    "blocksize": "block",
-    "bs": "block",
-    "io_size": "block",
-    "size": "working_set",
-    "filesize": "working_set",
-    "iodepth": "depth",
-    "queue_depth": "depth",
-    "qd": "depth",
-    "numjobs": "threads",
-    "jobs": "threads",
-    "rw": "op",
-    "operation": "op",
-    "batch_size": "batch",
-    "page_size": "page",
-    "isl": "prompt",
-    "osl": "output",
-    "input_len": "prompt",
-    "output_len": "output",
-    "runtime": "time",
-    "duration": "time",
-    "ramp_time": "warmup",
-    "iterations": "trials",
-    "repeats": "trials",
-    "runs": "trials",
-    "ioengine": "engine",
-    "o_direct": "direct",
-    "dir": "path",
-    "directory": "path",
-    "filename": "path",
-    "host": "endpoint",
-    "port": "endpoint",
-    "address": "endpoint",
-    "url": "endpoint",
-    "dtype": "kv_dtype",
-    "tiers": "levels",
-}
-
-
-def unknown_setting(name: str, kind: str, built_in: str, settings: Mapping[str, Any], span: Span) -> ScenarioError:
-    what = one_of(kind) if not built_in else f"{one_of(kind)} of `{built_in}`"
-    otherwise = f"its settings are {listed(settings, 30)}" if settings else "it has no settings"
-    meant = _MEANT.get(name)
-    if meant in settings:
-        otherwise = f"did you mean `{meant}`?"
-    elif kind == "pattern" and name in settings_of(UsersSettings):
-        otherwise = f"`{name}` is a setting of users: write it into a block `users NAME : chat {{ }}`"
-        if "mix" in settings:
-            otherwise += ", and name that in `mix`"
-        else:
-            otherwise += " of a pattern of `conversations`"
-    return problem("KVS102", f"{what} has no setting `{name}`", span, help=did_you_mean(name, settings, otherwise))
+        return (name for name, kind in self.kinds.items() if not is_shipped(name, kind))
 
 
 @attrs.frozen(eq=False)
@@ -235,7 +174,7 @@ class ScopeNames:
         yield from self.universe.kinds
 
     def bases(self, kind: str) -> Container[str]:
-        return BUILT_INS.get(kind, ())
+        return registry().names() if kind == "tier" else BUILT_INS.get(kind, ())
 
     def is_word(self, word: str) -> bool:
         return word in self.universe.words
@@ -276,7 +215,7 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
                 if not error.diagnostics:
                     raise
         if found:
-            raise ScenarioError(found)
+            raise ScenarioError(_alike(found))
         return Reading(tuple(r.value for r in readings), tuple(r.python for r in readings))
     try:
         fitting = kind.fit(value)
@@ -285,6 +224,12 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
         help_text = unfit.help or f"write {kind.describe()}"
         if isinstance(value, tuple) and not isinstance(kind, ListOf):
             help_text = f"one value stands behind `=`: {kind.describe()}; in a sweep `in` varies it over a list"
+        elif isinstance(expr, syntax.Binary) and expr.operator == "-" and _ends(expr):
+            help_text = range_of(*_ends(expr))
+        elif expr.span.text.startswith("-") and "\n" in expr.span.text:
+            help_text = "in [ ] stand values alone, with `,` between them and no `-` before them"
+        elif isinstance(value, str) and kind.refers_to == "model" and not value.isidentifier():
+            help_text = instead_of(value)
         raise problem("KVS105", str(unfit), expr.span, help=help_text) from None
     if kind.refers_to is not None:
         for name in _symbols(fitting):
@@ -300,6 +245,17 @@ def convert(value: Value, expr: syntax.Expr, kind: SettingType, universe: Univer
                     help=f"write {kind.describe()}",
                 )
     return Reading(fitting, python)
+
+
+def _alike(found: list[Diagnostic]) -> list[Diagnostic]:
+    """Of the values of a list that all have the same problem: said once."""
+    if len({(item.code, item.message) for item in found}) != 1 or len(found) == 1:
+        return found
+    begin, end = found[0].span, found[-1].span
+    if begin is None or end is None or begin.source is not end.source or begin.start >= end.start:
+        return found
+    span = Span(begin.source, begin.start, end.end)
+    return [attrs.evolve(found[0], span=span, label=f"each of these {len(found)}", fix=None)]
 
 
 def _symbols(value: Value) -> Iterator[str]:
@@ -334,7 +290,7 @@ def axis_rows(
         else:
             rows.append((readings, span))
     if failed:
-        raise ScenarioError(found)
+        raise ScenarioError(_alike(found))
     if not rows:
         raise problem("KVS118", "this axis has no values", values.span, help="give it at least one")
     return tuple(rows)
@@ -354,14 +310,12 @@ def _raw_rows(
             else:
                 raise _bad_row(item, targets)
         return
+    if wanted == 1 and isinstance(values, syntax.Name) and not names.is_let(str(values.path)) and targets[0].type.words:
+        words = ", ".join(targets[0].type.words)
+        raise problem("KVS118", "an axis needs a list or a range", values.span, help=f"write some of `[{words}]`")
     whole = evaluate(values, None, names)
     if not isinstance(whole, tuple):
-        raise problem(
-            "KVS118",
-            "an axis needs a list or a range",
-            values.span,
-            help="write `[...]` around the values, or `=` for one value",
-        )
+        raise problem("KVS118", "an axis needs a list or a range", values.span, help=_as_axis(values))
     for value in whole:
         if wanted == 1:
             yield (value,), (values,), values.span
@@ -369,6 +323,19 @@ def _raw_rows(
             yield value, (values,) * wanted, values.span
         else:
             raise _bad_row(values, targets)
+
+
+def _as_axis(values: syntax.Expr) -> str:
+    """What to write instead of a single value: `1-64` is a difference."""
+    if isinstance(values, syntax.Binary) and values.operator == "-" and _ends(values):
+        return range_of(*_ends(values))
+    return f"write `[{values.span.text}, ...]` with all values, or `=` for one"
+
+
+def _ends(expr: syntax.Binary) -> tuple[str, ...]:
+    """What stands on both sides, where these are numbers; else nothing."""
+    ends = (expr.left, expr.right)
+    return tuple(end.span.text for end in ends) if all(isinstance(end, syntax.Number) for end in ends) else ()
 
 
 def _bad_row(expr: syntax.Expr, targets: tuple[Target, ...]) -> ScenarioError:
@@ -383,12 +350,17 @@ def _bad_row(expr: syntax.Expr, targets: tuple[Target, ...]) -> ScenarioError:
 
 def all_words(declarations: Iterator[type]) -> frozenset[str]:
     """The words of all settings of the core and of these declarations."""
-    words: set[str] = set()
+    return _core_words().union(*map(_words, declarations))
+
+
+@functools.cache
+def _core_words() -> frozenset[str]:
     built_ins = (declaration for known in BUILT_INS.values() for declaration in known.values())
-    for declaration in (SweepSettings, *built_ins, *declarations):
-        for info in settings_of(declaration).values():
-            words.update(info.type.words)
-    return frozenset(words)
+    return frozenset().union(*map(_words, (SweepSettings, *built_ins)))
+
+
+def _words(declaration: type) -> set[str]:
+    return {word for info in settings_of(declaration).values() for word in info.type.words}
 
 
 def universe_of(scenario: Scenario) -> Universe:

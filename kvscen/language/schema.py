@@ -16,6 +16,7 @@ point.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -104,6 +105,8 @@ class Measured(SettingType):
     noun: ClassVar[str] = "a number"
     example: ClassVar[str] = "1"
     unit_word: ClassVar[str] = ""
+    #: Where the dimension has no other.
+    only_unit: ClassVar[str] = ""
 
     def __init__(self, minimum: int | Fraction = 0, maximum: int | Fraction | None = 2**63 - 1) -> None:
         self.minimum = minimum
@@ -124,7 +127,7 @@ class Measured(SettingType):
             raise Unfit(f"expected {self.noun}, found {_kind_of(value)}", f"write {self.describe()}")
         if value.percent or value.dimension != self.dimension:
             if value.is_count and self.dimension != NUMBER:
-                raise Unfit("a unit is missing here", f"write {self.describe()}")
+                raise Unfit("a unit is missing here", f"write {self._with_unit(value)}")
             found = "a percentage" if value.percent else str(value.dimension)
             raise Unfit(f"expected {self.noun}, found {found} (`{value}`)", f"write {self.describe()}")
         exact = value.value if self.scale == 1 else value.value * self.scale
@@ -143,8 +146,21 @@ class Measured(SettingType):
             )
         return exact.numerator
 
+    def _with_unit(self, bare: Quantity) -> str:
+        """What is probably meant by a number without a unit."""
+        if self.only_unit:
+            return f"`{bare} {self.only_unit}`"
+        if self.dimension == BYTES and bare.value >= 1024:
+            return f"{self.describe()}; so many bytes are `{Quantity(bare.value, BYTES)}`"
+        return f"{self.noun} such as `{bare} s` or `{bare} ms`" if self.dimension == TIME else self.describe()
+
     def show(self, value: Any) -> str:
-        return format_quantity(Quantity(Fraction(value) / self.scale, self.dimension))
+        return _shown(value, self.scale, self.dimension)
+
+
+@functools.lru_cache(maxsize=4096)
+def _shown(value: int | Fraction, scale: int, dimension: Dimension) -> str:
+    return format_quantity(Quantity(Fraction(value) / scale, dimension))
 
 
 class Count(Measured):
@@ -189,6 +205,7 @@ class Tokens(Measured):
     noun = "a number of tokens"
     example = "16 tokens"
     unit_word = "tokens"
+    only_unit = "tokens"
 
 
 class Duration(Measured):
@@ -210,6 +227,7 @@ class Rate(Measured):
     whole = False
     noun = "a rate"
     example = "100 /s"
+    only_unit = "/s"
 
 
 class Bandwidth(Measured):
@@ -230,6 +248,7 @@ class TokenRate(Measured):
     whole = False
     noun = "a rate of tokens"
     example = "8000 tokens/s"
+    only_unit = "tokens/s"
 
 
 class Share(SettingType):
@@ -242,7 +261,11 @@ class Share(SettingType):
 
     def convert(self, value: Value) -> Fraction:
         if not isinstance(value, Quantity) or not value.percent:
-            raise Unfit(f"expected a percentage, found {_kind_of(value)}", f"write {self.describe()}")
+            meant = self.describe()
+            if isinstance(value, Quantity) and value.is_count and 0 <= value.value <= 100:
+                share = value.value if value.value <= 1 else value.value / 100
+                meant = f"`{Quantity(share, percent=True)}`"
+            raise Unfit(f"expected a percentage, found {_kind_of(value)}", f"write {meant}")
         if not 0 <= value.value <= 1:
             raise Unfit(f"`{value}` is not between 0 % and 100 %")
         return value.value
@@ -376,7 +399,9 @@ class ListOf(SettingType):
 
     def convert(self, value: Value) -> tuple[Any, ...]:
         if not isinstance(value, tuple):
-            raise Unfit(f"expected a list in [ ], found {_kind_of(value)}", f"write {self.describe()}")
+            alone = isinstance(value, Symbol | Quantity)
+            meant = f"`[{value}]`: a list, if of one" if alone else self.describe()
+            raise Unfit(f"expected a list in [ ], found {_kind_of(value)}", f"write {meant}")
         if len(value) < self.minimum:
             raise Unfit(f"the list needs at least {self.minimum} item{'s' if self.minimum > 1 else ''}")
         return tuple(self.item.convert(item) for item in value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
@@ -214,8 +215,39 @@ Item: TypeAlias = Block | Let | Use
 
 @attrs.frozen
 class Document:
-    """One parsed file. `version` is None where the `kvs` line is missing (reported by the parser)."""
+    """One parsed file. `version` is None where the `kvs` line is missing (reported by the parser). `complete`: every
+    item was read, though perhaps not every statement in the blocks; no other name is defined."""
 
     source: Source
     version: int | None
     items: tuple[Item, ...]
+    complete: bool = True
+
+
+#: What a node holds that is no node, as it is annotated.
+_NO_NODES = frozenset(
+    ("Span", "Span | None", "Source", "str", "str | None", "tuple[str, ...]", "bool", "int | None", "Fraction")
+)
+
+#: The fields of each kind of node that may hold others, in the order of the text.
+FIELDS: Mapping[type, tuple[str, ...]] = {
+    kind: tuple(field.name for field in attrs.fields(kind) if field.type not in _NO_NODES)
+    for kind in tuple(vars().values())
+    if isinstance(kind, type) and kind.__module__ == __name__ and attrs.has(kind)
+}
+
+
+def nodes_below(node: Any) -> Iterator[Any]:
+    """A node, or each of a tuple of nodes, with every node below it, in the order of the text."""
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        kind = type(node)
+        if kind is tuple:
+            pending.extend(reversed(node))
+            continue
+        fields = FIELDS.get(kind)
+        if fields is not None:
+            yield node
+            for name in reversed(fields):
+                pending.append(getattr(node, name))

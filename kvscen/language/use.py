@@ -87,7 +87,7 @@ class _Loader:
     def _parse(self, source: Source) -> syntax.Document:
         document, problems = self.parse(source)
         self.diagnostics.extend(problems)
-        self.complete = self.complete and not has_errors(problems)
+        self.complete = self.complete and document.complete
         return document
 
     def _say(self, code: str, message: str, span: Span, help: str = "") -> None:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -16,7 +17,6 @@ from kvscen.language.files import read_source
 from kvscen.language.render import sorted_by_place
 from kvscen.language.scenario import Scenario
 from kvscen.lint.allow import Allowed, allow
-from kvscen.lint.here import LOOKED_AT, Look, look_at
 from kvscen.lint.rule import Budget, PointRule, Rule, Subject
 from kvscen.lint.rules import POINT_RULES, TEXT_RULES
 from kvscen.plan.expand import expand
@@ -24,8 +24,11 @@ from kvscen.plan.point import Large, Plan
 from kvscen.plugin.contract import Driver
 from kvscen.plugin.registry import PluginError, registry
 
-#: Every rule of the core.
-RULES: tuple[type[Rule], ...] = (*TEXT_RULES, *POINT_RULES, *LOOKED_AT)
+if TYPE_CHECKING:  # what looks at the machine is imported by who asks for it
+    from kvscen.lint.here import Look
+
+#: The rules of the core that need no machine.
+_OF_TEXT: tuple[type[Rule], ...] = (*TEXT_RULES, *POINT_RULES)
 
 
 @attrs.frozen(eq=False)
@@ -74,7 +77,7 @@ def lint_source(
     checked = check_source(source, folder)
     found = list(checked.diagnostics)
     scenario, plan = checked.scenario, None
-    asked: set[str] = set()
+    asked: tuple[type[Rule], ...] = ()
     if scenario is not None:
         expanded = expand(scenario, pins, sweeps, whole=whole or look is not None)
         found += expanded.diagnostics
@@ -86,11 +89,13 @@ def lint_source(
             found.append(_some(scenario, plan, plan.large))
         found += said(subject)
         if look is not None:
+            from kvscen.lint.here import LOOKED_AT, look_at
+
             found += look_at(subject, look)
-            asked |= {rule.code for rule in LOOKED_AT}
+            asked = LOOKED_AT
     # Whether an `allow` is of any use is seen where all rules have seen all of the plan that the file itself has.
     seen = plan is not None and plan.large is None and not pins and not sweeps
-    judged = {rule.code for rule in RULES if not rule.asked or rule.code in asked} if seen else set()
+    judged = {rule.code for rule in (*_OF_TEXT, *asked) if rule in asked or not rule.asked} if seen else set()
     shown, allowed, wrong = allow(source, found, _is_code(scenario), judged)
     return Linted(scenario, plan, sorted_by_place([*shown, *wrong], source), allowed)
 
@@ -134,6 +139,13 @@ def _once(found: Iterable[Diagnostic]) -> Iterable[Diagnostic]:
 # ---- what rules say of themselves
 
 
+def rules() -> tuple[type[Rule], ...]:
+    """Every rule of the core."""
+    from kvscen.lint.here import LOOKED_AT
+
+    return (*_OF_TEXT, *LOOKED_AT)
+
+
 def rule_of(code: str) -> RuleText | None:
     """What the page of a rule says: one of the core's, or of a driver that is installed. None: no rule has the code (it
     may be that of an error, whose page is docs/rules/CODE.md)."""
@@ -142,7 +154,7 @@ def rule_of(code: str) -> RuleText | None:
 
 def rule_texts(drivers: Iterable[Driver]) -> Iterator[RuleText]:
     """What the page of each rule says: those of the core, then those of these drivers."""
-    yield from (rule.text() for rule in RULES)
+    yield from (rule.text() for rule in rules())
     for driver in drivers:
         yield from driver.rules
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
 from kvscen.language import syntax
 from kvscen.language.scenario import AllOf, AnyOf, Bound, NotOf, Scenario, SweepDef, Test
-from kvscen.lint.rule import Subject, nodes_below
+from kvscen.lint.rule import Subject
 
 
+@functools.lru_cache(maxsize=1)
 def names_used(subject: Subject) -> frozenset[str]:
     """Names that some value, condition, base or `--set` names."""
     scenario = subject.scenario
@@ -22,7 +24,7 @@ def names_used(subject: Subject) -> frozenset[str]:
 
 
 def names_of(expr: syntax.Expr) -> Iterator[str]:
-    return (node.path.parts[0] for node in nodes_below(expr) if isinstance(node, syntax.Name))
+    return (node.path.parts[0] for node in syntax.nodes_below(expr) if isinstance(node, syntax.Name))
 
 
 def expressions(scenario: Scenario) -> Iterator[tuple[str, syntax.Expr]]:

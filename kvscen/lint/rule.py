@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 import attrs
 
-from kvscen.language import syntax
 from kvscen.language.codes import RuleText, diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Severity, Source, Span
 from kvscen.language.format import one_line
@@ -78,24 +77,6 @@ class Subject:
                     if target.key == key:
                         return span
         return next((level.assigned[key].path_span for level in levels if key in level.assigned), None)
-
-
-def nodes_in(document: Document) -> Iterator[Any]:
-    """Every node of a file's syntax tree, in the order of the text."""
-    return nodes_below(document.items)
-
-
-def nodes_below(node: object) -> Iterator[Any]:
-    """A node, or each of a tuple of nodes, with every node below it, in the order of the text."""
-    pending: list[object] = [node]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, tuple):
-            pending.extend(reversed(node))
-        elif type(node).__module__ == syntax.__name__ and attrs.has(type(node)):
-            yield node
-            fields = attrs.fields(cast(Any, type(node)))
-            pending.extend(reversed([getattr(node, field.name) for field in fields]))
 
 
 class Rule:

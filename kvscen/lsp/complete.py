@@ -9,9 +9,12 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from kvscen.explain import language, results, settings
+from kvscen.explain.markdown import markdown
 from kvscen.language import syntax
 from kvscen.language.blocks import BUILT_INS
 from kvscen.language.check import Known
+from kvscen.language.constructs import KINDS_OF_BLOCK
 from kvscen.language.diagnose import ScenarioError, Span
 from kvscen.language.functions import BASE_FUNCTION, FUNCTIONS
 from kvscen.language.resolve import OWN
@@ -107,7 +110,9 @@ class _Completer:
                     yield Completion(name, "base", about, say.built_in(kind, name, self.analysis.registry))
                 if kind == "model":
                     hf = f'{BASE_FUNCTION}("$0")'
-                    yield Completion(BASE_FUNCTION, "function", 'hf("config.json")', say.function(BASE_FUNCTION), hf)
+                    yield Completion(
+                        BASE_FUNCTION, "function", 'hf("config.json")', markdown(language.function(BASE_FUNCTION)), hf
+                    )
 
     # ---- in a block that is no sweep
 
@@ -116,7 +121,7 @@ class _Completer:
         words = self.cursor.words
         match self.cursor.texts:
             case ():
-                yield from self._settings(declared, f"of {header.kind} `{header.name}`", header.taken)
+                yield from self._settings(declared, header.name, header.taken)
             case (name, "=", *_):
                 info = declared.get(name)
                 yield from self._value(words[2:], info.type if info else None)
@@ -141,12 +146,17 @@ class _Completer:
         return settings_of(declaration) if declaration is not None else {}
 
     def _settings(
-        self, declared: Mapping[str, SettingInfo], owner: str, taken: frozenset[str], sign: str = " = "
+        self, declared: Mapping[str, SettingInfo], block: str | None, taken: frozenset[str], sign: str = " = "
     ) -> Iterator[Completion]:
+        """Of a block by its name, or (None) of the sweep."""
         for info in declared.values():
             if info.name not in taken:
-                default = say.default_of(info).replace("`", "")
-                yield Completion(info.name, "setting", default, say.setting(info, owner), f"{info.name}{sign}$0")
+                what, path = "a setting of the sweep", info.name
+                if block is not None:
+                    what, path = f"a setting of `{block}`", f"{block}.{info.name}"
+                about = markdown(settings.setting(info, what, path))
+                default = settings.short_default(info)
+                yield Completion(info.name, "setting", default, about, f"{info.name}{sign}$0")
 
     # ---- in a sweep
 
@@ -155,7 +165,7 @@ class _Completer:
         match self.cursor.texts:
             case ():
                 yield from _STATEMENTS
-                yield from self._settings(OWN, "of the sweep", header.taken)
+                yield from self._settings(OWN, None, header.taken)
                 yield from self._blocks(".")
                 yield from self._lets()
             case ("skip",):
@@ -186,7 +196,7 @@ class _Completer:
 
     def _after_path(self, path: Sequence[Written], rest: Sequence[Written]) -> Iterator[Completion]:
         if path and path[-1].text == ".":
-            yield from self._settings(self._of_block(path[0].text), f"of `{path[0].text}`", frozenset(), "")
+            yield from self._settings(self._of_block(path[0].text), path[0].text, frozenset(), "")
         elif path and not rest:
             yield Completion("in", "keyword", "varies: an axis")
 
@@ -252,7 +262,7 @@ class _Completer:
         tier = words[0].text if words else None
         for info in measures(self.known, tier=bool(words)).values():
             unit = "a percentage" if info.percent else str(info.dimension)
-            yield Completion(info.name, "measure", unit, say.measure(info, tier))
+            yield Completion(info.name, "measure", unit, markdown(results.measure(info, tier)))
         if not words:
             yield from self._blocks(".", "tier")
 
@@ -274,11 +284,11 @@ class _Completer:
         """Where a path begins or goes on; the last one of several."""
         path = _split(words)[-1] if words else ()
         if not path:
-            yield from self._settings(OWN, "of the sweep", frozenset(), "")
+            yield from self._settings(OWN, None, frozenset(), "")
             yield from self._blocks(".")
             yield from self._lets()
         elif path[-1].text == ".":
-            yield from self._settings(self._of_block(path[0].text), f"of `{path[0].text}`", frozenset(), "")
+            yield from self._settings(self._of_block(path[0].text), path[0].text, frozenset(), "")
 
     def _of_block(self, name: str) -> Mapping[str, SettingInfo]:
         known = self.known
@@ -347,7 +357,7 @@ class _Completer:
         yield from self._lets(_fits(inner))
         if not isinstance(inner, _WITHOUT_FUNCTIONS):
             for name, made in FUNCTIONS.items():
-                yield Completion(name, "function", made.usage, say.function(name), f"{name}($0)")
+                yield Completion(name, "function", made.usage, markdown(language.function(name)), f"{name}($0)")
 
     # ---- in a string
 
@@ -394,7 +404,7 @@ _ITEMS = (
     Completion("use", "keyword", "bring in the catalogue, or a file", insert="use $0"),
     Completion("let", "keyword", "give a value a name", insert="let ${1:name} = $0"),
     *(
-        Completion(kind, "keyword", say.KINDS[kind], insert=f"{kind} ${{1:name}}{_tail}")
+        Completion(kind, "keyword", KINDS_OF_BLOCK[kind].about, insert=f"{kind} ${{1:name}}{_tail}")
         for kind in KINDS
         for _tail in (" {\n\t$0\n}" if kind == "sweep" else " : ${2:base} {\n\t$0\n}",)
     ),

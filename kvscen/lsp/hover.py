@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from kvscen.explain import language, results, settings
+from kvscen.explain.markdown import markdown
 from kvscen.language import syntax
 from kvscen.language.check import Known
 from kvscen.language.define import catalogue_names
 from kvscen.language.schema import ListOf, SettingType
 from kvscen.language.suggest import one_of
+from kvscen.language.values import UNITS
 from kvscen.lsp import describe as say
 from kvscen.lsp.analysis import Analysis
 from kvscen.lsp.names import Occurrence, occurrence_at
@@ -43,11 +46,11 @@ def _about(item: Occurrence, known: Known, analysis: Analysis, figures: Mapping[
         case "name":
             return _name(item.name, known, analysis, figures)
         case "measure":
-            return say.measure(item.measure, item.owner) if item.measure is not None else ""
+            return markdown(results.measure(item.measure, item.owner)) if item.measure is not None else ""
         case "unit":
-            return say.unit(item.name)
+            return markdown(language.unit(UNITS[item.name]))
         case "function":
-            return say.function(item.name)
+            return markdown(language.function(item.name))
         case "built_in":
             return _built_in(item, analysis)
         case "word":
@@ -60,13 +63,14 @@ def _about(item: Occurrence, known: Known, analysis: Analysis, figures: Mapping[
 def _setting(item: Occurrence, known: Known, figures: Mapping[str, Sequence[str]]) -> str:
     if item.info is None:
         return ""
-    owner = "of the sweep" if item.owner is None else f"of {known.universe.kinds.get(item.owner)} `{item.owner}`"
+    owner = "the sweep" if item.owner is None else f"{known.universe.kinds.get(item.owner)} `{item.owner}`"
+    path = item.name if item.owner is None else f"{item.owner}.{item.name}"
     lines = []
     if item.statement is not None:
         given = say.given(item.statement.value, item.info.type, known)
         if given:
             lines += [f"`{item.name}` = {given}", ""]
-    lines.append(say.setting(item.info, owner))
+    lines.append(markdown(settings.setting(item.info, f"a setting of {owner}", path)))
     if item.owner is not None and item.name in ("page", "model", "prompt", "requests", "access"):
         lines += _list(figures.get(item.owner, ()))
     return "\n".join(lines)
@@ -84,9 +88,9 @@ def _name(name: str, known: Known, analysis: Analysis, figures: Mapping[str, Seq
     lines = [f"**{block.kind} `{' : '.join(ends)}`**"]
     if built_in is not None:
         lines += ["", say.built_in(block.kind, built_in.name, analysis.registry)]
-    settings = _settings(chain, known)
-    if settings:
-        lines += ["", *(f"- `{path}` = {value}" for path, value in settings.items())]
+    given = _settings(chain, known)
+    if given:
+        lines += ["", *(f"- `{path}` = {value}" for path, value in given.items())]
     lines += _list(figures.get(name, ()))
     if block.kind == "model":
         lines += _list(_of_catalogue(name, known))

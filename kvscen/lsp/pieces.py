@@ -23,7 +23,7 @@ _ITEM = re.compile(
     rf"""^[ \t\f]*(?:
       let[ \t]+{_NAME}[ \t]*=(?!=)
     | use[ \t]+(?:{_NAME}|"[^"\n]*")[ \t\r]*(?:\#.*)?$
-    | {_NAME}[ \t]+{_NAME}[ \t]*[:{{]
+    | {_NAME}[ \t]+(?!in[ \t]*\{{){_NAME}[ \t]*[:{{]
     )""",
     re.VERBOSE | re.MULTILINE,
 )
@@ -122,11 +122,13 @@ def _pieces(source: Source, before: tuple[Piece, ...]) -> Pieces:
     head = pieces[0]
     if head.document.version is None and any(problem.code == "KVS011" for problem in head.problems):
         # Of another version: nothing can be said about the rest.
-        document = Document(source, None, ())
+        document = Document(source, None, (), complete=False)
         return Pieces(source, document, head.problems, tuple(pieces), _starts(pieces))
     items = tuple(item for piece in pieces for item in piece.document.items)
     problems = tuple(problem for piece in pieces for problem in piece.problems)
-    return Pieces(source, Document(source, head.document.version, items), problems, tuple(pieces), _starts(pieces))
+    complete = all(piece.document.complete for piece in pieces)
+    document = Document(source, head.document.version, items, complete)
+    return Pieces(source, document, problems, tuple(pieces), _starts(pieces))
 
 
 def _starts(pieces: list[Piece]) -> dict[int, int]:

@@ -79,7 +79,7 @@ def _expand(scenario: Scenario, pins: Sequence[str], sweeps: Sequence[str], whol
         if search.grid is not None and whole:
             found.append(_too_many_to_run(search.grid))
             continue
-        said = Said()
+        said = Said(every=search.grid is None)
         parts.append(judge(late, search, sum(len(part.points) for part in parts), said))
         found += said.diagnostics
         named.update(dict.fromkeys(parts[-1].files))

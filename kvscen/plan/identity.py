@@ -32,5 +32,8 @@ def spell_block(name: str, kind: str, built_in: str, shown: Mapping[str, str]) -
     return f"{_json(name)}:{_json({'kind': kind, 'is': built_in, 'settings': dict(shown)})}"
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return _ENCODER.encode(value)

@@ -73,6 +73,7 @@ class _Judge:
     skips: list[SkipDef] = attrs.field(init=False)
     expects: list[ExpectDef] = attrs.field(init=False)
     idle: dict[int, Span] = attrs.field(init=False)
+    _fixed: dict[int, Expectation] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         flat = self.late.flat
@@ -160,8 +161,12 @@ class _Judge:
 
     def _expectation(self, expect: ExpectDef, leaf: Leaf) -> Expectation:
         """Raises ScenarioError where its value depends on what the point does not reach."""
+        known = self._fixed.get(id(expect))
+        if known is not None:
+            return known
+        trace = Trace()
         try:
-            value = expectation_value(expect.value, expect.info, self.late.names(leaf.choice, Trace()))
+            value = expectation_value(expect.value, expect.info, self.late.names(leaf.choice, trace))
         except Unchosen as unchosen:
             keys = listed(self.late.flat.axes[unchosen.axis].keys)
             raise problem(
@@ -170,7 +175,10 @@ class _Judge:
                 expect.value.span,
                 help="say with `when` which points it is for, or give it a value that does not vary",
             ) from None
-        return Expectation(expect.measure, expect.operator, value, one_line(expect.span.text))
+        made = Expectation(expect.measure, expect.operator, value, one_line(expect.span.text))
+        if self.late.flat.axis_of.keys().isdisjoint(trace.used):
+            self._fixed[id(expect)] = made
+        return made
 
     # ---- many
 

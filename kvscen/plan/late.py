@@ -165,6 +165,7 @@ class Late:
     _let_axes: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
     _let_values: dict[tuple[str, tuple[int, ...]], tuple[Value, Trace]] = attrs.field(factory=dict)
     _everywhere: dict[tuple[str, str], Found | None] = attrs.field(factory=dict)
+    _compared: dict[int, Any] = attrs.field(factory=dict)
 
     def value(self, block: str | None, setting: str, kind: SettingType, choice: Mapping[int, int]) -> Found | None:
         """The value of a block's setting, of the sweep's own where `block` is None; None: nothing gives one. What
@@ -173,7 +174,7 @@ class Late:
         if key in self._everywhere:
             return self._everywhere[key]
         found = self._own(setting, kind, choice) if block is None else self._of_block(block, setting, kind, choice)
-        if found is None or not any(used in self.flat.axis_of for used in found.trace.used):
+        if found is None or self.flat.axis_of.keys().isdisjoint(found.trace.used):
             self._everywhere[key] = found
         return found
 
@@ -219,10 +220,17 @@ class Late:
     def compared(self, expr: syntax.Expr, kind: SettingType, choice: Mapping[int, int]) -> Any | None:
         """The value that a condition compares with, at a point; None where it depends on an axis that the point does
         not reach."""
+        known = self._compared.get(id(expr))
+        if known is not None:
+            return known
+        trace = Trace()
         try:
-            return self._read(expr, kind, choice, Trace()).python
+            value = self._read(expr, kind, choice, trace).python
         except Unchosen:
             return None
+        if self.flat.axis_of.keys().isdisjoint(trace.used):
+            self._compared[id(expr)] = value  # the scenario keeps the expression
+        return value
 
     def names(self, choice: Mapping[int, int], trace: Trace) -> ScopeNames:
         """Names with the `let`s as they are at the chosen point; what they ask for goes into `trace`."""

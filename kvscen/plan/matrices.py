@@ -27,7 +27,9 @@ class MatrixFiles:
     def of(self, pattern: Resolved) -> tuple[MatrixFile, ...]:
         """Those of a pattern, in its order. Their paths are relative to the file in which they are written, from the
         command line to the working directory."""
-        names = getattr(pattern.settings, "files", None) or ()
+        names = getattr(pattern.settings, "files", None)
+        if not names:
+            return ()
         written = pattern.span_of("files").source.name
         folder = Path() if written.startswith(("<", "--")) else Path(written).parent
         return tuple(self._file(name, folder / name) for name in names)

@@ -85,6 +85,7 @@ class Resolver:
     traces: TraceFiles = attrs.field(factory=TraceFiles)
     _axes: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
     _known: dict[tuple[str, tuple[int | None, ...]], Resolved] = attrs.field(factory=dict)
+    _given: dict[str, Mapping[str, SettingInfo]] = attrs.field(factory=dict)
 
     def sweep(self, choice: Mapping[int, int]) -> Resolved:
         """The sweep's own settings. Raises ScenarioError, and Unchosen."""
@@ -133,7 +134,9 @@ class Resolver:
         found: dict[str, Found] = {}
         problems: list[Diagnostic] = []
         failed_one = False
-        for setting, info in declared.items():
+        key = "" if kind == "sweep" else name
+        # Whether a setting is given a value is the same at every point; most are not.
+        for setting, info in self._given.get(key, declared).items():
             try:
                 value = self.late.value(None if kind == "sweep" else name, setting, info.type, choice)
             except ScenarioError as error:
@@ -146,6 +149,7 @@ class Resolver:
                 problems.append(_missing(kind, name, built_in, setting, info, span))
         if problems or failed_one:
             raise ScenarioError(problems)
+        self._given[key] = {setting: declared[setting] for setting in found}
         return self._finish(kind, name, built_in, span, declared, declaration, found)
 
     def _finish(

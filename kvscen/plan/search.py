@@ -9,6 +9,7 @@ in the order of the axes as they are written, the first one slowest; of points t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 import attrs
@@ -17,7 +18,7 @@ from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
 from kvscen.language.scenario import Assigned
 from kvscen.language.sealed import Unchosen
-from kvscen.language.values import Value, format_value
+from kvscen.language.values import UNITS, Value, format_value
 from kvscen.plan import matrices, traces
 from kvscen.plan.grid import MOST_BOXES, MOST_PLANNED, Grid, TooMany, boxes_of, lay_out, sealable
 from kvscen.plan.identity import point_id
@@ -40,11 +41,12 @@ class Leaf:
 
     def axes(self, flat: Flat) -> dict[str, Value]:
         """The values of the axes that the point reaches, in the order of the sweep."""
+        used = self.point.used
         return {
             key: flat.axes[i].rows[self.choice[i]][j].value
             for i, axis in enumerate(flat.axes)
             for j, key in enumerate(axis.keys)
-            if key in self.point.used
+            if key in used
         }
 
     def place(self, flat: Flat) -> str:
@@ -53,17 +55,33 @@ class Leaf:
 
 @attrs.define
 class Said:
-    """Diagnostics, each once however many points have it; the first point that has it is named."""
+    """Diagnostics, each once however many points have it, be it with other figures: the first point that has it is
+    named, and how many more there are. `every`: all points are looked at, so that their number is known."""
 
-    diagnostics: list[Diagnostic] = attrs.field(factory=list)
-    _seen: set[tuple[str, str, Span | None]] = attrs.field(factory=set)
+    every: bool = True
+    _first: dict[tuple[str, str, Span | None], tuple[Diagnostic, str]] = attrs.field(factory=dict)
+    _places: dict[tuple[str, str, Span | None], set[str]] = attrs.field(factory=dict)
 
     def say(self, found: Iterable[Diagnostic], where: str = "") -> None:
         for item in found:
-            key = (item.code, item.message, item.span)
-            if key not in self._seen:
-                self._seen.add(key)
-                self.diagnostics.append(attrs.evolve(item, label=where) if where and not item.label else item)
+            key = (item.code, _FIGURES.sub("#", item.message), item.span)
+            self._first.setdefault(key, (item, where))
+            self._places.setdefault(key, set()).add(where)
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        return [_at(item, where, len(self._places[key]) - 1, self.every) for key, (item, where) in self._first.items()]
+
+
+#: A number of a message, with its unit.
+_FIGURES = re.compile(rf"\d[\d,._]*(?: (?:{'|'.join(map(re.escape, UNITS))})(?!\w))?")
+
+
+def _at(item: Diagnostic, where: str, more: int, every: bool) -> Diagnostic:
+    if not where or item.label:
+        return item
+    rest = f", and {more:,} more like it" if every else ", and more like it"
+    return attrs.evolve(item, label=where + rest if more else where)
 
 
 @attrs.frozen(eq=False)
@@ -138,7 +156,7 @@ def search_points(late: Late, most: int) -> Search:
 
 def _search_grid(late: Late, most: int) -> Search:
     """Of a sweep whose axes, all crossed, have more combinations than `most`."""
-    flat, plain, said, counts = late.flat, Resolver(late), Said(), _Counts()
+    flat, plain, said, counts = late.flat, Resolver(late), Said(every=False), _Counts()
 
     def failed(choice: Mapping[int, int], error: ScenarioError) -> bool:
         """Says what is wrong with the first point of a choice, if that has a problem at all."""

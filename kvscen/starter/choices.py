@@ -141,8 +141,8 @@ def chosen(
 
 
 def _catalogued(model: str) -> str:
-    from kvscen.cli.catalogue import catalogue_name
     from kvscen.language.define import catalogue_names
+    from kvscen.language.published import catalogue_name
 
     name = catalogue_name(model)
     known = catalogue_names()

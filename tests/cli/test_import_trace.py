@@ -99,7 +99,7 @@ def test_an_interrupt_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("kvscen.trace.Counter.add", interrupted)
     result = kvscen("trace", "m.jsonl")
-    assert (result.exit_code, result.stderr) == (130, "error: interrupted: nothing was written\n")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
     assert [path.name for path in here.iterdir()] == ["m.jsonl"]
 
 

@@ -189,7 +189,7 @@ def test_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("kvscen.predict.prediction.lru_curve", interrupted)
     result = predict("t.jsonl")
-    assert (result.exit_code, result.stderr) == (130, "error: interrupted\n")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
 # ---- of a scenario

@@ -88,7 +88,7 @@ IN_A_BLOCK = [
     ("a = .5", "KVS027", ".5", "`0.5`"),
     ("a = 5.", "KVS027", "5.", "2.5"),
     ("a = 1.2.3", "KVS027", "1.2.3", "one point"),
-    ("a = 1..4", "KVS027", "1..4", "linear"),
+    ("a = 1..4", "KVS027", "1..4", "`in pow2(1, 4)`"),
     ("a = 1_", "KVS027", "1_", "underscore"),
     ("a = 1e999999999", "KVS027", "1e999999999", "exponent"),
     (f"a = {'9' * 101}", "KVS027", "9" * 101, "digits"),
@@ -136,6 +136,42 @@ IN_A_BLOCK = [
     ("tier x : posix { a = 1 }", "KVS020", "tier x", "side by side"),
     ("= 3", "KVS020", "=", "cannot stand here"),
     ("mix = [talkers = 2, coders]", "KVS020", "=", "cannot stand here"),
+    # ---- as other languages have it
+    ("a in\n    - 1\n    - 2", "KVS020", "a in", "write `a in [1, 2]`"),
+    ("a:\n    - 1\n    - b", "KVS020", "a:", "write `a in [1, b]`"),
+    ("- a\n  - b", "KVS020", "- a", "[a, b]"),
+    ("expect:\n    - errors == 0", "KVS020", "expect:", "`expect errors == 0`"),
+    ("a in {1, 2}", "KVS020", "a in {", "write `a in [1, 2]`"),
+    ("a = [{ b = 1 }, { b = 2 }]", "KVS020", "{", "no braces in a list"),
+    ("a in [4, 64] KiB", "KVS027", "[4, 64] KiB", "write `[4 KiB, 64 KiB]`"),
+    ("a in linear(4, 64, 3) KiB", "KVS027", "linear(4, 64, 3) KiB", "write `linear(4 KiB, 64 KiB, 3)`"),
+    ("a in 4 KiB..16 MiB", "KVS027", "4 KiB..16 MiB", "write `pow2(4 KiB, 16 MiB)`"),
+    ("a in [1 .. 60]", "KVS027", "1 .. 60", "write `linear(1, 60, 5)`"),
+    ("a in [1, 2, ..., 64]", "KVS027", "1, 2, ..., 64", "write `pow2(1, 64)`"),
+    ("a in 1 to 64", "KVS027", "1 to 64", "not written with `to`"),
+    ("a = 32k tokens", "KVS027", "32k tokens", "write `32_000 tokens` or `32_768 tokens`"),
+    ("a = 80 % of 4 GiB", "KVS020", "of", "write `80 % * 4 GiB`"),
+    ("a = 1 << 20", "KVS028", "<<", "no sign of the language"),
+    ("a = 2 ** 20", "KVS028", "**", "no sign of the language"),
+    ("a = 8 // 2", "KVS028", "//", "`/` divides"),
+    ("a in pow2[1, 64]", "KVS020", "[", "write `pow2(from, to)`"),
+    ("model = llama3.1-8b", "KVS020", "llama3.1-8b", "write `llama3_1_8b`"),
+    ("endpoint = localhost:7777", "KVS025", "localhost:7777", 'write "localhost:7777"'),
+    ("tier in a, b", "KVS029", ",", "write `tier in [a, b]`"),
+    ("expect a == 1, b == 2", "KVS029", ",", "with `expect`"),
+    ("expect 0 == errors", "KVS030", "0", "the measure on the left"),
+    ("expect min(throughput) > 1", "KVS030", "min(", "the name of a measure"),
+    ("expect p99.9 < 1 ms", "KVS020", "p99.9", "write `latency_p999`"),
+    ("skip when a in [b]", "KVS030", "in", "write `a == b`"),
+    ("when a == b expect errors == 0", "KVS024", "when", "at the end"),
+    ("vary a.b in [1, 2]", "KVS024", "vary", "leave it out"),
+    ("assert errors == 0", "KVS024", "assert", "write `expect errors == 0`"),
+    ("a = b or c", "KVS020", "or", "write `a in [b, c]`"),
+    ("a = 1 min 30 s", "KVS020", "30 s", "write `1 min + 30 s`"),
+    ("a = 00:01:30", "KVS027", "00:01", "write `90 s`"),
+    ("expect throughput >= 1 GiB per second", "KVS020", "per", "write `1 GiB/s`"),
+    ("expect p99 latency < 1 ms", "KVS030", "p99 latency", "write `latency_p99`"),
+    ("a = {b}", "KVS020", "a = {", "write `a = b`"),
 ]
 
 
@@ -198,6 +234,17 @@ OUTSIDE = [
     ("use models, x", "KVS020", ",", "one for a line"),
     ("kvs 1", "KVS010", "kvs 1", "once"),
     ('"text"', "KVS020", '"text"', "begins nothing"),
+    ('model m : "meta-llama/Llama-3.1-70B" { }', "KVS020", '"meta-llama/Llama-3.1-70B"', "write `llama3_1_70b`"),
+    ("model m : llama-3.1-70b-instruct { }", "KVS020", "llama-3.1-70b-instruct", "write `llama3_1_70b`"),
+    ("model m : Foo/Bar-13B { }", "KVS020", "Foo/Bar-13B", 'hf("config.json")'),
+    ('tier a : "posix" { }', "KVS025", '"posix"', "write `posix`"),
+    ("tier a : /mnt/nvme { }", "KVS020", "/mnt/nvme", 'tier a : posix { path = "/mnt/nvme" }'),
+    ('tier "posix" "a" { }', "KVS020", '"posix"', "write `tier a : posix`"),
+    ("tier a = posix(path=dir)", "KVS020", "= posix(path=dir)", "write `tier a : posix { path = dir }`"),
+    ("tier a:\n  driver: gds\n  path: b\n\n  direct: true", "KVS020", "tier a:", "write `tier a : gds {"),
+    ("tiers:\n- name: a\n  path: b", "KVS020", "tiers:", "write `tier NAME : posix {"),
+    ("[tier.a]\npath = 3\nb.c = 4", "KVS020", "[tier.a]", "write `tier a : posix {"),
+    ("for a in [1, 2]:\n  b", "KVS020", "for a in [1, 2]:", "nothing loops"),
     ("# fine\n\u200btier a : posix { }", "KVS005", "\u200b", "zero width space"),
 ]
 
@@ -242,6 +289,11 @@ def test_a_half_written_file() -> None:
     document, found = parse(Source("test.kvs", text))
     assert [d.code for d in found] == ["KVS022", "KVS025", "KVS031", "KVS022", "KVS022"]
     assert [item.name.name for item in document.items if isinstance(item, Block)] == ["disk", "s"]
+
+
+@pytest.mark.parametrize("end", ["- a\n    -", "-", "- - -", "- [", "- {"])
+def test_a_list_with_dashes_may_end_the_text(end: str) -> None:
+    assert "KVS020" in [d.code for d in problems(f"kvs 1\nsweep s {{\n  a in\n    {end}")]
 
 
 def test_too_many_problems_end_the_reading() -> None:

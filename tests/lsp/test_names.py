@@ -36,9 +36,10 @@ def test_a_setting_has_its_type_help_default_and_value() -> None:
     text = about("page   =")
     assert "`page` = `16 tokens`" in text
     assert "with a model: tokens of one page (default: 16 tokens)" in text
-    assert "takes a number of tokens such as `16 tokens`" in text
-    assert "default: `operation`" in about("wait = batch", TEXT.replace("page   = 16", "wait = batch\n  page   = 16"))
-    assert "must be given" in about("path = dir")
+    assert "value: a number of tokens such as `16 tokens`" in text
+    assert "default: operation" in about("wait = batch", TEXT.replace("page   = 16", "wait = batch\n  page   = 16"))
+    assert "as an axis: pages.page in [...]" in text
+    assert "default: none: it must be given" in about("path = dir")
 
 
 def test_a_value_is_computed() -> None:
@@ -55,11 +56,11 @@ def test_a_block_has_its_bases_and_settings() -> None:
 
 
 def test_the_rest() -> None:
-    assert "column `throughput_bytes_per_s`" in about("throughput")
-    assert "of `dram`" in about("hit_rate")
-    assert "1 MiB = 1,048,576 bytes" in about("MiB")
-    assert "1 MiB/s = 1,048,576 bytes per second" in about("MiB/s")
-    assert "driver **`posix`**" in about("posix")
+    assert "column: trials.parquet: throughput_bytes_per_s" in about("throughput")
+    assert "**`dram.hit_rate`**, a measure" in about("hit_rate")
+    assert "1 MiB is 1,048,576 B" in about("MiB")
+    assert "1 MiB/s is 1,048,576 B/s" in about("MiB/s")
+    assert "**`posix`**, a driver, of the package kvscen" in about("posix")
     assert "320 KiB of KV a token" in about("llama3_1_70b")
     assert "one of `read`, `write`, `mixed`" in about("read]")
     assert about("kvs 1") == about("😀") == ""

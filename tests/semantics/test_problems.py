@@ -236,7 +236,10 @@ TALK = "pattern day : conversations { block = 64 KiB; %s }\n"
     ("text", "says"),
     [
         (TALK % "mix = [talkers]", "define a kind of users: `users talkers : chat { }`"),
-        (USERS + TALK % "mix = [chat]", "`chat` is a type of users: define some, `users NAME : chat { }`"),
+        (
+            USERS + TALK % "mix = [chat]",
+            "define a kind of users, `users NAME : chat { ... }`",
+        ),
         (USERS + TALK % "mix = [disk]", "`disk` is a tier; expected the name of a kind of users"),
         (USERS + TALK % "mix = [toker]", "the kinds of users here are `talkers`"),
         (

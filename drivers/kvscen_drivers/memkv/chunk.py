@@ -51,6 +51,8 @@ class Chunk:
         self, ops: Rows, now: int, place: Place, arena_bytes: int, held: bool, number: int, overhead_bytes: int
     ) -> None:
         self.count = len(ops)
+        #: How many of the rows have been given buffers: those that wait for them begin in their order.
+        self.begun = 0
         self.report = Report(ops, now)
         self.number = number
         fill = self._one_by_one if self.count <= _FEW else self._at_once

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 
 class Wanted(NamedTuple):
@@ -18,11 +20,14 @@ class Wanted(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """`nbytes` from buffer `source` on are to be copied to `target` on, once they are there."""
+    """`nbytes` from buffer `source` on are to be copied to `target` on, once they are there, and so `times`, each
+    `stride` behind the one before."""
 
     target: int
     source: int
     nbytes: int
+    times: int = 1
+    stride: int = 0
 
 
 class Fetch(NamedTuple):
@@ -33,14 +38,27 @@ class Fetch(NamedTuple):
     nbytes: int
     places: tuple[tuple[int, int], ...]
     copies: tuple[Copy, ...]
-    rows: tuple[int, ...]
+    rows: Sequence[int]
 
 
 def one_for_all(offset: int, nbytes: int, places: Sequence[int], rows: Sequence[int]) -> Fetch:
-    """What `coalesce` gives where all want the same range, in a fraction of its time."""
+    """What `coalesce` gives where all (two at least) want the same range, in a fraction of its time."""
     first = places[0]
-    copies = tuple([Copy(place, first, nbytes) for place in places[1:]])
-    return Fetch(offset, nbytes, ((first, nbytes),), copies, tuple(rows))
+    if isinstance(places, range):
+        copies: tuple[Copy, ...] = (Copy(places[1], first, nbytes, len(places) - 1, places.step),)
+    else:
+        copies = tuple([Copy(place, first, nbytes) for place in places[1:]])
+    return Fetch(offset, nbytes, ((first, nbytes),), copies, rows)
+
+
+def carry_out(copies: Sequence[Copy], arena: npt.NDArray[np.uint8]) -> None:
+    """Within the memory of all buffers."""
+    for target, source, nbytes, times, stride in copies:
+        if times == 1:
+            arena[target : target + nbytes] = arena[source : source + nbytes]
+        else:
+            targets = arena[target : target + times * stride].reshape(times, stride)
+            targets[:, :nbytes] = arena[source : source + nbytes]
 
 
 @attrs.define

@@ -6,11 +6,8 @@ connections, and looks again for `spin_ns` before it sleeps.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
-import os
-import select
 import threading
 import time
 from collections import deque
@@ -18,22 +15,22 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
-from kvscen.plugin import ANY_BUFFER, MISS, Arena, Clock, DriverError, Lost, Rows
+from kvscen.plugin import ANY_BUFFER, MISS, Arena, Clock, Rows
 from kvscen.plugin import Lane as PluginLane
 from kvscen_drivers.memkv import protocol
 from kvscen_drivers.memkv.chunk import Chunk, Place
-from kvscen_drivers.memkv.client import Counted
-from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce, one_for_all
-from kvscen_drivers.memkv.lent import LentLine
+from kvscen_drivers.memkv.coalesce import Fetch, Wanted, carry_out, coalesce, one_for_all
 from kvscen_drivers.memkv.line import Broken, Item, Line, Unit
+from kvscen_drivers.memkv.lines import Lines
+from kvscen_drivers.memkv.patience import Patience
 from kvscen_drivers.memkv.protocol import REQUEST_ROW, Op
-from kvscen_drivers.memkv.redial import Redial
 from kvscen_drivers.reports import Ended, Report
 
-#: A connection that broke is tried again after so long.
-_RETRY_NS = 100_000_000
 #: The most bytes that are fetched together.
 _MOST_FETCHED = 1 << 30
+
+_HEAD_BYTES = REQUEST_ROW.itemsize
+_GET, _PUT = int(Op.GET), int(Op.PUT)
 
 _log = logging.getLogger("kvscen.driver")
 
@@ -79,12 +76,12 @@ class MemkvLane(PluginLane):
     ) -> None:
         """Raises DriverError where a server cannot be reached."""
         self.figures = Figures()
-        self._dial = dial
-        self._view = arena.view.data
+        self._bytes, self._view = arena.view, arena.view.data
         self._arena_bytes = arena.nbytes
         self._depth, self._clock = depth, clock
         self._batch, self._merges, self._evicts = batch, merges, evicts
-        self._timeout_ns, self._spin_ns = timeout_ns, spin_ns
+        self._timeout_ns = timeout_ns
+        self._patience = Patience(spin_ns)
         self._place: Place | None = None
         self._accepted = 0
         self._number = 1
@@ -92,24 +89,13 @@ class MemkvLane(PluginLane):
         self._limited = False
         self._buffer_bytes = 0
         self._free: list[Buffers] = []
-        self._waiting: deque[tuple[Chunk, int]] = deque()
-        self._turn = 0
+        # What waits for buffers, each from its first row on that has not begun.
+        self._waiting: deque[Chunk] = deque()
         self._closed = False
-        self._redials: dict[Line, Redial] = {}
         self._busy = threading.Lock()
-        self._poll = select.poll()
-        self.lines: list[list[Line]] = []
-        try:
-            for server in range(servers):
-                self.lines.append([])
-                for _ in range(connections):
-                    self.lines[server].append(dial(server))
-        except DriverError:
-            self.close()
-            raise
-        self.all_lines = [line for lines in self.lines for line in lines]
-        self._only = self.all_lines[0] if len(self.all_lines) == 1 else None
-        self._overhead_bytes = self.all_lines[0].overhead_bytes
+        self.lines = Lines(dial, servers, connections, timeout_ns)
+        self._only = self.lines.only
+        self._overhead_bytes = self.lines.overhead_bytes
 
     def turn_to(self, place: Place) -> None:
         """Where the blocks are from now on. Nothing is in flight."""
@@ -137,7 +123,7 @@ class MemkvLane(PluginLane):
             chunk = Chunk(ops, 0, self._place, self._buffer_bytes, True, self._number, self._overhead_bytes)
             self._number += len(ops)
             self._accepted += len(ops)
-            self._waiting.append((chunk, 0))
+            self._waiting.append(chunk)
             self._start_waiting()
             self._send()
             return len(ops)
@@ -170,21 +156,24 @@ class MemkvLane(PluginLane):
 
     def _start_waiting(self) -> None:
         """What waits gets the buffers that are free: its time begins."""
-        while self._waiting and self._free:
-            chunk, first = self._waiting.popleft()
-            if self._batch:
-                last = next(iter(self._groups(chunk, first)))[1]
-            else:
-                last = min(first + 1, chunk.count)
-            buffers = self._free.pop()
+        waiting, free = self._waiting, self._free
+        while waiting and free:
+            chunk, buffers = waiting[0], free.pop()
+            first = chunk.begun
+            last = next(iter(self._groups(chunk, first)))[1] if self._batch else first + 1
+            chunk.begun = last
+            if last == chunk.count:
+                waiting.popleft()
             chunk.report.submits[first:last] = self._clock()
+            if last == first + 1 and chunk.good is None:
+                self.figures.operations += 1
+                self._ask(chunk, first, buffers.first, buffers)
+                continue
             size = self._buffer_bytes
-            places = [buffers.first + number * size for number in range(last - first)]
+            places = range(buffers.first, buffers.first + (last - first) * size, size)
             buffers.used = 1
             self._start(chunk, first, last, places, buffers)
             self._over(buffers)
-            if last < chunk.count:
-                self._waiting.appendleft((chunk, last))
 
     def _start(self, chunk: Chunk, first: int, last: int, places: Sequence[int], buffers: Buffers | None) -> None:
         """Rows [first, last) of a chunk, whose bytes go to, or come from, these places of the arena."""
@@ -203,32 +192,39 @@ class MemkvLane(PluginLane):
             self._put_on(line, [self._merged(chunk, chunk.values[first], fetch, buffers)], buffers)
             return
         merged: dict[int, list[Wanted]] | None = {} if self._merges and last - first > 1 else None
+        if merged is None and not self._batch:
+            for row in rows:
+                self._ask(chunk, row, places[row - first], buffers)
+            return
         units: dict[Line, list[Item]] = {}
         for row in rows:
-            place, nbytes = places[row - first], chunk.nbytes[row]
+            place = places[row - first]
             if merged is not None and not chunk.writes[row]:
-                merged.setdefault(chunk.values[row], []).append(Wanted(chunk.offsets[row], nbytes, place, row))
+                range_ = Wanted(chunk.offsets[row], chunk.nbytes[row], place, row)
+                merged.setdefault(chunk.values[row], []).append(range_)
                 continue
-            view = self._view[place : place + nbytes]
-            item: Item
-            head = chunk.heads[row * REQUEST_ROW.itemsize : (row + 1) * REQUEST_ROW.itemsize]
-            if chunk.writes[row]:
-                unit = Unit(Op.PUT, chunk.number + row, nbytes, chunk.report, (row,), (), (), buffers)
-                item = unit, head, view
-            else:
-                unit = Unit(Op.GET, chunk.number + row, nbytes, chunk.report, (row,), (view,), (), buffers)
-                item = unit, head, None
             line = self._only or self._line(chunk, row)
-            if line in units:
-                units[line].append(item)
-            else:
-                units[line] = [item]
+            units.setdefault(line, []).append(self._single(chunk, row, place, buffers))
         for value, wanted in (merged or {}).items():
             for fetch in coalesce(wanted, _MOST_FETCHED):
                 line = self._only or self._line(chunk, fetch.rows[0])
                 units.setdefault(line, []).append(self._merged(chunk, value, fetch, buffers))
         for line, items in units.items():
             self._put_on(line, items, buffers)
+
+    def _ask(self, chunk: Chunk, row: int, place: int, buffers: Buffers | None) -> None:
+        """For one row, by itself."""
+        line = self._only or self._line(chunk, row)
+        self._put_on(line, (self._single(chunk, row, place, buffers),), buffers)
+
+    def _single(self, chunk: Chunk, row: int, place: int, buffers: Buffers | None) -> Item:
+        nbytes = chunk.nbytes[row]
+        view = self._view[place : place + nbytes]
+        head = chunk.heads[row * _HEAD_BYTES : (row + 1) * _HEAD_BYTES]
+        number, report = chunk.number + row, chunk.report
+        if chunk.writes[row]:
+            return Unit(_PUT, number, nbytes, report, (row,), (), (), buffers), head, view
+        return Unit(_GET, number, nbytes, report, (row,), (view,), (), buffers), head, None
 
     def _merged(self, chunk: Chunk, value: int, fetch: Fetch, buffers: Buffers | None) -> Item:
         assert self._place is not None
@@ -241,14 +237,10 @@ class MemkvLane(PluginLane):
             wire[_stretch(fetch.rows)] = 0
             wire[fetch.rows[0]] = fetch.nbytes + self._overhead_bytes
             self.figures.coalesced += len(fetch.rows) - 1
-        return Unit(Op.GET, number, fetch.nbytes, chunk.report, fetch.rows, places, fetch.copies, buffers), head, None
+        return Unit(_GET, number, fetch.nbytes, chunk.report, fetch.rows, places, fetch.copies, buffers), head, None
 
     def _line(self, chunk: Chunk, row: int) -> Line:
-        lines = self.lines[0 if chunk.servers is None else chunk.servers[row]]
-        if len(lines) == 1:
-            return lines[0]
-        self._turn += 1
-        return lines[self._turn % len(lines)]
+        return self.lines.to(0 if chunk.servers is None else chunk.servers[row])
 
     def _put_on(
         self,
@@ -259,7 +251,7 @@ class MemkvLane(PluginLane):
         """On a connection, to be sent."""
         if buffers is not None:
             buffers.used += len(items)
-        if line.sock is None and not self._again(line):
+        if not self.lines.usable(line):
             now = self._clock()
             for unit, _, _ in items:
                 self._fail(unit, errno.ECONNREFUSED, now)
@@ -270,7 +262,7 @@ class MemkvLane(PluginLane):
         self.figures.requests += len(items)
 
     def _send(self) -> None:
-        for line in self.all_lines:
+        for line in self.lines.all:
             if line.out:
                 try:
                     line.send()
@@ -284,33 +276,45 @@ class MemkvLane(PluginLane):
             return 0 if self._closed else self._reap(out, min(at_least, len(out)), timeout_ns)
 
     def _reap(self, out: Rows, at_least: int, timeout_ns: int) -> int:
-        ended, began, spun = self._ended, 0, 0
-        while ended.count < at_least or not began:
-            now = time.monotonic_ns()
-            began = began or now
+        ended, patience = self._ended, self._patience
+        began = now = time.monotonic_ns()
+        # What was asked for alone and just now has hardly been answered yet: to look for it first is to look twice.
+        waits = at_least > ended.count and timeout_ns > 0 and self._is_alone()
+        while True:
             if self._waiting and self._free:
                 # Where a connection broke, what it held has ended and nothing moved.
                 self._start_waiting()
                 self._send()
-            if self._move():
-                spun = 0
-                continue
-            left = timeout_ns - (now - began)
-            if ended.count >= at_least or left <= 0:
+            if not waits and self._move():
+                patience.came(now)
+            else:
+                left = timeout_ns - (now - began)
+                if ended.count >= at_least or left <= 0:
+                    break
+                for line in self.lines.silent(now):
+                    self._break(line, Broken(errno.ETIMEDOUT, f"it has sent nothing for {self._timeout_ns / 1e9:g} s"))
+                if not patience.again(now) and not self.lines.wait(left):
+                    if not self._waiting:
+                        time.sleep(left / 1e9)
+                    break
+            if ended.count >= at_least:
                 break
-            self._look_at_the_clock(now)
-            if now - (spun := spun or now) < self._spin_ns:
-                os.sched_yield()
-            elif not self._wait(left):
-                break
+            waits, now = False, time.monotonic_ns()
         count = ended.take(out)
         self._accepted -= count
         return count
 
+    def _is_alone(self) -> bool:
+        """Whether one request is in flight, all of it sent, and nobody looks for its answer without sleeping."""
+        line = self._only
+        if line is None or self._patience.looks:
+            return False
+        return not line.moves and not line.out and len(line.flying) == 1
+
     def _move(self) -> bool:
         """Receive and send what can be; whether anything has moved."""
         moved = False
-        for line in self.all_lines:
+        for line in self.lines.all:
             if not line.busy:
                 continue
             try:
@@ -353,10 +357,14 @@ class MemkvLane(PluginLane):
         report, rows = unit.report, unit.rows
         assert report is not None
         if unit.copies:
-            view = self._view
-            for target, source, nbytes in unit.copies:
-                view[target : target + nbytes] = view[source : source + nbytes]
+            carry_out(unit.copies, self._bytes)
             now = self._clock()
+        if len(rows) == 1:
+            row = rows[0]
+            report.ends[row] = now
+            self._ended.add(report, row, row + 1)
+            self._over(unit.buffers)
+            return
         stretch = _stretch(rows)
         report.ends[stretch] = now
         if isinstance(stretch, slice):
@@ -386,91 +394,12 @@ class MemkvLane(PluginLane):
             if not buffers.used:
                 self._free.append(buffers)
 
-    # ---- waiting, and what goes wrong
-
-    def _wait(self, timeout_ns: int) -> bool:
-        """Until something can be received or sent, or the time has passed. False where nothing is in flight."""
-        flying = [line for line in self.all_lines if line.busy and line.sock is not None]
-        if not flying:
-            if not self._waiting:
-                time.sleep(timeout_ns / 1e9)
-            return False
-        if any(line.moving for line in flying):
-            os.sched_yield()  # nothing would wake us when a device has ended
-            return True
-        poll = self._poll
-        for line in flying:
-            assert line.sock is not None
-            line.await_bytes()
-            poll.register(line.sock, select.POLLIN | (select.POLLOUT if line.out else 0))
-        poll.poll(max(1, min(timeout_ns, self._timeout_ns // 4) // 1_000_000))
-        for line in flying:
-            assert line.sock is not None
-            poll.unregister(line.sock)
-        return True
-
-    def _look_at_the_clock(self, now: int) -> None:
-        for line in self.all_lines:
-            if line.busy and now - line.moved_ns > self._timeout_ns:
-                seconds = self._timeout_ns / 1e9
-                self._break(line, Broken(errno.ETIMEDOUT, f"it has sent nothing for {seconds:g} s"))
+    # ---- what goes wrong, and the end
 
     def _break(self, line: Line, broken: Broken) -> None:
-        _log.error("the connection to the memkv server %s is gone: %s", line.endpoint, broken)
-        line.complaint = line.complaint or str(broken)
-        line.close()
-        line.retry_ns = time.monotonic_ns() + _RETRY_NS
         now = self._clock()
-        for unit in line.abandon(self._timeout_ns):
+        for unit in self.lines.broke(line, broken):
             self._fail(unit, broken.code, now)
-
-    def _again(self, line: Line) -> bool:
-        """Connect anew, now and then, without waiting for it. Whether there is a connection."""
-        redial = self._redials.get(line)
-        if redial is None:
-            if time.monotonic_ns() >= line.retry_ns:
-                self._redials[line] = Redial(lambda: self._dial(line.server))
-            return False
-        if not redial.done:
-            return False
-        del self._redials[line]
-        fresh = redial.take()
-        if fresh is None:
-            line.retry_ns = time.monotonic_ns() + _RETRY_NS
-            return False
-        line.renew(fresh)
-        return True
-
-    def mend(self) -> None:
-        """Connect anew what broke, before a load begins. Raises DriverError where a server cannot be reached."""
-        for line in self.all_lines:
-            if line.sock is None:
-                redial = self._redials.pop(line, None)
-                fresh = (redial and redial.take()) or self._dial(line.server)
-                line.renew(fresh)
-
-    # ---- what is known of it
-
-    def counted(self) -> tuple[int, int, Counted | None]:
-        """Bytes sent and received as we count them, and as the kernel does, if it says."""
-        sent, received = (
-            sum(line.sent_bytes for line in self.all_lines),
-            sum(line.received_bytes for line in self.all_lines),
-        )
-        total: Counted | None = Counted()
-        for line in self.all_lines:
-            seen = line.counted()
-            total = None if seen is None or total is None else total + seen
-        return sent, received, total
-
-    def moved(self) -> tuple[int, int]:
-        """Reads and writes that it did in the servers' memory by itself, and their bytes."""
-        lent = [line for line in self.all_lines if isinstance(line, LentLine)]
-        return sum(line.moved_operations for line in lent), sum(line.moved_bytes for line in lent)
-
-    def complaint(self) -> str:
-        """What a server said, or did, when something first failed; empty where nothing has."""
-        return next((f"{line.endpoint}: {line.complaint}" for line in self.all_lines if line.complaint), "")
 
     def close(self) -> None:
         """What is in flight is abandoned."""
@@ -478,23 +407,16 @@ class MemkvLane(PluginLane):
         if not self._busy.acquire(timeout=1.0):
             return  # another thread is in `reap`: the sockets go with the process
         try:
-            for lines in self.lines:
-                for line in lines:
-                    line.close()
-                    with contextlib.suppress(Lost):
-                        line.abandon(self._timeout_ns)
-            for redial in self._redials.values():
-                if redial.done and (made := redial.take()) is not None:
-                    made.close()
+            self.lines.close()
             self._waiting.clear()
             self._ended.clear()
         finally:
             self._busy.release()
 
 
-def _stretch(rows: tuple[int, ...]) -> slice | list[int]:
+def _stretch(rows: Sequence[int]) -> slice | list[int]:
     """Rows that follow on each other, as those of a batch do, are looked up at once."""
     first = rows[0]
-    if rows == tuple(range(first, first + len(rows))):
+    if isinstance(rows, range) or rows == tuple(range(first, first + len(rows))):
         return slice(first, first + len(rows))
     return list(rows)

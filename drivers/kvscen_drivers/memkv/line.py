@@ -22,7 +22,11 @@ from kvscen_drivers.reports import Report
 _HEAD_BYTES = 8192
 #: Buffers in one system call (IOV_MAX is 1024).
 _MOST_BUFFERS = 1000
+#: Smaller values are read together with the heads of many answers, and copied.
+_LEAST_DIRECT_BYTES = 4096
 _NOW = socket.MSG_DONTWAIT
+#: Looking up a member of an enumeration takes as long as comparing ten numbers.
+_GET, _BATCH = int(Op.GET), int(Op.BATCH)
 
 _log = logging.getLogger("kvscen.driver")
 
@@ -38,7 +42,7 @@ class Unit:
         number: int,
         nbytes: int,
         report: Report | None,
-        rows: tuple[int, ...],
+        rows: Sequence[int],
         places: tuple[memoryview, ...] = (),
         copies: tuple[Copy, ...] = (),
         buffers: object = None,
@@ -85,7 +89,7 @@ class Line:
         self._past = Counted()
         self._head = bytearray(_HEAD_BYTES)
         self._view = memoryview(self._head)
-        self._first = self._have = 0
+        self._first = self._have = self._placed = 0
         self._rest: list[memoryview] = []
         self._rest_bytes = 0
         self._wakes_bytes = 1
@@ -95,7 +99,7 @@ class Line:
         """A connection that has been greeted. What it counted so far was the greeting."""
         sock.settimeout(None)  # whoever waits polls; a call that would wait says MSG_DONTWAIT
         self.sock, self._before = sock, counted(sock)
-        self._first = self._have = self._rest_bytes = 0
+        self._first = self._have = self._placed = self._rest_bytes = 0
         self._rest = []
         self._wakes_bytes = 1
 
@@ -154,7 +158,10 @@ class Line:
         assert self.sock is not None
         while out:
             try:
-                sent = self.sock.sendmsg(out if len(out) <= _MOST_BUFFERS else out[:_MOST_BUFFERS], (), _NOW)
+                if len(out) == 1:
+                    sent = self.sock.send(out[0], _NOW)
+                else:
+                    sent = self.sock.sendmsg(out if len(out) <= _MOST_BUFFERS else out[:_MOST_BUFFERS], (), _NOW)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -171,9 +178,14 @@ class Line:
     def receive(self) -> bool:
         """Read once. False where nothing was there. Raises Broken."""
         assert self.sock is not None
+        direct: Unit | None = None
         try:
             if self._rest_bytes:
                 count = self.sock.recvmsg_into([*self._rest[:_MOST_BUFFERS], self._view], 0, _NOW)[0]
+            elif self._have == self._first and (direct := self._expected()) is not None:
+                head = self._view
+                into = [head[: ANSWER.size], *direct.places, head[ANSWER.size :]]
+                count = self.sock.recvmsg_into(into, 0, _NOW)[0]
             else:
                 if self._first:
                     left = self._have - self._first
@@ -187,7 +199,9 @@ class Line:
         if not count:
             raise Broken(errno.ECONNRESET, "the server closed the connection")
         self.received_bytes += count
-        if not self._rest_bytes:
+        if direct is not None:
+            self._sort(direct, count)
+        elif not self._rest_bytes:
             self._have += count
         elif count >= self._rest_bytes:
             self._first, self._have = 0, count - self._rest_bytes
@@ -197,6 +211,35 @@ class Line:
             self._rest_bytes -= count
             self._rest = _after(self._rest, count)
         return True
+
+    def _expected(self) -> Unit | None:
+        """The GET whose answer comes next, if its bytes are read with the answer's head, straight to where they go."""
+        if not self.flying:
+            return None
+        unit = self.flying[0]
+        if unit.op != _GET or unit.nbytes < _LEAST_DIRECT_BYTES or len(unit.places) > _MOST_BUFFERS:
+            return None
+        return unit
+
+    def _sort(self, unit: Unit, count: int) -> None:
+        """What has been read is an answer's head, the bytes of `unit` and what follows them; or it is not, where the
+        server refuses, and then all of it is looked at like any head."""
+        size = ANSWER.size
+        value = max(0, min(count - size, unit.nbytes))
+        mark, op, status, _, _, length, _ = ANSWER.unpack_from(self._head)
+        if count < size or (mark == ANSWER_MARK and op == _GET and not status and length == unit.nbytes):
+            self._first, self._have, self._placed = 0, count - value, value
+            return
+        pieces, left = [self._view[:size]], value
+        for place in unit.places:
+            pieces.append(place[:left])
+            left -= len(pieces[-1])
+        came = b"".join((*pieces, self._view[size : count - value]))
+        if len(came) > len(self._head):
+            self._head = bytearray(len(came))
+            self._view = memoryview(self._head)
+        self._view[: len(came)] = came
+        self._first, self._have = 0, len(came)
 
     def next(self) -> tuple[Unit, int] | None:
         """The next request that is answered, with its errno (0 where all is well, ENODATA where there is no such key);
@@ -212,17 +255,17 @@ class Line:
                 raise Broken(errno.EPROTO, "it answers with something that is not its protocol")
             if status:
                 return self._refused(unit, status, length)
-            if length != (unit.nbytes if op == Op.GET else 0):
+            if length != (unit.nbytes if op == _GET else 0):
                 raise Broken(errno.EPROTO, f"it answers with {length} bytes where {unit.nbytes} were asked for")
             self._first += ANSWER.size
-            if op == Op.GET:
+            if op == _GET:
                 self._take(unit)
                 if self._rest_bytes:
                     # It is given out when the rest is there.
                     unit.op = _LANDED
                     return None
             self.flying.popleft()
-            if op != Op.BATCH:
+            if op != _BATCH:
                 return unit, 0
         return None
 
@@ -234,11 +277,14 @@ class Line:
 
     def _take(self, unit: Unit) -> None:
         """What has come of its bytes, and where the rest of them goes."""
-        here = min(unit.nbytes, self._have - self._first)
-        self._rest = list(unit.places)
+        placed, self._placed = self._placed, 0
+        if placed == unit.nbytes:
+            return
+        self._rest = _after([*unit.places], placed)
+        here = min(unit.nbytes - placed, self._have - self._first)
         if here:
             piece, done = self._view[self._first : self._first + here], 0
-            for place in unit.places:
+            for place in self._rest:
                 part = min(len(place), here - done)
                 if not part:
                     break
@@ -246,7 +292,7 @@ class Line:
                 done += part
             self._first += here
             self._rest = _after(self._rest, here)
-        self._rest_bytes = unit.nbytes - here
+        self._rest_bytes = unit.nbytes - placed - here
 
     def _refused(self, unit: Unit, status: int, length: int) -> tuple[Unit, int] | None:
         if length > protocol.MAX_TEXT_BYTES:

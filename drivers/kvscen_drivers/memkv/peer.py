@@ -26,6 +26,7 @@ _HEAD_BYTES = 4096
 _ROOM = REQUEST.size + protocol.MAX_KEY_BYTES + _HEAD_BYTES
 #: Answers that wait to be sent: beyond these, requests wait in the socket.
 _MAX_BUFFERS, _MAX_OUT_BYTES = 512, 8 << 20
+_GET, _PUT = int(Op.GET), int(Op.PUT)
 #: Reads of one client before the others have their turn.
 _ROUNDS = 32
 
@@ -114,14 +115,15 @@ class Peer:
 
     def _pump(self) -> None:
         self.more = False
+        if self._out and not self._batch and not self._flush():
+            return
         for _ in range(_ROUNDS):
+            again = self._step()  # answers are waiting, or there is more in the head
             if self._out and not self._batch and not self._flush():
                 return
             if self._last_words:
                 raise Gone
-            if self._step():
-                continue  # answers are waiting, or there is more in the head
-            if self._out and not self._batch:
+            if again:
                 continue
             if self._drained:
                 self._drained = False
@@ -168,7 +170,7 @@ class Peer:
         out = self._out
         while out:
             try:
-                sent = self.sock.sendmsg(out[:_MAX_BUFFERS])
+                sent = self.sock.sendmsg(out if len(out) <= _MAX_BUFFERS else out[:_MAX_BUFFERS])
             except BlockingIOError:
                 self.writing = True
                 return False
@@ -257,14 +259,14 @@ class Peer:
             if self._batch:
                 self._batch -= 1
             try:
-                if op == Op.GET:
+                if op == _GET:
                     piece = self._values.find(key, offset, None if length == protocol.WHOLE else length)
                     count = len(piece.view)
                     self._out.append(ANSWER.pack(ANSWER_MARK, op, 0, 0, number, count, piece.value_bytes))
                     self._out.append(piece.view)
                     self._holding.append(piece.holder)
                     self._out_bytes += count
-                elif op == Op.PUT:
+                elif op == _PUT:
                     if not self._put(number, key, offset, length, value_bytes):
                         return False
                 elif op == Op.BATCH:
@@ -312,7 +314,7 @@ class Peer:
         except Refused as refused:
             self._out.append(protocol.refusal(Op.PUT, refused.status, number, str(refused)))
         else:
-            self._out.append(ANSWER.pack(ANSWER_MARK, Op.PUT, 0, 0, number, 0, value_bytes))
+            self._out.append(ANSWER.pack(ANSWER_MARK, _PUT, 0, 0, number, 0, value_bytes))
 
     def _skip_some(self) -> bool:
         """The bytes of a value that was refused. Whether all of them are gone."""

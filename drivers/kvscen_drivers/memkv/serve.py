@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from kvscen.plugin import DriverError, SecretFile, available_bytes, parse_size, read_secret, show_bytes
+from kvscen_drivers.memkv.patience import SPIN_NS
 from kvscen_drivers.memkv.settings import split_endpoint
 
 _PORT = 7707
@@ -40,7 +41,14 @@ _PORT = 7707
 @click.option(
     "--gid-index", type=click.IntRange(0, 255), help="With --rdma: which GID of their ports, as RoCE needs it."
 )
-@click.option("--spin", is_flag=True, help="Look for work without sleeping, for 100 us at a time: takes a CPU.")
+@click.option(
+    "--spin",
+    metavar="US",
+    type=click.IntRange(0, 1_000_000),
+    default=SPIN_NS // 1000,
+    show_default=True,
+    help="How many microseconds to look for more before it sleeps, where more came about as soon before; 0: none.",
+)
 def command(
     listen: str,
     capacity: str | None,
@@ -53,7 +61,7 @@ def command(
     shm: bool,
     rdma: str | None,
     gid_index: int | None,
-    spin: bool,
+    spin: int,
 ) -> None:
     """Keep blocks for tiers of the driver `memkv` on other machines.
 
@@ -75,7 +83,7 @@ def command(
             connections=connections,
             evict=evict,
             folder=None if files is None else str(files),
-            spin_ns=100_000 if spin else 0,
+            spin_ns=spin * 1000,
             congestion=congestion,
             shm=shm,
             devices=None if rdma is None else () if rdma == "all" else tuple(rdma.split(",")),

@@ -22,6 +22,7 @@ import attrs
 
 from kvscen.plugin import DriverError
 from kvscen_drivers.memkv.memory import Region
+from kvscen_drivers.memkv.patience import SPIN_NS, Patience
 from kvscen_drivers.memkv.peer import Gone, House, Peer
 from kvscen_drivers.memkv.protocol import VERSION, Limits
 from kvscen_drivers.memkv.shared import share
@@ -40,8 +41,9 @@ _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 
 @attrs.frozen
 class ServerSettings:
-    """Where a server listens and what it keeps. `spin_ns`: how long it looks for more before it sleeps. `shm`,
-    `devices`: clients may reach its memory by a mapping, or through these RDMA devices (all where it names none)."""
+    """Where a server listens and what it keeps. `spin_ns`: how long it looks for more before it sleeps, where more came
+    about as soon before. `shm`, `devices`: clients may reach its memory by a mapping, or through these RDMA devices
+    (all where it names none)."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -50,7 +52,7 @@ class ServerSettings:
     connections: int = 4096
     evict: bool = False
     folder: str | None = None
-    spin_ns: int = 0
+    spin_ns: int = SPIN_NS
     congestion: str | None = None
     shm: bool = False
     devices: Sequence[str] | None = None
@@ -102,6 +104,7 @@ class Server:
         #: Whose turn ended before their work did.
         self._unfinished: set[int] = set()
         self._epoll = select.epoll()
+        self._patience = Patience(settings.spin_ns)
         self._running = True
         try:
             family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -133,22 +136,17 @@ class Server:
         }
 
     def run(self, leash: int | None = None) -> None:
-        epoll, listener, spin_ns = self._epoll, self._listener.fileno(), self._settings.spin_ns
+        listener, swept = self._listener.fileno(), time.monotonic()
         if leash is not None:
-            epoll.register(leash, _READ)
-        swept, busy_until = time.monotonic(), 0
+            self._epoll.register(leash, _READ)
         while self._running:
-            events = epoll.poll(0 if spin_ns or self._unfinished else _SWEEP_S)
-            while not events and not self._unfinished and time.monotonic_ns() < busy_until:
-                os.sched_yield()
-                events = epoll.poll(0)
-            if spin_ns and not events and not self._unfinished:
-                events = epoll.poll(_SWEEP_S)
+            events = self._events()
             now = time.monotonic()
-            unfinished, self._unfinished = self._unfinished, set()
-            for descriptor in unfinished.difference(each for each, _ in events):
-                if descriptor in self._peers:
-                    self._ready(descriptor, now)
+            if self._unfinished:
+                unfinished, self._unfinished = self._unfinished, set()
+                for descriptor in unfinished.difference(each for each, _ in events):
+                    if descriptor in self._peers:
+                        self._ready(descriptor, now)
             for descriptor, _ in events:
                 if descriptor == listener:
                     self._accept(now)
@@ -157,12 +155,28 @@ class Server:
                         self._running = False
                 else:
                     self._ready(descriptor, now)
-            if events and spin_ns:
-                busy_until = time.monotonic_ns() + spin_ns
             if now - swept > _SWEEP_S:
                 swept = now
                 self._sweep(now)
         self.close()
+
+    def _events(self) -> list[tuple[int, int]]:
+        """What is ready: at least something, unless a sweep is due."""
+        poll, patience = self._epoll.poll, self._patience
+        if self._unfinished:
+            return poll(0)
+        while patience.looks:
+            events = poll(0)
+            now = time.monotonic_ns()
+            if events:
+                patience.came(now)
+                return events
+            if not patience.again(now):
+                break
+        patience.again(time.monotonic_ns())
+        events = poll(_SWEEP_S)
+        patience.came(time.monotonic_ns())
+        return events
 
     def stop(self) -> None:
         self._running = False

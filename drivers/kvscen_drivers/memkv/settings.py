@@ -23,6 +23,7 @@ from kvscen.plugin import (
     setting,
 )
 from kvscen_drivers.gpu import bounce
+from kvscen_drivers.memkv.patience import SPIN_NS
 
 #: What only servers that the driver starts itself are told.
 _OF_OWN = ("servers", "values", "path", "capacity_bytes", "eviction")
@@ -94,8 +95,9 @@ class MemkvSettings:
     )
     spin_ns: int = setting(
         Duration(),
-        default=0,
-        help="how long lanes, and servers of its own, look for more before they sleep; takes a CPU each",
+        default=SPIN_NS,
+        help="how long lanes, and servers of its own, look for more before they sleep, where it came about as soon "
+        "before; `0 us`: not at all",
     )
     max_in_flight: int = setting(
         Count(1, 4096), default=128, help="most operations in flight in a lane, and its buffers"

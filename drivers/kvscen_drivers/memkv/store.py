@@ -165,7 +165,7 @@ class MemkvStore(Store):
     def reset(self) -> None:
         self.check()
         for lane in self._lanes:
-            lane.mend()
+            lane.lines.mend()
         self.recount()
 
     def recount(self) -> None:
@@ -182,7 +182,7 @@ class MemkvStore(Store):
             raise type(error)(f"{error}; {said}" if said else str(error), error.remedy) from error
 
     def _complaint(self) -> str:
-        return next((said for lane in self._lanes if (said := lane.complaint())), "")
+        return next((said for lane in self._lanes if (said := lane.lines.complaint())), "")
 
     # ---- what is known
 
@@ -239,14 +239,14 @@ class MemkvStore(Store):
         sent = received = 0
         total: Counted | None = Counted()
         for lane in self._lanes:
-            more_sent, more_received, seen = lane.counted()
+            more_sent, more_received, seen = lane.lines.counted()
             sent, received = sent + more_sent, received + more_received
             total = None if total is None or seen is None else total + seen
         return sent, received, total
 
     def _moved(self) -> tuple[int, int]:
         """Reads and writes of the servers' memory by the lanes, and their bytes."""
-        each = [lane.moved() for lane in self._lanes]
+        each = [lane.lines.moved() for lane in self._lanes]
         return sum(operations for operations, _ in each), sum(nbytes for _, nbytes in each)
 
     def _devices(self) -> Sequence[str]:
@@ -259,7 +259,7 @@ class MemkvStore(Store):
         return sum(int(told.get("cpu_ns", 0)) for told in self._fleet.about())
 
     def _socks(self) -> list[socket.socket]:
-        return [line.sock for lane in self._lanes for line in lane.all_lines if line.sock is not None]
+        return [line.sock for lane in self._lanes for line in lane.lines.all if line.sock is not None]
 
     def path(self) -> PathReport:
         sent, received, kernel = self._counted()
@@ -281,7 +281,7 @@ class MemkvStore(Store):
     def _lent_path(self, connections: str) -> PathReport:
         """Of bytes that the lanes moved themselves. What the connections carried beside them is known."""
         operations, nbytes = self._moved()
-        lines = [line for lane in self._lanes for line in lane.all_lines if isinstance(line, LentLine)]
+        lines = [line for lane in self._lanes for line in lane.lines.all if isinstance(line, LentLine)]
         known = "; ".join(sorted({line.reach.evidence for line in lines}))
         if not operations:
             return PathReport("unknown", f"{known}; nothing has been moved yet")

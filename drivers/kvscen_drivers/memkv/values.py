@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import attrs
 import numpy as np
@@ -26,8 +27,7 @@ class Refused(Exception):
         self.status = status
 
 
-@attrs.frozen(eq=False)
-class Piece:
+class Piece(NamedTuple):
     """Bytes of a value. `holder` is what keeps them from being used for something else, `place` where they lie in the
     memory that is shared with clients."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 #: Waking up and being put to sleep again costs as much as copying some hundred KiB.
-_MOST_BYTES = 256 << 10
+_MOST_BYTES = 1 << 20
 #: Below this there is nothing to save.
 _LEAST_BYTES = 32 << 10
 

@@ -56,7 +56,12 @@ class PosixSettings:
 
 MEASURES = (
     Measure("engine", "string", "", "what kept operations in flight: io_uring, libaio or threads"),
-    Measure("engine_reason", "string", "", "why `engine = auto` took that one; null where it was asked for"),
+    Measure(
+        "engine_reason",
+        "string",
+        "",
+        "why `engine = auto` did not take io_uring; null where it did or was not asked",
+    ),
     Measure(
         "page_cache_before_bytes",
         "int64",

@@ -40,7 +40,7 @@ MAX_BLOCK_BYTES = 0x7FFFF000
 
 @attrs.frozen
 class Engine:
-    """What keeps operations in flight, and why `auto` took it."""
+    """What keeps operations in flight, and why `auto` took none better."""
 
     name: str
     reason: str | None = None
@@ -89,7 +89,7 @@ class PosixStore(Store):
             return Engine(wanted)
         reason = uring.why_not()
         if reason is None:
-            return Engine("io_uring", "it works here")
+            return Engine("io_uring")
         if not direct:
             return Engine("threads", f"{reason}, and libaio waits for buffered I/O")
         refused = aio.why_not()

@@ -10,9 +10,9 @@ from kvscen.language.diagnose import Diagnostic, Source, Span
 from kvscen.language.format.align import write
 from kvscen.language.format.flat import flat
 from kvscen.language.format.layout import lay_out
-from kvscen.language.format.tokens import Mark, read, signature
+from kvscen.language.format.tokens import Mark, marks_of, read, signature
 from kvscen.language.format.tree import group, statement
-from kvscen.language.parse import parse
+from kvscen.language.parse import parse, words
 
 
 class FormatError(Exception):
@@ -24,14 +24,15 @@ def format_source(source: Source) -> str | tuple[Diagnostic, ...]:
     _, problems = parse(source)
     if problems:
         return problems
-    marks = read(source.text)
+    marks = marks_of(source.text, words(source))
     deep = _too_deep(marks)
     if deep is not None:
         span = Span(source, deep.start, deep.start + 1)
         help = "take away those that are not needed"
         return (diagnostic("KVS033", "these brackets are nested too deeply", span, help=help),)
     text = write(lay_out(group(marks)))
-    _hold_equal(marks, text)
+    if text != source.text:
+        _hold_equal(marks, text)
     return text
 
 

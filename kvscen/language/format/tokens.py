@@ -5,11 +5,12 @@ The grammar's own lexer reads the words; what lies between two of them is white 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
+from lark import Token
 
-from kvscen.language.grammar import parser
+from kvscen.language.pieces import tokens_of
 
 #: Not words: they only separate.
 _SEPARATORS = ("_NEWLINE", "SEMICOLON", "COMMA")
@@ -47,13 +48,16 @@ class Mark:
 def read(text: str, start: str = "document") -> tuple[Mark, ...]:
     """The marks of a text (of what `start` names, of grammar.STARTS), and one of the kind END. Raises
     lark.exceptions.UnexpectedInput for what is not well formed."""
-    interactive = parser().parse_interactive(text, start=start)
+    return marks_of(text, tokens_of(text, start))
+
+
+def marks_of(text: str, tokens: Sequence[Token]) -> tuple[Mark, ...]:
+    """The same of a text whose tokens are known."""
     words = [
         (token.type, str(token), token.start_pos or 0, token.end_pos or 0)
-        for token in interactive.iter_parse()
+        for token in tokens
         if token.type not in _SEPARATORS
     ]
-    interactive.feed_eof()  # type: ignore[no-untyped-call]
     words.append(("END", "", len(text), len(text)))
     return tuple(_marks(text, words))
 

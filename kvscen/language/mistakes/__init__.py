@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Source
-from kvscen.language.mistakes import conditions, items, marks, searches, statements
+from kvscen.language.mistakes import conditions, items, marks, names, searches, statements, values
 from kvscen.language.mistakes.wrong import Mistake, Wrong
 from kvscen.language.scan import scan
 
@@ -13,6 +13,12 @@ _MISTAKES: tuple[Mistake, ...] = (
     marks.open_string,
     marks.quotes,
     marks.environment,
+    names.base,
+    names.pointed,
+    values.dotted_range,
+    values.shortened,
+    values.unit_of_all,
+    values.in_words,
     marks.grouped_digits,
     marks.number,
     marks.bare_path,
@@ -22,6 +28,7 @@ _MISTAKES: tuple[Mistake, ...] = (
     items.astray,
     items.unknown_kind,
     items.misplaced_item,
+    values.range_in_words,
     statements.second_setting,
     conditions.when,
     searches.find,

@@ -22,6 +22,13 @@ def when(wrong: Wrong) -> Diagnostic | None:
                 help="only `skip` and `expect` take a `when`; give the setting to another sweep, or make it an axis",
             )
         return None
+    if wrong.text(0) == "expect" and i == 1 and wrong.kind(1) in ("number", "string"):
+        return diagnostic(
+            "KVS030",
+            "an expectation begins with a measure",
+            wrong.span(1),
+            help="write the measure on the left and the value on the right: expect errors == 0",
+        )
     if wrong.text(0) == "expect" and i == 1:
         return diagnostic(
             "KVS030",
@@ -104,8 +111,30 @@ def condition(wrong: Wrong) -> Diagnostic | None:
             first -= 2
         path = wrong.span(first, i - 1).text
         what = f"`{path}` is compared with nothing"
+        if wrong.kind(i) == "name" and wrong.text(0) == "expect" and i == 2:
+            measure = _measure_of(wrong.text(1), wrong.text(2))
+            if measure is not None:
+                return diagnostic("KVS030", "a measure is one word", wrong.span(1, 2), help=f"write `{measure}`")
+        if wrong.text(i) == "(" and wrong.text(0) == "expect" and first == 1:
+            help = "a point is judged on the median of its trials; what is asked for is the name of a measure"
+            return diagnostic(
+                "KVS030", "no function is called here", wrong.span(1, i), help=f"{help}: kvscen explain measures"
+            )
+        if wrong.text(i) == "in" and wrong.text(0) in ("skip", "expect"):
+            values = [word.text for word in wrong.words[i + 1 :] if word.kind in ("name", "number", "string")]
+            each = " or ".join(f"{path} == {value}" for value in values[:2]) or f"{path} == ..."
+            return diagnostic("KVS030", "a condition has no `in`", wrong.span(i), help=f"write `{each}`")
         if wrong.text(i) in ("is", "not"):
             return diagnostic("KVS030", what, wrong.span(i), help=f"write `{path} == ...` or `{path} != ...`")
         sample = "expect errors == 0" if wrong.text(0) == "expect" and first == 1 else f"{path} == true"
         return diagnostic("KVS030", what, wrong.span(first, i - 1), help=f"write a comparison, such as `{sample}`")
     return None
+
+
+def _measure_of(one: str, other: str) -> str | None:
+    """`p99 latency`, `read throughput`."""
+    from kvscen.results.measures import MEASURES
+
+    if one in ("read", "write") and other in MEASURES:
+        return f"{other} >= ... when PATTERN.op == {one}"
+    return next((name for name in (f"{one}_{other}", f"{other}_{one}") if name in MEASURES), None)

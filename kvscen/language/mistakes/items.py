@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Span
@@ -13,10 +14,14 @@ from kvscen.language.suggest import closest
 # ---- headers and the other items
 
 _MEANT = {
+    "from": "use",
+    "require": "use",
     "import": "use",
     "include": "use",
     "using": "use",
     "var": "let",
+    "variable": "let",
+    "locals": "let",
     "const": "let",
     "set": "let",
     "def": "let",
@@ -38,6 +43,20 @@ _MEANT = {
     "matrix": "sweep",
     "run": "sweep",
     "scenario": "sweep",
+}
+
+
+_LOOP = "nothing loops: in a sweep `blocks.op in [read, write]` measures with each value"
+_BRANCH = "in a sweep `skip when CONDITION` drops points, and `expect ... when CONDITION` judges some"
+
+#: What begins a line elsewhere, and how it is done here.
+NOT_THERE = {
+    **dict.fromkeys(("for", "foreach", "while", "loop"), _LOOP),
+    **dict.fromkeys(("if", "unless", "else", "elif"), _BRANCH),
+    **dict.fromkeys(("assert", "require", "ensure", "must", "check"), "write `expect errors == 0` into a sweep"),
+    **dict.fromkeys(("function", "fn", "class", "lambda"), "a `let` names a value; a block is the base of others"),
+    **dict.fromkeys(("print", "echo", "return", "output"), "kvscen run shows a table, and leaves all in a folder"),
+    **dict.fromkeys(("export", "env"), "write `let dir = ...`, and on the command line --set dir=..."),
 }
 
 
@@ -94,10 +113,13 @@ def unknown_kind(wrong: Wrong) -> Diagnostic | None:
             span,
             help="outside of blocks stand `use`, `let` and the kinds of block: model, tier, users, pattern, sweep",
         )
+    if word in NOT_THERE:
+        return diagnostic("KVS020", f"there is no `{word}` in the language", span, help=NOT_THERE[word])
     known = (*KINDS, "use", "let") if wrong.start == "item" else KINDS
-    meant = _MEANT.get(word.lower()) or closest(word, known)
-    if meant not in known:
-        meant = None
+    meant = kind_meant(word, known)
+    if wrong.start == "header" and _MEANT.get(word.lower()) == "let":
+        help = "a value gets a name by `let NAME = VALUE`, in a line without braces"
+        return diagnostic("KVS026", f"`{word}` is not a kind of block", span, help=help)
     help = f"did you mean `{meant}`?" if meant else "the kinds of block are model, tier, users, pattern and sweep"
     return diagnostic(
         "KVS026",
@@ -108,6 +130,12 @@ def unknown_kind(wrong: Wrong) -> Diagnostic | None:
     )
 
 
+def kind_meant(word: str, known: Sequence[str] = KINDS) -> str | None:
+    """The word of the language that was meant, of these."""
+    meant = _MEANT.get(word.lower()) or closest(word, known)
+    return meant if meant in known else None
+
+
 def header(wrong: Wrong) -> Diagnostic | None:
     if wrong.start != "header":
         return None
@@ -115,7 +143,10 @@ def header(wrong: Wrong) -> Diagnostic | None:
     if i == 1:
         if wrong.kind(1) == "string":
             bare = wrong.text(1).strip('"')
-            return diagnostic("KVS020", "a name stands without quotes", span, help=f"write `{kind} {bare} : ...`")
+            base = " { ... }" if kind == "sweep" else " : ..."
+            if wrong.kind(2) == "string":  # `tier "posix" "disk"`, as Terraform has it
+                bare, base = wrong.text(2).strip('"'), f" : {bare}"
+            return diagnostic("KVS020", "a name stands without quotes", span, help=f"write `{kind} {bare}{base}`")
         if wrong.kind(1) == "number":
             return diagnostic(
                 "KVS020", "a name begins with a letter", wrong.span(1, 2), help=f"write `{kind} m{wrong.text(1)}`"
@@ -133,6 +164,8 @@ def header(wrong: Wrong) -> Diagnostic | None:
                 help=f"names are made of letters, digits and `_`: {re.sub(r'[^A-Za-z0-9_]', '_', match[0])}",
             )
         if wrong.text(2) == "=":
+            if wrong.text(4) == "(":
+                return _called(wrong, 2)
             return diagnostic(
                 "KVS024", "the base of a block stands behind `:`", span, help="write `:`", fix=Fix(span, ":")
             )
@@ -145,6 +178,8 @@ def header(wrong: Wrong) -> Diagnostic | None:
                 help=f"write `{kind} {wrong.text(1)} : {wrong.text(2)}`",
                 fix=Fix(place, " :"),
             )
+    if wrong.text(4) == "(" and wrong.text(3) != "hf":
+        return _called(wrong, 2)
     if wrong.text(i - 1) == ":" and i == 3:
         if i >= len(wrong.words):
             return diagnostic(
@@ -156,6 +191,19 @@ def header(wrong: Wrong) -> Diagnostic | None:
     if wrong.text(i) == "," or (wrong.kind(i) == "name" and i > 3):
         return diagnostic("KVS020", "a block has one base", span, help="chain them: the base may have a base itself")
     return None
+
+
+def _called(wrong: Wrong, sign: int) -> Diagnostic:
+    """`tier disk = posix(path=dir)`."""
+    inner = wrong.span(sign + 3, len(wrong.words) - 2).text if wrong.text(len(wrong.words) - 1) == ")" else "..."
+    settings = "; ".join(re.sub(r"\s*=\s*", " = ", part.strip()) for part in inner.split(","))
+    head = wrong.span(0, 1).text
+    return diagnostic(
+        "KVS020",
+        "the settings of a block stand in braces",
+        wrong.span(sign, len(wrong.words)),
+        help=f"write `{head} : {wrong.text(sign + 1)} {{ {settings} }}`",
+    )
 
 
 def item(wrong: Wrong) -> Diagnostic | None:

@@ -46,6 +46,8 @@ def comment(wrong: Wrong) -> Diagnostic | None:
             if wrong.text(i - 1) == ":" and wrong.adjacent(i - 1):
                 return None  # a URL
             span = wrong.span(i, i + 1)
+            if wrong.kind(i - 1) in ("number", "name") and wrong.kind(i + 2) == "number":
+                return diagnostic("KVS028", "`//` is no sign of the language", span, help="`/` divides, and exactly")
             return diagnostic(
                 "KVS028",
                 "comments begin with `#`",
@@ -81,6 +83,10 @@ def bare_path(wrong: Wrong) -> Diagnostic | None:
         first = i
     elif wrong.start == "item" and wrong.text(0) == "use" and i == 2 and wrong.text(i) in (".", "/", "-"):
         first = 1
+    elif wrong.text(i) == ":" and wrong.kind(i - 1) == "name" and wrong.kind(i + 1) == "number" and wrong.adjacent(i):
+        first = i - 1  # localhost:7777
+        if wrong.text(first - 1) != "=" and wrong.text(first - 1) not in ("[", ","):
+            return None
     elif wrong.text(i) == ":" and wrong.text(i + 1) == "/" and wrong.text(i + 2) == "/" and i > 0:
         first = i - 1
     else:
@@ -98,6 +104,7 @@ _FOREIGN = {
     "!": ("`!` is not a sign of the language", "a condition is reversed with `not`"),
     "\\": ("a line cannot be continued with `\\`", "inside ( ) and [ ] a newline is a space"),
     "@": ("`@` is not a sign of the language", 'a text stands in quotes: "user@host"'),
+    "^": ("`^` is not a sign of the language", "write the number itself; `pow2(1, 64)` is a range that doubles"),
     "−": ("this is a minus sign (U+2212), not a hyphen", "write `-`"),
     "–": ("this is a dash (U+2013), not a hyphen", "write `-`"),
     "×": ("this is a multiplication sign (U+00D7)", "write `*`"),
@@ -142,6 +149,11 @@ def foreign(wrong: Wrong) -> Diagnostic | None:
 
 def number(wrong: Wrong) -> Diagnostic | None:
     i = wrong.at
+    first = i if wrong.text(i + 1) == wrong.text(i) and wrong.adjacent(i) else i - 1
+    if wrong.text(first) in ("*", "<") and wrong.text(first + 1) == wrong.text(first) and wrong.adjacent(first):
+        sign = wrong.span(first, first + 1)
+        help = "write the number itself, with its unit: `1 MiB`; `pow2(4 KiB, 1 MiB)` is a range that doubles"
+        return diagnostic("KVS028", f"`{sign.text}` is no sign of the language", sign, help=help)
     if wrong.text(i) == "." and wrong.kind(i - 1) == "number" and wrong.adjacent(i - 1):
         if wrong.text(i + 1) == ".":
             return diagnostic(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from kvscen.language.codes import diagnostic
 from kvscen.language.diagnose import Diagnostic, Fix, Span
+from kvscen.language.functions import FUNCTIONS
+from kvscen.language.mistakes.items import NOT_THERE
 from kvscen.language.mistakes.wrong import COMPARISONS, OPERATORS, Wrong
 from kvscen.language.scan import FINDS
+from kvscen.language.values import UNITS
 
 # ---- signs between a name and its value
 
@@ -64,6 +67,25 @@ def sign(wrong: Wrong) -> Diagnostic | None:
             wrong.span(i, i + 1),
             help="write the whole value behind `=`",
         )
+    behind = wrong.path_end(1)
+    if i == left == 1 and wrong.start == "statement" and wrong.text(0) in NOT_THERE and wrong.text(behind) != "in":
+        word = wrong.text(0)
+        return diagnostic("KVS024", f"there is no `{word}` in the language", wrong.span(0), help=NOT_THERE[word])
+    if i == left == 1 and wrong.start == "statement" and wrong.text(0) == "when":
+        return diagnostic(
+            "KVS024",
+            "no line begins with `when`",
+            wrong.span(0),
+            help="the condition stands at the end: `expect throughput >= 1 GiB/s when blocks.op == read`",
+        )
+    if i == left == 1 and wrong.start == "statement" and behind > 1 and wrong.text(behind) in ("in", "="):
+        return diagnostic(
+            "KVS024",
+            f"`{wrong.text(0)}` begins no statement",
+            wrong.span(0),
+            help=f"leave it out: `{wrong.span(1, behind).text} ...`",
+            fix=Fix(Span(wrong.source, wrong.words[0].start, wrong.words[1].start), ""),
+        )
     if i == left and (wrong.kind(i) in ("name", "number", "string") or sign in ("[", "(")):
         sample = wrong.span(0, left - 1).text
         return diagnostic(
@@ -92,7 +114,8 @@ def second_setting(wrong: Wrong) -> Diagnostic | None:
         starts = starts or (wrong.text(first), wrong.text(first + 1)) == ("skip", "when")
         starts = starts or (wrong.text(first) == "find" and wrong.text(first + 1) in FINDS)
         starts = starts or (wrong.text(first) == "expect" and wrong.text(wrong.path_end(first + 1)) in COMPARISONS)
-        if starts and not (wrong.judges and sign == "="):
+        compared = wrong.judges and (sign == "=" or wrong.text(first - 1) in ("when", "and", "or", "not"))
+        if starts and not compared:
             if wrong.text(first - 1) == "let":
                 first -= 1
             place = Span(wrong.source, wrong.words[first - 1].end, wrong.words[first - 1].end)
@@ -115,6 +138,12 @@ def comma(wrong: Wrong) -> Diagnostic | None:
     if wrong.text(i) == ",":
         if not opened:
             span = wrong.span(i)
+            if wrong.judges:
+                help = f"write each in a line of its own, with `{wrong.text(0)}`"
+                return diagnostic("KVS029", "conditions are not separated by commas", span, help=help)
+            values = _values_around(wrong)
+            if values is not None:
+                return diagnostic("KVS029", "several values stand in [ ]", span, help=f"write `{values}`")
             return diagnostic(
                 "KVS029",
                 "settings are not separated by commas",
@@ -143,12 +172,25 @@ def comma(wrong: Wrong) -> Diagnostic | None:
     return None
 
 
+def _values_around(wrong: Wrong) -> str | None:
+    """`tier in [a, b]` for `tier in a, b`; None where no further value follows."""
+    sign = wrong.path_end(0)
+    if wrong.text(sign) not in ("=", "in") or wrong.at == len(wrong.words) - 1:
+        return None
+    if any(word.text in ("=", "in", ":", "(", "[") for word in wrong.words[sign + 1 :]):
+        return None
+    return f"{wrong.span(0, sign).text} [{wrong.span(sign + 1, len(wrong.words)).text}]"
+
+
 # ---- brackets
 
 
 def in_a_list(wrong: Wrong) -> Diagnostic | None:
     """`[a = 2, b]`, `[a: 2]`: what belongs to an item is said elsewhere."""
     opened = wrong.depth(wrong.at)
+    if wrong.text(wrong.at) == "{" and opened:
+        help = "values stand alone; `(a, b) in [(1, 2), (3, 4)]` varies settings together, `skip when` drops points"
+        return diagnostic("KVS020", "there are no braces in a list", wrong.span(wrong.at), help=help)
     if wrong.text(wrong.at) not in ("=", ":") or not opened or wrong.text(opened[-1]) != "[":
         return None
     item = wrong.text(wrong.at - 1)
@@ -227,6 +269,17 @@ def second_value(wrong: Wrong) -> Diagnostic | None:
         return None
     ended = wrong.kind(i - 1) in ("name", "number", "string") or wrong.text(i - 1) in (")", "]", "%")
     begins = wrong.kind(i) in ("name", "number", "string") or wrong.text(i) == "["
+    sign = wrong.path_end(0)
+    if wrong.text(i) in ("or", "and") and wrong.text(sign) in ("=", "in") and wrong.kind(i + 1) == "name":
+        values = ", ".join(word.text for word in wrong.words[sign + 1 :] if word.text not in ("or", "and", ","))
+        help = f"write `{wrong.span(0, sign - 1).text} in [{values}]` in a sweep"
+        return diagnostic("KVS020", "several values stand in [ ]", wrong.span(i), help=help)
+    if wrong.text(i - 1) in UNITS and wrong.kind(i) == "number" and wrong.text(i + 1) in UNITS:
+        help = f"write `{wrong.span(i - 2, i - 1).text} + {wrong.span(i, i + 1).text}`"
+        return diagnostic("KVS020", "two quantities are added with `+`", wrong.span(i, i + 1), help=help)
+    if wrong.text(i) == "[" and wrong.text(i - 1) in FUNCTIONS:
+        usage = FUNCTIONS[wrong.text(i - 1)].usage
+        return diagnostic("KVS020", "a function is called with ( )", wrong.span(i), help=f"write `{usage}`")
     if ended and begins and any(word.text in ("=", "in") for word in wrong.words[:i]):
         return diagnostic(
             "KVS020",

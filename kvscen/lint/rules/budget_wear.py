@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvscen.doctor.device import show_decimal
 from kvscen.language.diagnose import Diagnostic
 from kvscen.lint.costs import cost_of
 from kvscen.lint.rule import TextRule
@@ -28,6 +27,8 @@ them, and a run that is repeated each night takes the device with it.
         budget = self.subject.budget
         if budget.wear_share is None:
             return
+        from kvscen.doctor.device import show_decimal  # with all that looks at the machine
+
         for tier in cost_of(self.subject).writes:
             rated = budget.endurance.get(tier.tier, budget.endurance.get(""))
             if rated and tier.least_bytes > budget.wear_share * rated:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from kvscen.language.diagnose import Diagnostic, Fix
 from kvscen.language.scenario import Bound, Target
-from kvscen.language.syntax import Expr, Name
+from kvscen.language.syntax import Expr, Name, nodes_below
 from kvscen.lint.names import tests_of
-from kvscen.lint.rule import TextRule, nodes_below
+from kvscen.lint.rule import TextRule
 
 
 class Deprecated(TextRule):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvscen.language.diagnose import Diagnostic
-from kvscen.language.syntax import Document, Number
+from kvscen.language.syntax import Document, Number, nodes_below
 from kvscen.language.values import UNITS
-from kvscen.lint.rule import TextRule, nodes_in
+from kvscen.lint.rule import TextRule
 
 #: The decimal unit of a size or a bandwidth -> the binary one that it is mistaken for.
 _BINARY = {
@@ -55,4 +55,4 @@ Use one kind of unit throughout. Sizes are held against sizes and bandwidths aga
 
 def numbers_in(document: Document) -> Iterator[Number]:
     """Every number of a file, in the order of the text."""
-    return (node for node in nodes_in(document) if isinstance(node, Number))
+    return (node for node in nodes_below(document.items) if isinstance(node, Number))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvscen.language.diagnose import Diagnostic, Fix
-from kvscen.language.syntax import Block, Ident, Path, Use
+from kvscen.language.syntax import Block, Ident, Path, Use, nodes_below
 from kvscen.lint.edits import removal
 from kvscen.lint.names import expressions, names_of
-from kvscen.lint.rule import TextRule, nodes_in
+from kvscen.lint.rule import TextRule
 from kvscen_grammar import CATALOGUE_NAME
 
 
@@ -54,7 +54,7 @@ file that moved. A reader looks for the models and tiers that come from there, a
     def _named(self) -> set[str]:
         """Every name that the text mentions: bases, heads of paths, values."""
         found = set()
-        for node in nodes_in(self.subject.document):
+        for node in nodes_below(self.subject.document.items):
             if isinstance(node, Block) and isinstance(node.base, Ident):
                 found.add(node.base.name)
             elif isinstance(node, Path):

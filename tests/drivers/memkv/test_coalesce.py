@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvscen_drivers.memkv.coalesce import Fetch, Wanted, coalesce, one_for_all
+from kvscen_drivers.memkv.coalesce import Fetch, Wanted, carry_out, coalesce, one_for_all
 
 VALUE = np.random.default_rng(1).integers(0, 256, 256, np.uint8)
 RANGES = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 56)), min_size=1, max_size=24)
@@ -20,8 +20,7 @@ def carried_out(fetches: list[Fetch], room: int) -> np.ndarray:
         for place, nbytes in fetch.places:
             arena[place : place + nbytes] = VALUE[at : at + nbytes]
             at += nbytes
-        for copy in fetch.copies:
-            arena[copy.target : copy.target + copy.nbytes] = arena[copy.source : copy.source + copy.nbytes]
+        carry_out(fetch.copies, arena)
     return arena
 
 
@@ -48,7 +47,20 @@ def test_a_block_that_all_want_crosses_the_wire_once() -> None:
 @given(st.integers(0, 99), st.integers(0, 99), st.lists(st.integers(0, 999), min_size=1, max_size=20))
 def test_the_short_way_gives_the_same(offset: int, nbytes: int, places: list[int]) -> None:
     wanted = [Wanted(offset, nbytes, place, row) for row, place in enumerate(places)]
-    assert [one_for_all(offset, nbytes, places, range(len(places)))] == coalesce(wanted, 1 << 30)
+    fetch = one_for_all(offset, nbytes, places, range(len(places)))
+    assert [fetch._replace(rows=tuple(fetch.rows))] == coalesce(wanted, 1 << 30)
+
+
+@given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 500), st.integers(0, 40), st.integers(2, 20))
+def test_buffers_next_to_each_other_are_copied_to_at_once(
+    offset: int, nbytes: int, first: int, more: int, count: int
+) -> None:
+    places = range(first, first + count * (nbytes + more + 1), nbytes + more + 1)
+    room = places[-1] + places.step
+    fetch = one_for_all(offset, nbytes, places, range(count))
+    assert len(fetch.copies) == 1
+    one_by_one = coalesce([Wanted(offset, nbytes, place, row) for row, place in enumerate(places)], 1 << 30)
+    assert np.array_equal(carried_out([fetch], room), carried_out(one_by_one, room))
 
 
 def test_neighbours_are_one_wide_read_scattered_into_their_places() -> None:

@@ -154,7 +154,7 @@ def test_an_answer_that_is_wrong_ends_its_operation_and_is_named(what: str) -> N
     with misbehaving(lambda sock: sock.sendall(answer(asked(sock)))) as endpoint, lane_to(endpoint) as (lane, arena):
         (done,) = posted(lane, READ, 3)
         assert (done["outcome"], done["errno"], done["bytes"]) == (ERROR, code, 0)
-        assert str(endpoint) in lane.complaint() and why in lane.complaint()
+        assert str(endpoint) in lane.lines.complaint() and why in lane.lines.complaint()
         beside = np.delete(arena.view, np.arange(BLOCK, 2 * BLOCK))
         assert (beside == POISON).all(), "bytes came where none were asked for"
 
@@ -170,7 +170,7 @@ def test_what_nobody_asked_for_comes_nowhere() -> None:
         assert done["outcome"] == OK and bytes(arena.view[BLOCK : 2 * BLOCK]) == VALUE
         (done,) = posted(lane, READ, 4)
         assert done["outcome"] == ERROR and done["errno"] in (errno.EPROTO, errno.ECONNREFUSED)
-        assert lane.complaint() == f"{endpoint}: it answers what nobody asked"
+        assert lane.lines.complaint() == f"{endpoint}: it answers what nobody asked"
         assert bytes(arena.view[BLOCK : 2 * BLOCK]) == VALUE
 
 
@@ -183,7 +183,7 @@ def test_a_server_that_falls_silent_is_given_up_after_its_time(sent: int) -> Non
     with misbehaving(answer) as endpoint, lane_to(endpoint, timeout_s=0.2) as (lane, _):
         (done,) = posted(lane, READ, 3)
         assert (done["outcome"], done["errno"]) == (ERROR, errno.ETIMEDOUT)
-        assert lane.complaint() == f"{endpoint}: it has sent nothing for 0.2 s"
+        assert lane.lines.complaint() == f"{endpoint}: it has sent nothing for 0.2 s"
 
 
 def test_a_slow_server_is_waited_for() -> None:
@@ -220,9 +220,9 @@ def test_a_server_that_ends_in_the_middle_of_a_batch_and_comes_back_empty() -> N
             failed = rest[rest["outcome"] != OK]
             assert len(failed) and (failed["bytes"] == 0).all()
             assert set(failed["errno"].tolist()) <= {errno.ECONNRESET, errno.EPIPE}
-            assert str(endpoint) in lane.complaint()
+            assert str(endpoint) in lane.lines.complaint()
             with serving(port=endpoint.port):
-                lane.mend()
+                lane.lines.mend()
                 done = posted(lane, READ, 0, 1, block=block)
                 assert (done["outcome"] == ERROR).all() and (done["errno"] == errno.ENODATA).all()
 

@@ -355,7 +355,7 @@ class TestStandinBatches(TestStandin, contract.TestBatchesInFrames):
 def test_a_transfer_that_fails_fails_its_operation_and_others_go_on(standin: None) -> None:
     with serving(devices=()) as endpoint:
         store, lane, _ = opened(reaching(endpoint, "rdma"))
-        line = lane.all_lines[0]
+        line = lane.lines.all[0]
         assert isinstance(line, LentLine) and isinstance(line.reach, Remote)
         right, line.reach._address = line.reach._address, 4096
         assert (run(lane, ops([0], READ))["outcome"] == ERROR).all()
