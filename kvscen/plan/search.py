@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -55,33 +55,56 @@ class Leaf:
 
 @attrs.define
 class Said:
-    """Diagnostics, each once however many points have it, be it with other figures: the first point that has it is
-    named, and how many more there are. `every`: all points are looked at, so that their number is known."""
+    """Diagnostics, each once however many points have it, be it with other figures: named are the points, by the values
+    of their axes, or the first one and how many more there are. `every`: all points are looked at."""
 
     every: bool = True
     _first: dict[tuple[str, str, Span | None], tuple[Diagnostic, str]] = attrs.field(factory=dict)
-    _places: dict[tuple[str, str, Span | None], set[str]] = attrs.field(factory=dict)
+    _places: dict[tuple[str, str, Span | None], dict[str, None]] = attrs.field(factory=dict)
 
     def say(self, found: Iterable[Diagnostic], where: str = "") -> None:
         for item in found:
             key = (item.code, _FIGURES.sub("#", item.message), item.span)
             self._first.setdefault(key, (item, where))
-            self._places.setdefault(key, set()).add(where)
+            self._places.setdefault(key, {})[where] = None
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
-        return [_at(item, where, len(self._places[key]) - 1, self.every) for key, (item, where) in self._first.items()]
+        return [_at(item, where, [*self._places[key]], self.every) for key, (item, where) in self._first.items()]
 
 
 #: A number of a message, with its unit.
 _FIGURES = re.compile(rf"\d[\d,._]*(?: (?:{'|'.join(map(re.escape, UNITS))})(?!\w))?")
 
 
-def _at(item: Diagnostic, where: str, more: int, every: bool) -> Diagnostic:
+#: Values of an axis that are named one by one.
+_FEW = 8
+
+
+def _at(item: Diagnostic, where: str, places: list[str], every: bool) -> Diagnostic:
     if not where or item.label:
         return item
-    rest = f", and {more:,} more like it" if every else ", and more like it"
-    return attrs.evolve(item, label=where + rest if more else where)
+    if len(places) > 1:
+        if not every:
+            where += ", and more like it"
+        else:
+            where = _together(places) or f"{where}, and {len(places) - 1:,} more like it"
+    return attrs.evolve(item, label=where)
+
+
+def _together(places: Sequence[str]) -> str | None:
+    """All as one, `at tier = disk, pages.batch in [64, 128]`, where they are few values of each axis, crossed."""
+    parts = [[part.partition(" = ") for part in place.split(", ")] for place in places]
+    names = [name for name, _, _ in parts[0]]
+    if any([name for name, _, _ in each] != names or not all(mark for _, mark, _ in each) for each in parts):
+        return None
+    values = [list(dict.fromkeys(each[i][2] for each in parts)) for i in range(len(names))]
+    if math.prod(map(len, values)) != len(places) or max(map(len, values)) > _FEW:
+        return None
+    return ", ".join(
+        f"{name} = {several[0]}" if len(several) == 1 else f"{name} in [{', '.join(several)}]"
+        for name, several in zip(names, values, strict=True)
+    )
 
 
 @attrs.frozen(eq=False)

@@ -38,8 +38,12 @@ def large(scenario: Scenario, pins: Sequence[str] = ()) -> Expanded:
 
 
 def said(diagnostics: Sequence[Diagnostic]) -> list[tuple[Any, ...]]:
-    """How many points are like the first is not known of a large plan."""
-    return sorted((d.code, d.message, str(d.span), d.label.partition(", and ")[0]) for d in diagnostics)
+    """Which points are like the first is not known of a large plan."""
+    return sorted((d.code, d.message, str(d.span), _first(d.label)) for d in diagnostics)
+
+
+def _first(label: str) -> str:
+    return re.sub(r" in \[([^],]+)[^]]*\]", r" = \1", label.partition(", and ")[0])
 
 
 def compare(scenario: Scenario, pins: Sequence[str] = ()) -> None:
