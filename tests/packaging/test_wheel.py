@@ -20,7 +20,7 @@ pattern pages : transfer { op = read; model = llama8b; prompt = 256 tokens }
 sweep blocks {
   pattern = pages
   tier in [dram, disk]
-  trials = 3; warmup = 20 ms; time = 100 ms; seed = 1
+  trials = 3; warmup = 20 ms; operations = 200; seed = 1
   expect errors == 0
 }
 """

@@ -138,7 +138,7 @@ def test_without_the_real_package_the_others_run(tmp_path):
     tier dram : memory { }
     tier kv   : minio_memkv { servers = ["127.0.0.1:9900"] }
     pattern pages : transfer { block = 64 KiB; op = read }
-    sweep s { pattern = pages; tier in [dram, kv]; trials = 1; warmup = 10 ms; time = 50 ms; seed = 1 }
+    sweep s { pattern = pages; tier in [dram, kv]; trials = 1; warmup = 10 ms; operations = 200; seed = 1 }
     """
     done = kvscen(tmp_path, "run", scenario(tmp_path, text), "--out", "out")
     assert done.returncode == 0, done.stdout + done.stderr

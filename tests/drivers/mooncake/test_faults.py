@@ -193,7 +193,7 @@ sweep stores {
   pattern = pages
   tier in [dram, kv]
   pages.op in [write, read]
-  trials = 1; warmup = 20 ms; time = 200 ms; seed = 1
+  trials = 1; warmup = 20 ms; operations = 200; seed = 1
   expect errors == 0
 }
 """

@@ -19,7 +19,7 @@ sweep steps {{
   pattern = traffic
   tier in [shared, ucx]
   traffic.mode in [isolated, sequence]
-  trials = 1; warmup = 10 ms; time = 100 ms; seed = 1; timeout = 20 s
+  trials = 1; warmup = 10 ms; operations = 40; seed = 1; timeout = 20 s
   expect errors == 0
 }}
 """

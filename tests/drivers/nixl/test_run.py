@@ -13,7 +13,7 @@ sweep agents {
   pattern = pages
   tier in [dram, disk, peer]
   pages.op in [write, read]
-  trials = 1; warmup = 20 ms; time = 100 ms; seed = 1
+  trials = 1; warmup = 20 ms; operations = 200; seed = 1
   expect errors == 0
 }
 """

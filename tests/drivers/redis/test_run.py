@@ -21,7 +21,7 @@ sweep stores {
   pattern = pages
   tier in [dram, kv]
   pages.op in [write, read]
-  trials = 1; warmup = 20 ms; time = 100 ms; seed = 1
+  trials = 1; warmup = 20 ms; operations = 200; seed = 1
   expect errors == 0
 }
 """
@@ -88,7 +88,7 @@ def test_a_server_that_fails_during_a_load_ends_its_point_and_not_the_run(tmp_pa
     """The point's reason names the server and a key; the other tier's points are measured."""
     with named_server(tmp_path) as (server, where):
         more = f'endpoint = "{where["endpoint"]}"; password = secret("password"); patience = 2 s'
-        path = scenario(tmp_path, text(more).replace("time = 100 ms", "time = 20 s"))
+        path = scenario(tmp_path, text(more).replace("operations = 200", "time = 20 s"))
         child = subprocess.Popen(
             command("run", path, "--out", "out", "--set", "pages.op=read", "--set", "stores.tier=kv"),
             cwd=tmp_path,
