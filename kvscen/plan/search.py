@@ -8,6 +8,7 @@ in the order of the axes as they are written, the first one slowest; of points t
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from kvscen.language.codes import diagnostic
-from kvscen.language.diagnose import Diagnostic, ScenarioError, Span, has_errors
+from kvscen.language.diagnose import Diagnostic, ScenarioError, has_errors
 from kvscen.language.scenario import Assigned
 from kvscen.language.sealed import Unchosen
 from kvscen.language.values import UNITS, Value, format_value
@@ -59,22 +60,28 @@ class Said:
     of their axes, or the first one and how many more there are. `every`: all points are looked at."""
 
     every: bool = True
-    _first: dict[tuple[str, str, Span | None], tuple[Diagnostic, str]] = attrs.field(factory=dict)
-    _places: dict[tuple[str, str, Span | None], dict[str, None]] = attrs.field(factory=dict)
+    _first: dict[tuple[object, ...], tuple[Diagnostic, str]] = attrs.field(factory=dict)
+    _places: dict[tuple[object, ...], dict[str, str]] = attrs.field(factory=dict)
 
     def say(self, found: Iterable[Diagnostic], where: str = "") -> None:
         for item in found:
-            key = (item.code, _FIGURES.sub("#", item.message), item.span)
+            alike = (item.code, _FIGURES.sub("#", item.message), item.span)
+            # Two at the same place that differ in their figures are two: the first is alike the others' first.
+            key = next(
+                key
+                for key in ((*alike, number) for number in itertools.count())
+                if self._places.get(key, {}).get(where, item.message) == item.message
+            )
             self._first.setdefault(key, (item, where))
-            self._places.setdefault(key, {})[where] = None
+            self._places.setdefault(key, {})[where] = item.message
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
         return [_at(item, where, [*self._places[key]], self.every) for key, (item, where) in self._first.items()]
 
 
-#: A number of a message, with its unit.
-_FIGURES = re.compile(rf"\d[\d,._]*(?: (?:{'|'.join(map(re.escape, UNITS))})(?!\w))?")
+#: A number of a message, with its unit; not one within a name.
+_FIGURES = re.compile(rf"(?<!\w)\d[\d,._]*(?: (?:{'|'.join(map(re.escape, UNITS))})(?!\w))?")
 
 
 #: Values of an axis that are named one by one.

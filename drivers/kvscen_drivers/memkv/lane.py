@@ -1,7 +1,7 @@
 """The lane: operations become requests, on a connection or several to each server; answers become completions.
 
 One thread does all of it. What is in flight is sent and received without waiting; `reap` waits for any of the lane's
-connections, and looks again for `spin_ns` before it sleeps.
+connections, and looks again for `spin_ns` before it sleeps, as long as answers come soon.
 """
 
 from __future__ import annotations
