@@ -39,7 +39,7 @@ INTERRUPTED = 130
 
 
 #: Verbs that read scenarios and end. What they make is many objects and hardly any garbage: looking for that, also at
-#: the end, took about a quarter of their time.
+#: the end, took about a fifth of their time.
 _BRIEF = ("lint", "fmt", "plan")
 
 
